@@ -1,0 +1,172 @@
+"""Blocks: the columns in which records travel. One Python call per block, not per line.
+
+``Block`` holds consecutive records of one source as they were read; ``Detections`` is the same block with a verdict for every record.
+Both behave as sequences, and build an object only for the row that somebody looks at.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import repeat
+from typing import TYPE_CHECKING, Any, overload
+
+from ra_sdk.grounding import fill
+from ra_sdk.records import Detection, LogRecord, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import polars as pl
+
+__all__ = ["Block", "Detections"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive records of one source.
+
+    ``bodies``: String, no nulls. ``lines`` and ``last_lines``: UInt64, 1-based physical lines. ``read_fields`` makes, when first
+    asked, a frame of equal height with ``timestamp`` (Datetime us, UTC), ``severity`` (String) and ``attributes`` (String: one
+    JSON object each). ``checkpoint`` is what the source wants back once everything up to here is written.
+    """
+
+    source: str
+    identity: str
+    bodies: pl.Series
+    lines: pl.Series
+    last_lines: pl.Series
+    read_fields: Callable[[], pl.DataFrame]
+    checkpoint: object = None
+
+    @cached_property
+    def fields(self) -> pl.DataFrame:
+        """Columns ``timestamp``, ``severity``, ``attributes``, parsed on first use."""
+        return self.read_fields()
+
+    def __len__(self) -> int:
+        return len(self.bodies)
+
+
+@dataclass(frozen=True)
+class Detections(Sequence[Detection]):
+    """A block with its verdicts: ``verdicts[codes[i]]`` is the verdict of record ``i``.
+
+    ``codes``: UInt32, one for every record; ``verdicts`` are the distinct ones; ``known[k]`` says whether verdict ``k`` was in the
+    store before this run.
+    """
+
+    block: Block
+    codes: pl.Series
+    verdicts: Sequence[Verdict]
+    known: Sequence[bool] = field(default=())
+
+    @classmethod
+    def of(cls, record: LogRecord, verdict: Verdict, *, source: str = "", line: int = 1, cached: bool = False) -> Detections:
+        """A block of one record, made by hand."""
+        import polars as pl
+
+        lines = pl.Series("line", [line], dtype=pl.UInt64)
+        block = Block(source, source, pl.Series("body", [record.body]), lines, lines, lambda: fields_of([record]))
+        return cls(block, pl.Series("code", [0], dtype=pl.UInt32), [verdict], [cached])
+
+    @property
+    def source(self) -> str:
+        """The source as the user named it."""
+        return self.block.source
+
+    @property
+    def checkpoint(self) -> object:
+        """What the source wants back once this block is written."""
+        return self.block.checkpoint
+
+    @cached_property
+    def code_list(self) -> list[int]:
+        """``codes`` as a list."""
+        codes: list[int] = self.codes.to_list()
+        return codes
+
+    def record(self, index: int) -> LogRecord:
+        """Record ``index`` of the block."""
+        row = self.block.fields.row(index)
+        return LogRecord(self.block.bodies[index], row[0], row[1], json.loads(row[2]) if row[2] else {})
+
+    def verdict(self, index: int) -> Verdict:
+        """Verdict of record ``index``."""
+        return self.verdicts[self.code_list[index]]
+
+    def rationale(self, index: int) -> str | None:
+        """Rationale for record ``index``, its placeholders filled from the record's body."""
+        verdict = self.verdict(index)
+        if verdict.rationale is None:
+            return None
+        return fill(verdict.rationale, verdict.template, self.block.bodies[index])
+
+    def cached(self, index: int) -> bool:
+        """Whether the verdict of record ``index`` was in the store before this run."""
+        return bool(self.known) and self.known[self.code_list[index]]
+
+    def line(self, index: int) -> int:
+        """First physical line of record ``index``."""
+        return int(self.block.lines[index])
+
+    def last_line(self, index: int) -> int:
+        """Last physical line of record ``index``."""
+        return int(self.block.last_lines[index])
+
+    def to_dict(self, index: int) -> dict[str, Any]:
+        """Record ``index`` as the object of ``ra detect --output jsonl``."""
+        record, verdict = self.record(index), self.verdict(index)
+        return {
+            "source": self.source,
+            "line": self.line(index),
+            "last_line": self.last_line(index),
+            "timestamp": record.timestamp.isoformat() if record.timestamp else None,
+            "severity": record.severity,
+            "body": record.body,
+            "attributes": dict(record.attributes),
+            "template": verdict.template,
+            "label": verdict.label,
+            "score": verdict.score,
+            "category": verdict.category,
+            "rationale": self.rationale(index),
+            "grounded": verdict.grounded,
+            "mode": verdict.mode,
+            "cached": self.cached(index),
+        }
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def __iter__(self) -> Iterator[Detection]:
+        return map(Detection, zip(repeat(self), range(len(self))))  # type: ignore[arg-type]
+
+    @overload
+    def __getitem__(self, index: int) -> Detection: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Detection]: ...
+    def __getitem__(self, index: int | slice) -> Detection | Sequence[Detection]:
+        if isinstance(index, slice):
+            return [Detection((self, i)) for i in range(*index.indices(len(self)))]
+        if not -len(self) <= index < len(self):
+            raise IndexError(index)
+        return Detection((self, index % len(self)))
+
+
+def fields_of(records: Sequence[LogRecord]) -> pl.DataFrame:
+    """The ``fields`` frame of a block that was made from records."""
+    import polars as pl
+
+    return pl.DataFrame(
+        {
+            "timestamp": pl.Series([record.timestamp for record in records], dtype=pl.Datetime("us", "UTC")),
+            "severity": pl.Series([record.severity for record in records], dtype=pl.String),
+            "attributes": pl.Series([_json(record.attributes) for record in records], dtype=pl.String),
+        }
+    )
+
+
+def _json(attributes: Mapping[str, Any]) -> str | None:
+    return json.dumps(dict(attributes), ensure_ascii=False, default=str) if attributes else None

@@ -1,0 +1,76 @@
+"""The error tree: what the world did, and what the caller did.
+
+    RaError
+    ├── WorldError              the world did it: trying again, or elsewhere, may help
+    │   ├── SourceError         a source cannot be opened or read
+    │   ├── SinkError           a sink cannot be opened or written
+    │   ├── ModelError          a model is missing, broken or too small for the work
+    │   └── StoreError          a verdict store or state file cannot be used
+    └── UsageError (ValueError) the caller did it: the call has to change
+        ├── UnknownFormat       no log format has this name
+        ├── UnknownScheme       no plugin opens URLs of this scheme
+        ├── BadRecord           an item of an iterable is no log record
+        └── BadOption           an option has a value that it cannot have
+
+Every message has the value, why it cannot be, and what to do.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "BadOption",
+    "BadRecord",
+    "ModelError",
+    "RaError",
+    "SinkError",
+    "SourceError",
+    "StoreError",
+    "UnknownFormat",
+    "UnknownScheme",
+    "UsageError",
+    "WorldError",
+]
+
+
+class RaError(Exception):
+    """Root of every error that ``ra_sdk`` raises on purpose."""
+
+
+class WorldError(RaError):
+    """Something outside the program is not as it must be."""
+
+
+class SourceError(WorldError):
+    """A source cannot be opened or read."""
+
+
+class SinkError(WorldError):
+    """A sink cannot be opened or written."""
+
+
+class ModelError(WorldError):
+    """A model is missing, broken or too small for the work."""
+
+
+class StoreError(WorldError):
+    """A verdict store or a state file cannot be used."""
+
+
+class UsageError(RaError, ValueError):
+    """The call cannot work as it was made."""
+
+
+class UnknownFormat(UsageError):
+    """No log format has this name."""
+
+
+class UnknownScheme(UsageError):
+    """No plugin opens URLs of this scheme."""
+
+
+class BadRecord(UsageError):
+    """An item of an iterable is no log record."""
+
+
+class BadOption(UsageError):
+    """An option has a value that it cannot have."""
