@@ -23,8 +23,8 @@ PLACEHOLDERS = {
     WILDCARD: "any text (where mining saw it vary)",
     "<num>": "a number other than zero",
     "<n>": "the same number on both sides of a slash, as in 3/3",
-    "<hex>": "a hexadecimal number other than zero",
-    "<id>": "an identifier of mixed digits and letters",
+    "<hex>": "a hexadecimal number other than zero, with or without 0x",
+    "<id>": "a generated name of mixed digits and letters",
     "<uuid>": "a UUID",
     "<time>": "a date, a time of day or both",
     "<ip>": "an IPv4 or IPv6 address",
@@ -45,38 +45,41 @@ LONGEST = 1024  # characters: a longer body is mined by its head and tail
 HEAD, TAIL = 700, 300
 
 # Rust regular expressions (no look-around), in this order. ASCII classes: Unicode tables cost three times the time.
-_CLOCK = r"[0-9]{2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?"
+_CLOCK = r"[0-9]{2}:[0-9]{2}:[0-9]{2}"
 _DATE = r"[0-9]{4}[-/.][0-9]{2}[-/.][0-9]{2}"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
+_FRACTION = r"(?:[.,](?:[0-9]{1,9}|<num>))?"
 COARSE: tuple[tuple[str, str, str], ...] = (  # (a literal that must be there or "", pattern, replacement)
     ("://", r"(?-u:\b)[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s\"'<>|,;)\]}]+", "<url>"),
     ("-", r"(?-u:\b)[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?-u:\b)", "<uuid>"),
-    (":", rf"(?-u:\b)(?:{_DAY},? )?{_MONTH} +[0-9]{{1,2}}(?: [0-9]{{4}})? {_CLOCK}(?: [0-9]{{4}})?(?-u:\b)", "<time>"),
-    ("", rf"(?-u:\b){_DATE}(?:[T _-][0-9]{{2}}[:.][0-9]{{2}}[:.][0-9]{{2}}(?:[.,][0-9]{{1,9}})?)?(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?(?-u:\b)", "<time>"),
-    (":", r"(?-u:\b)(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}(?-u:\b)", "<mac>"),
-    (":", rf"(?-u:\b){_CLOCK}(?-u:\b)", "<time>"),
     ("@", r"(?-u:\b)[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}(?-u:\b)", "<email>"),
+    (":", r"(?-u:\b)(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}(?-u:\b)", "<mac>"),
     ("", r"(?-u:\b)[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?-u:\b)", "<ip>"),
-    ("::", r"(?:(?-u:\b)(?:[0-9a-fA-F]{1,4}:){1,7}:(?:[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4}){0,6})?)(?-u:\b)", "<ip>"),
+    ("::", r"(?-u:\b)(?:[0-9a-fA-F]{1,4}:){1,7}:(?:[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4}){0,6})?(?-u:\b)", "<ip>"),
     (":", r"(?-u:\b)(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}(?-u:\b)", "<ip>"),
-    ("", r"(?-u:\b)0x0+(?-u:\b)", "0x0"),
-    ("0x", r"(?-u:\b)0[xX][0-9a-fA-F]*[1-9a-fA-F][0-9a-fA-F]*", "<hex>"),
-    ("/", r"(^|[\s=\"'`(\[:,<>])((?:~|\.{1,2})?/[A-Za-z0-9_.@%+~-][A-Za-z0-9_.@%+~:/=-]*)", "${1}<path>"),
+    ("/", r"(^|[\s=\"'`(\[:,<>])((?:~|\.{1,2})?/[A-Za-z0-9_.@%+~-](?:[A-Za-z0-9_.@%+~:/=-]*[A-Za-z0-9_@%+~/=-])?)", "${1}<path>"),
     ("\\", r"(?-u:\b)[A-Za-z]:\\[^\s\"'<>|,;]+", "<path>"),
-    ("", r"(?-u:\b)(?:[0-9]+[a-f]|[a-f]+[0-9])[0-9a-f]{6,}(?-u:\b)", "<id>"),
-    ("", r"(?-u:\b)(?:[0-9]+[A-F]|[A-F]+[0-9])[0-9A-F]{6,}(?-u:\b)", "<id>"),
+    ("0x", r"(?-u:\b)0x0+(?-u:\b)", "0x0"),
+    ("0x", r"(?-u:\b)0[xX][0-9a-fA-F]*[1-9a-fA-F][0-9a-fA-F]*", "<hex>"),
+    ("", r"(?-u:\b)(?:(?:[0-9]+[a-fA-F]|[a-fA-F]+[0-9])[0-9a-fA-F]{6,}|[0-9]{5,}[a-f][0-9a-f]+)(?-u:\b)", "<hex>"),
     ("_-", r"_-[0-9]{5,}", "_<num>"),
     ("", r"[1-9][0-9]{4,}(?:\.[0-9]+)?|0+[1-9][0-9]{4,}", "<num>"),
+    (":", rf"(?-u:\b)(?:{_DAY},? )?{_MONTH} +[0-9]{{1,2}}(?: [0-9]{{4}})? {_CLOCK}{_FRACTION}(?: [0-9]{{4}})?(?-u:\b)", "<time>"),
+    ("", rf"(?-u:\b){_DATE}(?:[T _-][0-9]{{2}}[:.][0-9]{{2}}[:.][0-9]{{2}}{_FRACTION})?(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?", "<time>"),
+    (":", rf"(?-u:\b)[0-9]{{1,2}}/{_MONTH}/[0-9]{{4}}:{_CLOCK}(?: [+-][0-9]{{4}})?", "<time>"),
+    (":", rf"(?-u:\b){_CLOCK}{_FRACTION}", "<time>"),
 )
 
 _NAMES = (  # names that carry digits and are words, not values
     "x86_64|x86|x509|sha1|sha256|sha384|sha512|md5|base64|utf-?8|utf-?16|ipv4|ipv6|i2c|ext[234]|jbd2|ec2|s3|k8s|k3s|log4j2?|oauth2|http/[123](?:\\.[01])?|h2|i18n|win32|"
     "amd64|arm64|aes128|aes256|rsa2048|tls1\\.[0123]|tlsv1\\.[0123]|tlsv1|raid(?:10|[0156])|nfsv?[34]|smb[123]|usb[123]|wpa[23]|p50|p90|p95|p99|l[1-7]|python[23]|v[1-9]|[2345]xx|int(?:8|16|32|64)|uint(?:8|16|32|64)"
 )
+_PHRASES = "OK|Created|No Content|Moved|Found|Bad |Unauth|Forbid|Not Found|Method|Conflict|Gone|Unproc|Too Many|Internal S|Service U|Gateway T".replace(" ", r"\ ")
 _FINE = re.compile(
-    rf"""(?P<name>(?<![A-Za-z0-9])(?:{_NAMES})(?![A-Za-z0-9]))
-    |(?P<keep>\b(?:exit(?:ed)?|code|status|stat|signal|sig|errno|rc|err|ret(?:urn(?:ed)?)?|respond(?:ed)?|response|http/[0-9.]+)\w*[\s"'=:\[(]{{1,3}}(?:with|by|was|is|of|code|status|value|signal)?[\s"'=:\[(]{{0,3}}(?:code|status)?[\s"'=:\[(]{{0,3}})(?P<kept>-?[0-9]{{1,3}})(?![\w.%]|:\d|/\d)
+    rf"""(?P<keep>\b(?:exit(?:ed)?|code|status|stat|signal|sig|errno|rc|err|ret(?:urn(?:ed)?)?|respond(?:ed)?|response|http/[0-9.]+)\w*[\s"'=:\[(]{{1,3}}(?:with|by|was|is|of|code|status|value|signal)?[\s"'=:\[(]{{0,3}}(?:code|status)?[\s"'=:\[(]{{0,3}})(?P<kept>-?[0-9]{{1,3}})(?![\w.%]|:\d|/\d)
+    |(?P<phrase>\b[1-5][0-9]{{2}}(?=\ (?:{_PHRASES})))
+    |(?P<name>(?<![A-Za-z0-9])(?:{_NAMES})(?![A-Za-z0-9]))
     |(?P<ver>(?<![A-Za-z0-9.])v?[0-9]+\.[0-9]+\.[0-9]+(?:[.\-+][0-9A-Za-z]+)*(?![A-Za-z0-9]))
     |(?P<pct>(?:[0-9]+(?:\.[0-9]+)?|<num>)\s?%)
     |(?P<span>(?<![A-Za-z0-9_.])(?:[0-9]+(?:\.[0-9]+)?|<num>))(?P<gap>\s?)(?P<unit>ns|nsec|us|µs|usec|ms|msec|msecs|milliseconds?|s|sec|secs|seconds?|mins?|minutes?|hrs?|hours?|days?)\b(?!/)
@@ -84,7 +87,7 @@ _FINE = re.compile(
     |(?P<clock>(?<![A-Za-z0-9:.])[0-9]{{1,2}}:[0-9]{{2}}(?::[0-9]{{2}})?(?![A-Za-z0-9:]))
     |(?P<left>(?<![A-Za-z0-9/.])[0-9]+)/(?P<right>[0-9]+)(?![A-Za-z0-9/.])
     |(?P<held><[a-z*]+>)
-    |(?P<pod>-[a-z0-9]*[0-9][a-z0-9]*-[bcdfghjklmnpqrstvwxz2456789]{{5}}\b)
+    |(?P<pod>-(?:<hex>|[a-z0-9]*[0-9][a-z0-9]*)-[bcdfghjklmnpqrstvwxz2456789]{{5}}\b)
     |(?P<bighex>(?<![A-Za-z0-9])(?=[0-9a-fA-F]*[0-9])(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{{4,}}(?![A-Za-z0-9]))
     |(?P<path>(?<![\w/<>.])\.{{0,2}}/[\w.@%+~-]+(?:/[\w.@%+~:=-]*)+)
     |(?P<number>[0-9]+(?:[.,][0-9]+)*)""",
@@ -132,7 +135,7 @@ def _shorten(bodies: pl.Series) -> pl.Series:
 def _placeholder(match: re.Match[str]) -> str:
     kind = match.lastgroup
     text = match.group()
-    if kind in ("name", "held"):
+    if kind in ("name", "phrase", "held"):
         return text
     if kind == "kept":
         return match["keep"] + _literal(match["kept"])

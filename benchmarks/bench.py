@@ -1,0 +1,189 @@
+"""How fast it is here, as ratios against peers in one run: `make bench`, or python benchmarks/bench.py [--data ../shared/data] [--quick].
+
+Warm: the whole `detect()` over a file whose templates are known, against Drain3 doing its mining alone on the same lines. Drain3 gets
+the same masks (as Python regular expressions, the form it takes), and in a second column five usual masks on ready-made bodies.
+Cold: `LlamaReasoner` against a plain llama-cpp-python loop with the same GGUF, prompt and token budget.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import lzma
+import os
+import platform
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from importlib.metadata import version
+from pathlib import Path
+
+import synthetic
+
+HERE = Path(__file__).parent
+FIVE_MASKS = [  # those of Drain3's own example configuration, in our words
+    (r"\b[0-9a-f]{2}(?::[0-9a-f]{2}){5}\b", "MAC"),
+    (r"\b\d{1,3}(?:\.\d{1,3}){3}\b", "IP"),
+    (r"\b0x[0-9a-fA-F]+\b", "HEX"),
+    (r"\b[0-9a-f]{8,}\b", "ID"),
+    (r"(?<![A-Za-z0-9])-?\d+(?![A-Za-z0-9])", "NUM"),
+]
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that ``work`` takes; the better of two."""
+    best = float("inf")
+    for _ in range(2):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def peer(bodies: list[str], masks: list[object]) -> float:
+    """Seconds that Drain3 needs for ready-made bodies."""
+    from drain3 import TemplateMiner
+    from drain3.template_miner_config import TemplateMinerConfig
+
+    config = TemplateMinerConfig()
+    config.masking_instructions = masks
+    config.profiling_enabled = False
+    miner = TemplateMiner(config=config)
+    start = time.perf_counter()
+    for body in bodies:
+        miner.add_log_message(body)
+    return time.perf_counter() - start
+
+
+def same_masks() -> list[object]:
+    """The product's masks as Drain3 takes them."""
+    from drain3.masking import AbstractMaskingInstruction
+    from ra_sdk.masks import COARSE, fine
+
+    class Ours(AbstractMaskingInstruction):
+        def __init__(self) -> None:
+            super().__init__("ours")
+            python = [(p.replace("(?-u:\\b)", "\\b"), r.replace("${1}", "\\1")) for _, p, r in COARSE]
+            self.patterns = [(re.compile(pattern, re.ASCII), replacement) for pattern, replacement in python]
+
+        def mask(self, content: str, mask_prefix: str, mask_suffix: str) -> str:
+            for pattern, replacement in self.patterns:
+                content = pattern.sub(replacement, content)
+            return fine(content)
+
+    return [Ours()]
+
+
+def five_masks() -> list[object]:
+    """The masks of a usual Drain3 configuration."""
+    from drain3.masking import MaskingInstruction
+
+    return [MaskingInstruction(pattern, name) for pattern, name in FIVE_MASKS]
+
+
+def warm(path: Path) -> dict[str, float]:
+    """Lines a second of `detect()`, of file to JSONL, of reading alone, and of Drain3."""
+    from ra_sdk import Detector, VerdictStore
+    from ra_sdk.lines import split
+
+    with VerdictStore(":memory:") as store, Detector(model="echo", store=store) as detector:
+        bodies = [body for block in detector.blocks(path) for body in block.block.bodies.to_list()]
+        count = len(bodies)
+        ours = timed(lambda: sum(detection.abnormal for detection in detector.detect(path)))
+        with tempfile.TemporaryDirectory() as place:
+            sink = timed(lambda: detector.write(path, f"jsonl:{place}/out.jsonl"))
+    floor = timed(lambda: split(path.read_bytes()))
+    part = bodies[: max(20_000, count // 5)]  # the peer is slow: a part of the lines, scaled
+    same, five = (peer(part, masks) * count / len(part) for masks in (same_masks(), five_masks()))
+    return {
+        "lines": count,
+        "lines_per_s": count / ours,
+        "jsonl_lines_per_s": count / sink,
+        "floor_lines_per_s": count / floor,
+        "drain3_lines_per_s": count / same,
+        "drain3_five_masks_lines_per_s": count / five,
+        "ratio_drain3": same / ours,
+        "ratio_drain3_five_masks": five / ours,
+    }
+
+
+def files(data: Path | None, place: Path, quick: bool) -> Iterable[tuple[str, Path]]:
+    """The inputs: made-up ones always, research data where they lie."""
+    yield "synthetic", synthetic.write(place / "synthetic.log", 50_000 if quick else 200_000)
+    if data is None:
+        return
+    import polars as pl
+
+    hdfs = pl.read_parquet(data / "hdfs" / "hdfs_222k.parquet")
+    columns = [pl.col(name) for name in ("date", "time", "id", "level", "component", "m_message")]
+    head = pl.concat_str([*columns[:5]], separator=" ")
+    text = hdfs.select(head + pl.lit(": ") + columns[5]).to_series()
+    (place / "hdfs.log").write_text("\n".join(text.to_list()) + "\n", encoding="utf-8")
+    yield "hdfs", place / "hdfs.log"
+    (place / "bgl.log").write_bytes(lzma.open(data / "bgl" / "BGL_errors_300k.log.xz").read())
+    yield "bgl", place / "bgl.log"
+
+
+def child(code: str) -> tuple[float, str]:
+    """Median seconds of a fresh process over five runs, and its output."""
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        seconds.append(time.perf_counter() - start)
+    return sorted(seconds)[2], out.strip()
+
+
+def small(results: dict[str, float]) -> None:
+    """Start-up times, less the interpreter's own."""
+    bare, _ = child("pass")
+    results["import_ms"] = (child("import ra_sdk")[0] - bare) * 1e3
+    results["help_ms"] = child("import sys; sys.argv=['ra','--help']; from ra_sdk.cli import main\ntry: main()\nexcept SystemExit: pass")[0] * 1e3
+    results["rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def table(rows: dict[str, dict[str, float]]) -> str:
+    """The warm figures as Markdown."""
+    head = "| input | lines | detect() lines/s | to JSONL | reading alone | Drain3, same masks | ratio | Drain3, five masks on bodies | ratio |\n|---|" + "---:|" * 8
+    lines = [
+        f"| {name} | {r['lines']:,.0f} | {r['lines_per_s']:,.0f} | {r['jsonl_lines_per_s']:,.0f} | {r['floor_lines_per_s']:,.0f} | "
+        f"{r['drain3_lines_per_s']:,.0f} | **{r['ratio_drain3']:.1f}x** | {r['drain3_five_masks_lines_per_s']:,.0f} | **{r['ratio_drain3_five_masks']:.1f}x** |"
+        for name, r in rows.items()
+    ]
+    return "\n".join([head, *lines])
+
+
+def main() -> None:
+    """Measure, print, and write ``results.json`` beside this file."""
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    shared = Path(os.environ.get("RA_SHARED", HERE.parent.parent / "shared")) / "data"
+    arguments.add_argument("--data", type=Path, default=shared if shared.is_dir() else None, help="folder with the research data")
+    arguments.add_argument("--quick", action="store_true", help="smaller inputs")
+    arguments.add_argument("--no-model", action="store_true", help="leave the cold part out")
+    options = arguments.parse_args()
+    results: dict[str, float] = {}
+    rows: dict[str, dict[str, float]] = {}
+    with tempfile.TemporaryDirectory() as place:
+        for name, path in files(options.data, Path(place), options.quick):
+            rows[name] = warm(path)
+            print(f"warm: {name} done", file=sys.stderr)
+    small(results)
+    versions = ", ".join(f"{name} {version(name)}" for name in ("polars", "drain3-improved"))
+    print(f"\nPython {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}; {versions}\n\n{table(rows)}")
+    for name, row in rows.items():
+        results |= {f"warm_ratio_drain3_{name}": row["ratio_drain3"], f"warm_lines_per_s_{name}": row["lines_per_s"]}
+        results |= {f"floor_lines_per_s_{name}": row["floor_lines_per_s"], f"jsonl_lines_per_s_{name}": row["jsonl_lines_per_s"]}
+    if not options.no_model:
+        from cold import cold
+
+        results |= cold(options.data, options.quick)
+    print("\n| figure | value |\n|---|---:|\n" + "\n".join(f"| {name} | {value:,.2f} |" for name, value in results.items() if "warm" not in name))
+    (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

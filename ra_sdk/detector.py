@@ -1,0 +1,328 @@
+"""The detector: joins the rooms. Read ``Detector.blocks`` first; everything else is a door to it.
+
+A line's way: source -> lines and formats -> templates -> verdicts -> sessions -> sink; only for a template without
+a verdict: prompt -> reasoner.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ra_sdk.blocks import Block, Detections
+from ra_sdk.errors import BadOption
+from ra_sdk.formats import detect_format, format_named
+from ra_sdk.lines import RawBlock, raw_blocks
+from ra_sdk.masks import coarse, mask
+from ra_sdk.plugins import PluginSet
+from ra_sdk.prompt import Mode
+from ra_sdk.records import Detection, Session, Template, Verdict
+from ra_sdk.sessions import Window, sessions
+from ra_sdk.templates import Miner, distinct, has_words
+from ra_sdk.verdicts import VerdictStore
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from ra_sdk.hookspecs import Reasoner, Sink, Source
+
+__all__ = ["Counts", "Detector", "Progress", "adetect", "detect"]
+
+LOOKAHEAD = 3  # blocks that are parsed and masked while one is judged
+REMEMBERED = 100_000  # verdicts kept in memory
+SAVED_AT_ONCE = 64  # verdicts: an interrupted run loses at most so many
+STATE_SECONDS = 60.0  # how often a long run saves its mining state
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a detector has done so far. ``judged``: templates that the model judged; ``cached``: verdicts taken from the store."""
+
+    lines: int = 0
+    records: int = 0
+    abnormal: int = 0
+    undecided: int = 0
+    templates: int = 0
+    judged: int = 0
+    cached: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is: bytes ``position`` of ``size`` (None: unknown) of the source, and ``to_judge`` templates ahead of the model."""
+
+    source: str
+    position: int
+    size: int | None
+    counts: Counts
+    to_judge: int = 0
+
+
+class Detector:
+    """Finds anomalies in logs and says why.
+
+    ``model``: a GGUF path, a Hugging Face id, "echo" for trials without a model, or any object with ``judge()``; None takes ``RA_MODEL``
+    or the model of the ``model`` extra. ``store``: where verdicts are kept (a path, ":memory:", a VerdictStore; None: the user's cache).
+    ``state``: a file that keeps what was mined across runs. ``format``: name of a log format (None: detected per source).
+    ``window``: for ``sessions``. ``mode``: "direct" reads the verdict at once, "think" after reasoning. ``explain``: write rationales for
+    abnormal templates. ``threshold``: P(abnormal) from which a template is abnormal. ``follow``, ``checkpoint``: see ``ra_sdk.sources``.
+    ``block``: records in a block; ``wait_ms``: a block of a live source closes after so many milliseconds. ``threads``, ``context`` (tokens),
+    ``gpu_layers``, ``width`` (templates at once) are the model's; None is a sane default. ``plugins``: more plugin objects.
+
+    Raises UsageError for wrong options, ModelError and StoreError, all at the call.
+    """
+
+    def __init__(  # noqa: PLR0913
+        self,
+        *,
+        model: str | Path | Reasoner | None = None,
+        store: str | Path | VerdictStore | None = None,
+        state: str | Path | None = None,
+        format: str | None = None,  # noqa: A002
+        window: Window | None = None,
+        mode: Mode = "direct",
+        explain: bool = True,
+        threshold: float = 0.5,
+        follow: bool = False,
+        checkpoint: str | Path | None = None,
+        block: int = 50_000,
+        wait_ms: int = 500,
+        threads: int | None = None,
+        context: int | None = None,
+        gpu_layers: int | None = None,
+        width: int | None = None,
+        plugins: Sequence[object] = (),
+        progress: Callable[[Progress], None] | None = None,
+    ) -> None:
+        _check(mode=mode, threshold=threshold, block=block, wait_ms=wait_ms, window=window)
+        self.window, self.mode, self.progress = window, mode, progress
+        self.counts = Counts()
+        self.plugins = PluginSet(plugins)
+        self.formats = self.plugins.formats()
+        self._format = format_named(format, self.formats).name if format else None
+        self._size, self._wait = block, wait_ms / 1000
+        self._reading = {"follow": follow, "checkpoint": checkpoint, "format": format}
+        model_options = {"threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
+        judging = {"threshold": threshold, "explain": "abnormal" if explain else "never"}
+        self._state, self._saved = state, time.monotonic()
+        self._miner = Miner()
+        if state is not None:
+            self._miner.load(state)
+        self.reasoner: Reasoner = self.plugins.open_reasoner(model, {k: v for k, v in model_options.items() if v is not None} | judging)
+        self._digest = f"{self.reasoner.digest}{'' if explain else '+mute'}{'' if threshold == 0.5 else f'+{threshold}'}"
+        self._own_store = not isinstance(store, VerdictStore)
+        self.store = store if isinstance(store, VerdictStore) else VerdictStore(store)
+        self._verdicts: OrderedDict[str, tuple[Verdict, bool]] = OrderedDict()
+        self._ahead = ThreadPoolExecutor(2, "ra-parse")
+
+    def detect(self, source: object) -> Iterator[Detection]:
+        """Every record of a source with its verdict, in input order.
+
+        ``source``: a path or URL, an iterable of strings, mappings or LogRecords, or a column of a DataFrame.
+        """
+        return chain.from_iterable(self.blocks(source))
+
+    def blocks(self, source: object) -> Iterator[Detections]:
+        """The same in blocks, for those who work on columns. Raises SourceError and UsageError at the call."""
+        return self._blocks(self.plugins.open_source(source, self._reading))
+
+    def sessions(self, source: object) -> Iterator[Session]:
+        """The source's windows with their own verdicts. Raises BadOption without a window."""
+        if self.window is None:
+            raise BadOption("window None: sessions need a window; give the detector one, as in Window(lines=100)")
+        return sessions(self.blocks(source), self.window)
+
+    def judge(self, line: str, *, mode: Mode | None = None) -> Verdict:
+        """The verdict of one line. Its header is taken off if it has one of the known formats."""
+        import polars as pl
+
+        lines = pl.Series("line", [line], dtype=pl.String)
+        form = format_named(self._format, self.formats) if self._format else detect_format(lines, self.formats)
+        text = " ".join(mask(form.bodies(lines).to_list())[0].split())
+        return self._judge([text], mode or self.mode)[0][0]
+
+    def write(self, source: object, *sinks: str | Sink) -> Counts:
+        """Take a source to its end, into sinks (URLs or objects). A checkpoint moves once every sink has written.
+
+        Sinks opened here are closed here. Raises SourceError, SinkError.
+        """
+        opened: Source = self.plugins.open_source(source, self._reading)
+        outlets = [self.plugins.open_sink(sink, {}) if isinstance(sink, str) else sink for sink in sinks]
+        try:
+            for block in self._blocks(opened):
+                for outlet in outlets:
+                    outlet.write(block)
+                if block.checkpoint is not None:
+                    opened.acknowledge(block.checkpoint)
+                self._save_state(STATE_SECONDS)
+        finally:
+            for outlet, sink in zip(outlets, sinks):
+                if isinstance(sink, str):
+                    outlet.close()
+        return self.counts
+
+    def templates(self) -> list[Template]:
+        """What was mined so far, the most frequent first."""
+        return self._miner.templates()
+
+    def close(self) -> None:
+        """Save the state, and let the model and the store go."""
+        self._ahead.shutdown(wait=True, cancel_futures=True)
+        self._save_state(0.0)
+        if self._own_store:
+            self.store.close()
+        getattr(self.reasoner, "close", lambda: None)()
+
+    def __enter__(self) -> Detector:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _blocks(self, source: Source) -> Iterator[Detections]:
+        started = time.monotonic()
+        with closing(source):
+            for block, codes, masked, sizes in self._prepared(source):
+                codes, texts = self._miner.mine_masked(codes, masked, sizes)
+                found = self._judge(texts, self.mode, source)
+                detections = Detections(block, codes, [verdict for verdict, _ in found], [known for _, known in found])
+                self._count(detections, time.monotonic() - started)
+                started = time.monotonic()
+                self._report(source)
+                yield detections
+                started = time.monotonic() if source.live else started
+
+    def _prepared(self, source: Source) -> Iterator[tuple[Block, pl.Series, list[str], list[int]]]:
+        """Blocks parsed and masked in threads, a few ahead of who asks; Polars lets go of the interpreter while it works."""
+        waiting: deque[Future[tuple[Block, pl.Series, list[str], list[int]]]] = deque()
+        for raw in raw_blocks(source, self.formats, self._format, self._size, self._wait):
+            if raw is not None:
+                waiting.append(self._ahead.submit(_prepare, raw))
+            while waiting and (source.live or len(waiting) > LOOKAHEAD):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+    def _judge(self, texts: Sequence[str], mode: Mode, source: Source | None = None) -> list[tuple[Verdict, bool]]:
+        """A verdict for every text, and whether it was known before this run: from memory, the store, or the model."""
+        remembered = self._verdicts if mode == self.mode else OrderedDict()
+        missing = [text for text in texts if text not in remembered]
+        fresh: list[str] = []
+        for text, verdict in zip(missing, self.store.get(missing, self._digest, mode) if missing else []):
+            if verdict is None and not has_words(text):
+                verdict = Verdict(text, "normal", 0.0, mode="rule")
+            if verdict is None:
+                fresh.append(text)
+            else:
+                remembered[text] = verdict, verdict.mode != "rule"
+                self.counts.cached += verdict.mode != "rule"
+        undecided = {text: (verdict, False) for text, verdict in self._ask(fresh, mode, source, remembered)}
+        found = [remembered.get(text) or undecided[text] for text in texts]
+        while len(remembered) > max(REMEMBERED, len(texts)):
+            remembered.popitem(last=False)
+        return found
+
+    def _ask(
+        self, texts: Sequence[str], mode: Mode, source: Source | None, remembered: OrderedDict[str, tuple[Verdict, bool]]
+    ) -> list[tuple[str, Verdict]]:
+        """Let the model judge; remember and store what it says. What it could not say is returned, undecided."""
+        unsaved: list[Verdict] = []
+        todo = deque(texts)
+        try:
+            for verdict in self.reasoner.judge(texts, mode) if texts else ():
+                text = todo.popleft()
+                verdict = verdict if verdict.template == text else replace(verdict, template=text)
+                if verdict.label == "undecided":
+                    todo.append(text)
+                    continue
+                remembered[text] = verdict, False
+                unsaved.append(verdict)
+                self.counts.judged += 1
+                if len(unsaved) >= SAVED_AT_ONCE:
+                    self.store.put(unsaved, self._digest, mode)
+                    unsaved = []
+                if source is not None:
+                    self._report(source, len(todo))
+        except Exception as error:  # noqa: BLE001  whatever a model does, the stream goes on
+            warnings.warn(f"{len(todo)} templates stay undecided, the model failed: {error!r}", RuntimeWarning, stacklevel=2)
+        finally:
+            if unsaved:
+                self.store.put(unsaved, self._digest, mode)
+        return [(text, Verdict(text, model=self.reasoner.name)) for text in todo]
+
+    def _count(self, detections: Detections, seconds: float) -> None:
+        counts, block = self.counts, detections.block
+        counts.records += len(block)
+        counts.lines += int(block.last_lines[-1]) - int(block.lines[0]) + 1 if len(block) else 0
+        counts.templates = len(self._miner)
+        counts.seconds += seconds
+        labels = [verdict.label for verdict in detections.verdicts]
+        if "abnormal" in labels or "undecided" in labels:
+            for code, count in detections.codes.value_counts().iter_rows():
+                counts.abnormal += count if labels[code] == "abnormal" else 0
+                counts.undecided += count if labels[code] == "undecided" else 0
+
+    def _report(self, source: Source, to_judge: int = 0) -> None:
+        if self.progress is not None:
+            position, size = getattr(source, "position", 0), getattr(source, "size", None)
+            self.progress(Progress(source.name, position, size, self.counts, to_judge))
+
+    def _save_state(self, every: float) -> None:
+        if self._state is not None and time.monotonic() - self._saved >= every:
+            self._miner.save(self._state)
+            self._saved = time.monotonic()
+
+
+def detect(source: object, **options: Any) -> Iterator[Detection]:
+    """Every record of ``source`` with its verdict, in input order. Options are those of ``Detector``.
+
+    Raises what ``Detector`` and ``Detector.detect`` raise, at this call and not at the first record.
+    """
+    detector = Detector(**options)
+    try:
+        found = detector.detect(source)
+    except BaseException:
+        detector.close()
+        raise
+    return _then_close(detector, found)
+
+
+async def adetect(source: object, **options: Any) -> AsyncIterator[Detection]:
+    """``detect`` for asyncio: blocks are read and judged in a thread, the event loop never waits for them."""
+    import asyncio
+
+    with await asyncio.to_thread(Detector, **options) as detector:
+        blocks = await asyncio.to_thread(detector.blocks, source)
+        while (block := await asyncio.to_thread(next, blocks, None)) is not None:
+            for detection in block:
+                yield detection
+
+
+def _then_close(detector: Detector, found: Iterable[Detection]) -> Iterator[Detection]:
+    with detector:
+        yield from found
+
+
+def _prepare(raw: RawBlock) -> tuple[Block, pl.Series, list[str], list[int]]:
+    block = raw.parse()
+    return block, *distinct(coarse(block.bodies))
+
+
+def _check(*, mode: object, threshold: float, block: int, wait_ms: int, window: object) -> None:
+    if mode not in ("direct", "think"):
+        raise BadOption(f"mode {mode!r} is neither 'direct' nor 'think'; choose one of them")
+    if not 0 <= threshold <= 1:
+        raise BadOption(f"threshold {threshold!r} is no probability; give a number from 0 to 1")
+    if block < 1 or wait_ms < 1:
+        raise BadOption(f"block {block!r} and wait_ms {wait_ms!r} must be at least 1")
+    if window is not None and not isinstance(window, Window):
+        raise BadOption(f"window {window!r} is no Window; give one, as in Window(lines=100)")

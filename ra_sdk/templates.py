@@ -1,0 +1,215 @@
+"""Bodies -> templates. The only file that knows drain3.
+
+A body is masked, and its masked text is looked up: a text that was seen before keeps the template that it had then, so that the
+output does not depend on where blocks are cut, nor on whether this is the first run on a saved state. Only texts that are new go to
+Drain (He et al., "Drain: An Online Log Parsing Approach with Fixed Depth Tree", ICWS 2017), which turns words that vary into ``<*>``.
+
+Two things never become ``<*>``: a value that the masks left in place because it decides, and a word that may have an opposite
+(Drain3 issue 109: "Started" and "Paused" had merged).
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Sequence
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ra_sdk.errors import StoreError
+from ra_sdk.masks import PLACEHOLDERS, WILDCARD, coarse, fine
+from ra_sdk.records import Template
+
+if TYPE_CHECKING:
+    import polars as pl
+    from drain3.drain import Drain
+
+__all__ = ["Miner", "distinct", "has_words", "is_protected"]
+
+SIMILARITY = 0.6  # share of words that must be equal; Drain's usual 0.4 merges messages that merely share their frame
+STATE_VERSION = 1
+
+_STATES = """
+abnormal absent accepted active alive allowed alone always any asleep available awake bad below above better big blocked broken busy clean clear
+clean cold complete connect connected correct corrupt critical crash crit dead deny denied deny dirty disconnect down drop dropped empty err error errors exist exists
+expired fail failed fails failure failures false fast fatal fault faulty found free frozen full good granted green halt healthy high hot hung
+idle ill inactive invalid kill killed late leader least less locked login logout lost low master max min missing more most never new no nominal none normal not null ok
+off offline old on online open close closed out in pass passed pause permit present primary reached red ready refuse refused reject rejected reset
+resume running secondary sick slave slow standby start stop stale stuck success sent received succeed successful suspend timeout true false unable unknown
+up valid verified wait warn warning wrong yes yellow yes zero enter leave exit begin end join left load unload mount unmount lock unlock add
+remove attach detach enable disable create delete grant revoke accept allow block unblock install uninstall register deregister insert eject
+with without before after greater over under within beyond can cannot could must info debug notice trace alert emerg panic nil
+""".split()
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_SUFFIX = re.compile(r".{2,}(?:ed|ing|able|ible|ful|less|n't)$|^(?:un|dis|non|mis|in|im).{4,}")
+_VALUE = re.compile(r"(?<![A-Za-z0-9])[0-9]")
+_CLASS = re.compile(r"<(?:pct|highpct|ms|sec|min|hours|n)>")
+_PLACEHOLDER = re.compile("|".join(re.escape(placeholder) for placeholder in PLACEHOLDERS))
+
+
+class Miner:
+    """Mines templates, block by block, in memory that does not grow beyond its bounds.
+
+    ``max_templates`` clusters and ``max_texts`` masked texts are remembered, those that were not seen for the longest time are forgotten first.
+    """
+
+    def __init__(self, *, max_templates: int = 50_000, max_texts: int = 200_000) -> None:
+        self.max_templates, self.max_texts = max_templates, max_texts
+        self._drain: Drain | None = None
+        self._memo: OrderedDict[str, str] = OrderedDict()  # masked text -> template text, as it was at first sight
+        self._counts: Counter[str] = Counter()
+
+    def mine(self, bodies: pl.Series) -> tuple[pl.Series, list[str]]:
+        """Mine a block: codes (UInt32, one for every body) and the distinct template texts that they point into."""
+        return self.mine_masked(*distinct(coarse(bodies)))
+
+    def mine_masked(self, codes: pl.Series, masked: Sequence[str], sizes: Sequence[int]) -> tuple[pl.Series, list[str]]:
+        """Mine what ``distinct`` made of coarsely masked bodies; that part may run in another thread, this one may not."""
+        import polars as pl
+
+        texts: dict[str, int] = {}
+        places = [texts.setdefault(self._template(text), len(texts)) for text in masked]
+        self._count(list(texts), places, sizes)
+        if len(texts) == len(masked):
+            return codes, list(texts)
+        return pl.Series("code", places, dtype=pl.UInt32).gather(codes), list(texts)
+
+    def templates(self) -> list[Template]:
+        """What was mined so far, the most frequent first."""
+        return [Template(text, count) for text, count in self._counts.most_common()]
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+    def save(self, path: str | Path) -> None:
+        """Write the state to a file, atomically. Raises StoreError."""
+        path = Path(path)
+        state = {"version": STATE_VERSION, "memo": list(self._memo.items()), "counts": list(self._counts.items()), "clusters": self._clusters()}
+        fresh = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with gzip.open(fresh, "wt", encoding="utf-8", compresslevel=1) as file:
+                json.dump(state, file)
+            fresh.replace(path)
+        except OSError as error:
+            fresh.unlink(missing_ok=True)
+            raise StoreError(f"state {str(path)!r} cannot be written: {error.strerror or error}; choose another path") from error
+
+    def load(self, path: str | Path) -> None:
+        """Take up a saved state; a file that does not exist is an empty state. Raises StoreError."""
+        if not Path(path).exists():
+            return
+        try:
+            with gzip.open(path, "rt", encoding="utf-8") as file:
+                state = json.load(file)
+            if state["version"] != STATE_VERSION:
+                raise StoreError(f"state {str(path)!r} has version {state['version']}, this is version {STATE_VERSION}; remove the file to start afresh")
+            self._memo, self._counts = OrderedDict(state["memo"]), Counter(dict(state["counts"]))
+            self._restore(state["clusters"])
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"state {str(path)!r} cannot be read: {error}; remove the file to start afresh") from error
+
+    def _template(self, masked: str) -> str:
+        known = self._memo.get(masked)
+        if known is not None:
+            self._memo.move_to_end(masked)
+            return known
+        text = " ".join(fine(masked).split())
+        if has_words(text):
+            text = self._tree.add_log_message(text)[0].get_template()
+        self._memo[masked] = text
+        if len(self._memo) > self.max_texts:
+            self._memo.popitem(last=False)
+        return text
+
+    def _count(self, texts: Sequence[str], places: Sequence[int], sizes: Sequence[int]) -> None:
+        for place, size in zip(places, sizes):
+            self._counts[texts[place]] += size
+        if len(self._counts) > 2 * self.max_templates:
+            self._counts = Counter(dict(self._counts.most_common(self.max_templates)))
+
+    @property
+    def _tree(self) -> Drain:
+        if self._drain is None:
+            self._drain = _drain_class()(depth=4, sim_th=SIMILARITY, max_clusters=self.max_templates, parametrize_numeric_tokens=False)
+        return self._drain
+
+    def _clusters(self) -> list[tuple[list[str], int]]:
+        """Tokens and sizes, in the order of their ids, which is the order in which the tree grew."""
+        return [(list(cluster.log_template_tokens), cluster.size) for cluster in sorted(self._tree.clusters, key=lambda c: c.cluster_id)]
+
+    def _restore(self, clusters: Sequence[tuple[list[str], int]]) -> None:
+        self._drain = None
+        for tokens, size in clusters:
+            self._tree.plant(tokens, size)  # type: ignore[attr-defined]
+
+
+def distinct(masked: pl.Series) -> tuple[pl.Series, list[str], list[int]]:
+    """Codes (UInt32) into the distinct texts, in order of first appearance, and how often each occurs."""
+    import polars as pl
+
+    texts = masked.unique(maintain_order=True)
+    codes = masked.cast(pl.Enum(texts)).to_physical().cast(pl.UInt32)
+    sizes = codes.value_counts(sort=False)
+    counts = dict(zip(sizes[sizes.columns[0]].to_list(), sizes["count"].to_list()))
+    return codes, texts.to_list(), [counts[code] for code in range(len(texts))]
+
+
+@lru_cache(maxsize=100_000)
+def is_protected(token: str) -> bool:
+    """Whether a word of a message may never become ``<*>``: it holds a value that decides, or may have an opposite."""
+    if _CLASS.search(token) or _VALUE.search(token):
+        return True
+    plain = _PLACEHOLDER.sub(" ", token)
+    return any(_is_state(word.lower()) for word in _WORD.findall(plain)) or "n't" in plain
+
+
+def has_words(text: str) -> bool:
+    """Whether there is anything to judge: a letter outside placeholders."""
+    return any(char.isalpha() for char in _PLACEHOLDER.sub(" ", text)) or WILDCARD in text
+
+
+@lru_cache(maxsize=100_000)
+def _is_state(word: str) -> bool:
+    return word in _state_words() or _SUFFIX.match(word) is not None
+
+
+@cache
+def _state_words() -> frozenset[str]:
+    return frozenset(_STATES) | {f"{word}s" for word in _STATES}
+
+
+@cache
+def _drain_class() -> Any:
+    from drain3.drain import Drain, LogCluster
+
+    class ProtectedDrain(Drain):
+        """Drain that compares only messages whose protected words are equal, place by place."""
+
+        def get_seq_distance(self, seq1: Sequence[str], seq2: Sequence[str], include_params: bool) -> tuple[float, int]:
+            """Share of equal tokens and number of wildcards, or a distance that never matches."""
+            same = wild = 0
+            for known, token in zip(seq1, seq2):
+                if known == token:
+                    same += 1
+                elif is_protected(token) or is_protected(known):
+                    return -1.0, -1
+                elif known == WILDCARD:
+                    wild += 1
+            return (same + wild if include_params else same) / (len(seq1) or 1), wild
+
+        def plant(self, tokens: Sequence[str], size: int) -> None:
+            """Put a cluster of a saved state back."""
+            self.clusters_counter += 1
+            cluster = LogCluster(tokens, self.clusters_counter)
+            cluster.size = size
+            self.id_to_cluster[cluster.cluster_id] = cluster
+            self.add_seq_to_prefix_tree(self.root_node, cluster)
+
+    return ProtectedDrain

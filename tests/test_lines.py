@@ -1,0 +1,160 @@
+"""Pieces to records: nothing is lost, wherever the pieces are cut."""
+
+import threading
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from ra_sdk.errors import UnknownFormat
+from ra_sdk.formats import builtin_formats
+from ra_sdk.hookspecs import Lines
+from ra_sdk.lines import LONGEST_RECORD_LINES, raw_blocks, split
+from ra_sdk.records import LogRecord
+
+FORMATS = builtin_formats()
+JAVA = """2025-03-01 10:00:00,000 ERROR [main] com.example.Shop - order failed
+java.lang.IllegalStateException: no stock
+\tat com.example.Shop.order(Shop.java:10)
+\tat com.example.Main.main(Main.java:5)
+2025-03-01 10:00:01,000 INFO [main] com.example.Shop - next
+2025-03-01 10:00:02,000 INFO [main] com.example.Shop - last
+"""
+
+
+class Given:
+    """A source of given items."""
+
+    name = identity = "given"
+    live = False
+
+    def __init__(self, items, live=False):
+        self.items, self.live = items, live
+
+    def __iter__(self):
+        return iter(self.items)
+
+    def acknowledge(self, checkpoint):
+        pass
+
+    def close(self):
+        pass
+
+
+def records(items, name=None, size=50_000, live=False):
+    rows = []
+    for raw in raw_blocks(Given(items, live), FORMATS, name, size, 0.05):
+        if raw is not None:
+            block = raw.parse()
+            rows += zip(block.lines.to_list(), block.last_lines.to_list(), block.bodies.to_list(), strict=True)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"a\nb\n", ["a", "b"]),
+        (b"a\nb", ["a", "b"]),
+        (b"a\r\nb\r\n", ["a", "b"]),
+        (b"\n\n", ["", ""]),
+        (b"a\x00b\x0bc\x85\n", ["a\x00b\x0bc\ufffd"]),
+        ("a\u2028b\n".encode(), ["a\u2028b"]),
+        (b"\xff\xfe\n", ["\ufffd\ufffd"]),
+    ],
+)
+def test_split(data, expected):
+    assert split(data).to_list() == expected
+
+
+@pytest.mark.parametrize("step", [1, 3, 10, 1_000])
+def test_where_pieces_are_cut_changes_nothing(step):
+    data = JAVA.encode()
+    pieces = [Lines(data[at : at + step]) for at in range(0, len(data), step)]
+    rows = records(pieces, live=True)
+    assert [(first, last) for first, last, _ in rows] == [(1, 4), (5, 5), (6, 6)]
+    assert rows[0][2].startswith("order failed\njava.lang.IllegalStateException")
+    assert rows[0][2].endswith("Main.java:5)")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(st.characters(exclude_characters="\n\r", exclude_categories=["Cs"]), max_size=20), max_size=30), st.integers(1, 40))
+def test_plain_gives_back_every_line(texts, step):
+    data = "".join(f"{text}\n" for text in texts).encode()
+    pieces = [Lines(data[at : at + step]) for at in range(0, len(data), step)]
+    assert [body for _, _, body in records(pieces, "plain")] == texts
+
+
+def test_blocks_are_no_larger_than_asked():
+    raws = [raw for raw in raw_blocks(Given([Lines(b"x\n" * 1_000)]), FORMATS, "plain", 300, 1.0) if raw]
+    assert [len(raw.records) for raw in raws] == [300, 300, 300, 100]
+    assert [raw.lines[0] for raw in raws] == [1, 301, 601, 901]
+
+
+def test_a_record_does_not_grow_without_end():
+    data = b"2025-03-01 10:00:00,000 ERROR [main] a.B - x\n" + b"\tat y\n" * (3 * LONGEST_RECORD_LINES)
+    rows = records([Lines(data)], "java")
+    assert all(last - first < LONGEST_RECORD_LINES for first, last, _ in rows)
+    assert rows[-1][1] == 3 * LONGEST_RECORD_LINES + 1
+    assert sum(last - first + 1 for first, last, _ in rows) == 3 * LONGEST_RECORD_LINES + 1
+
+
+def test_a_ten_megabyte_line():
+    pieces = [Lines(b"x" * (1 << 20))] * 10 + [Lines(b"\nnext")]
+    rows = records(pieces, "plain")
+    assert [(first, len(body)) for first, _, body in rows] == [(1, 10 << 20), (2, 4)]
+
+
+def test_checkpoints_stay_behind_what_is_held_back():
+    data = JAVA.encode()
+    half = len(data) // 2
+    pieces = [Lines(data[:half], {"offset": half}), Lines(data[half:], {"offset": len(data)})]
+    seen = []
+    for raw in raw_blocks(Given(pieces, live=True), FORMATS, None, 50_000, 5.0):
+        if raw is not None and raw.checkpoint is not None:
+            seen.append((raw.checkpoint["offset"], raw.last_lines[-1]))
+    for offset, last_line in seen:
+        assert data[:offset].count(b"\n") == last_line
+    assert seen[-1][0] == len(data)
+
+
+def test_a_boundary_completes_what_was_held_and_starts_lines_anew():
+    rows = records([Lines(b"one\ntwo", boundary=True), Lines(b"three\n")], "plain")
+    assert rows == [(1, 1, "one"), (2, 2, "two"), (1, 1, "three")]
+
+
+def test_items_are_records_of_their_own():
+    stamp = "2025-03-01T10:00:00Z"
+    rows = records([f"{stamp} INFO hello\n", "  not a continuation", LogRecord("ready"), {"message": "from a mapping", "level": "error"}])
+    assert [body for _, _, body in rows] == ["hello", "  not a continuation", "ready", "from a mapping"]
+    assert [line for line, _, _ in rows] == [1, 2, 3, 4]
+
+
+def test_a_live_source_hands_on_what_it_has_though_more_may_come():
+    wait = threading.Event()
+
+    def slow():
+        yield Lines(JAVA.encode())
+        wait.wait(30)
+
+    blocks = raw_blocks(Given(slow(), live=True), FORMATS, None, 50_000, 0.05)
+    got = 0
+    deadline = time.monotonic() + 20
+    while got < 3 and time.monotonic() < deadline:
+        raw = next(blocks)
+        got += len(raw.records) if raw else 0
+    wait.set()
+    assert got == 3
+
+
+def test_what_a_live_source_raises_is_raised_to_the_reader():
+    def broken():
+        yield Lines(b"a\n")
+        raise OSError("gone")
+
+    with pytest.raises(OSError, match="gone"):
+        records(broken(), "plain", live=True)
+
+
+def test_an_unknown_format_names_the_known_ones():
+    with pytest.raises(UnknownFormat, match="plain"):
+        records([Lines(b"a\n")], "nosuch")

@@ -1,0 +1,104 @@
+"""Templates: keyed by text, the same whatever the blocks, and opposite words never merge."""
+
+import itertools
+import random
+
+import polars as pl
+import pytest
+from ra_sdk.errors import StoreError
+from ra_sdk.templates import Miner, has_words, is_protected
+
+OPPOSITES = """Started/Paused up/down enabled/disabled succeeded/failed UP/DOWN online/offline connected/disconnected opened/closed active/inactive
+true/false yes/no allowed/denied accepted/rejected healthy/unhealthy valid/invalid mounted/unmounted locked/unlocked loaded/unloaded attached/detached
+added/removed passed/failed success/failure on/off in/out reachable/unreachable available/unavailable complete/incomplete expected/unexpected
+good/bad pass/fail start/stop login/logout acquired/released allocated/freed granted/revoked increased/decreased present/missing running/stopped
+primary/secondary ok/error known/unknown found/lost alive/dead synced/lagging secure/insecure compatible/incompatible with/without can/cannot""".split()
+
+
+def mine(miner, bodies):
+    codes, texts = miner.mine(pl.Series(bodies, dtype=pl.String))
+    return [texts[code] for code in codes.to_list()]
+
+
+@pytest.mark.parametrize("pair", OPPOSITES)
+@pytest.mark.parametrize("frame", ["service nginx on host a is now {}", "{} the replication link between the two data centres", "state changed to state={}, no action is needed"])
+def test_opposite_words_never_merge(pair, frame):
+    one, other = pair.split("/")
+    texts = mine(Miner(), [frame.format(one), frame.format(other)] * 3)
+    assert len(set(texts)) == 2
+    assert all("<*>" not in text for text in texts)
+
+
+@pytest.mark.parametrize(("one", "other"), [("found 0 errors in the pool", "found 14 errors in the pool"), ("job ended with exit code 0", "job ended with exit code 137"), ("replicas ready 3/3 in web", "replicas ready 2/3 in web"), ("the disk is 12% full", "the disk is 97% full"), ("GET / HTTP/1.1 200 OK", "GET / HTTP/1.1 500 OK"), ("link n/a 0x0 flags", "link n/a 0x4 flags")])
+def test_values_that_decide_never_merge(one, other):
+    texts = mine(Miner(), [one, other] * 3)
+    assert len(set(texts)) == 2
+
+
+def test_words_that_vary_become_a_wildcard_and_each_record_keeps_the_text_it_was_mined_to():
+    miner = Miner()
+    bodies = [f"session of user {name} begins from terminal {name}" for name in ("bob", "eve", "mallory")]
+    first = mine(miner, bodies)
+    assert first == [bodies[0], "session of user <*> begins from terminal <*>", "session of user <*> begins from terminal <*>"]
+    assert mine(miner, bodies) == first
+
+
+def some_bodies(count):
+    words = random.Random(7)
+    verbs = ["started", "stopped", "reading", "writing", "failed"]
+    return [
+        f"unit {words.choice('abcdefgh')} {words.choice(verbs)} item {words.randrange(1000)} for client c{words.choice('xyz')} in {words.randrange(90)} ms"
+        for _ in range(count)
+    ]
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 2_000])
+def test_where_blocks_are_cut_changes_nothing(size):
+    bodies = some_bodies(2_000)
+    miner = Miner()
+    cut = list(itertools.chain.from_iterable(mine(miner, bodies[at : at + size]) for at in range(0, len(bodies), size)))
+    assert cut == mine(Miner(), bodies)
+
+
+def test_a_saved_state_gives_the_same_again(tmp_path):
+    bodies = some_bodies(500)
+    miner = Miner()
+    first = mine(miner, bodies)
+    miner.save(tmp_path / "state")
+    again = Miner()
+    again.load(tmp_path / "state")
+    assert mine(again, bodies) == first
+    assert mine(again, ["unit z started item 1 for client cq in 5 ms"]) == mine(miner, ["unit z started item 1 for client cq in 5 ms"])
+    assert [t.text for t in again.templates()] == [t.text for t in miner.templates()]
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x1f\x8b\x08\x00"])
+def test_a_broken_state_is_one_clear_error(tmp_path, content):
+    path = tmp_path / "state"
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="remove the file to start afresh"):
+        Miner().load(path)
+
+
+def test_memory_is_bounded():
+    miner = Miner(max_templates=50, max_texts=100)
+    mine(miner, [f"{'abcdefghij'[i % 10]}{chr(97 + i % 26)} thing {'w' * (i % 97)}{'v' * (i % 89)} stopped" for i in range(3_000)])
+    assert len(miner._memo) <= 100
+    assert len(miner.templates()) <= 3_000 + 1
+    assert len(miner._tree.clusters) <= 50
+
+
+def test_counts():
+    miner = Miner()
+    mine(miner, ["a stopped"] * 3 + ["b started"])
+    assert [(t.text, t.count) for t in miner.templates()] == [("a stopped", 3), ("b started", 1)]
+
+
+@pytest.mark.parametrize(("token", "protected"), [("failed", True), ("state=UP,", True), ("LinkDown", True), ("0", True), ("code=137", True), ("<highpct>", True), ("<num>", False), ("eth0", False), ("bob", False), ("<ip>:<num>", False)])
+def test_is_protected(token, protected):
+    assert is_protected(token) is protected
+
+
+@pytest.mark.parametrize(("text", "words"), [("", False), ("--- 0 <num> ---", False), ("<*>", True), ("x", True), ("日本", True)])
+def test_has_words(text, words):
+    assert has_words(text) is words
