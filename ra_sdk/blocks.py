@@ -64,12 +64,13 @@ class Detections(Sequence[Detection]):
     known: Sequence[bool] = field(default=())
 
     @classmethod
-    def of(cls, record: LogRecord, verdict: Verdict, *, source: str = "", line: int = 1, cached: bool = False) -> Detections:
+    def of(cls, record: LogRecord, verdict: Verdict, *, source: str = "", line: int = 1, last_line: int | None = None, cached: bool = False) -> Detections:
         """A block of one record, made by hand."""
         import polars as pl
 
         lines = pl.Series("line", [line], dtype=pl.UInt64)
-        block = Block(source, source, pl.Series("body", [record.body]), lines, lines, lambda: fields_of([record]))
+        last = pl.Series("line", [last_line or line], dtype=pl.UInt64)
+        block = Block(source, source, pl.Series("body", [record.body]), lines, last, lambda: fields_of([record]))
         return cls(block, pl.Series("code", [0], dtype=pl.UInt32), [verdict], [cached])
 
     @property

@@ -156,7 +156,8 @@ class Detector:
         Sinks opened here are closed here. Raises SourceError, SinkError.
         """
         opened: Source = self.plugins.open_source(source, self._reading)
-        outlets = [self.plugins.open_sink(sink, {}) if isinstance(sink, str) else sink for sink in sinks]
+        resumed = {"append": self._reading["checkpoint"] is not None}
+        outlets = [self.plugins.open_sink(sink, resumed) if isinstance(sink, str) else sink for sink in sinks]
         try:
             for block in self._blocks(opened):
                 for outlet in outlets:

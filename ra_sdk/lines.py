@@ -147,6 +147,8 @@ class Cutter:
         """Take one item of the source; yield the blocks that it completes."""
         if isinstance(item, Lines):
             self.earlier, self.checkpoint = self.checkpoint, item.checkpoint
+            if item.line is not None:
+                self.number = item.line
             if item.data:
                 self.bytes_.append(item.data)
                 self.held += len(item.data)
@@ -246,11 +248,9 @@ class Cutter:
 
     def _reached(self) -> object:
         """Where reading would resume: behind the last record cut, not behind what is still held."""
-        if not self.held:
-            return self.checkpoint
         if isinstance(self.checkpoint, Mapping) and isinstance(self.checkpoint.get("offset"), int):
-            return {**self.checkpoint, "offset": self.checkpoint["offset"] - self.held}
-        return self.earlier
+            return {**self.checkpoint, "offset": self.checkpoint["offset"] - self.held, "line": self.number}
+        return self.earlier if self.held else self.checkpoint
 
 
 def split(data: bytes) -> pl.Series:

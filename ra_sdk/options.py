@@ -1,0 +1,140 @@
+"""What ``ra`` can be told: the texts of its help, and its options. ``cli`` has the commands."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated, Any
+
+import typer
+
+__all__ = [
+    "ABOUT",
+    "CODES",
+    "DETECT",
+    "JUDGE",
+    "SETTINGS",
+    "All",
+    "AsJson",
+    "Checkpoint",
+    "Context",
+    "Explain",
+    "Fail",
+    "FailOn",
+    "Follow",
+    "Format",
+    "GpuLayers",
+    "List",
+    "Listing",
+    "Mode",
+    "ModeName",
+    "Model",
+    "Out",
+    "Output",
+    "Plugin",
+    "Source",
+    "Sources",
+    "State",
+    "Store",
+    "Threads",
+    "Threshold",
+    "To",
+    "Width",
+    "WindowText",
+]
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+CODES = """Exit codes: 0 fine · 1 the world's fault (a source, sink, model or store) · 2 wrong usage ·
+3 something abnormal was found (with --fail-on abnormal) · 130 interrupted · 141 the reader of the output left."""
+
+ABOUT = f"""Finds anomalies in logs and says why, on the machine where the logs are.
+
+\b
+  ra detect app.log                      what is wrong in it, by template
+  ra detect app.log --output jsonl       every record with its verdict
+  ra judge "disk sda: I/O error"         one line, with the whole reasoning
+  ra templates app.log                   what kinds of lines there are; no model
+
+\b
+{CODES}"""
+DETECT = """Detect anomalies in SOURCEs, and say why.
+
+A SOURCE is a path or a URL (file:…, stdin: or -, what plugins add). Compressed files are read as they are.
+
+\b
+  ra detect /var/log/syslog app.log.gz
+  journalctl -o json | ra detect -
+  ra detect app.log --output jsonl | jq 'select(.label == "abnormal")'
+  ra detect app.log --output sessions --window key=trace_id
+  ra detect app.log --follow --to jsonl:verdicts.jsonl --checkpoint app.pos
+  ra detect build.log --output none --fail-on abnormal
+
+The first run judges every template once. Verdicts are kept: the next run needs no model call for what is known.
+"""
+JUDGE = """Judge one LINE, and show the whole reasoning. The model sees the line's template only.
+
+\b
+  ra judge "Failed password for root from 203.0.113.7 port 51514 ssh2"
+  ra judge --think "check finished with 14 errors"
+"""
+
+Sources = Annotated[list[str], typer.Argument(metavar="SOURCE", help="Paths or URLs; - is standard input.", show_default=False)]
+Source = Annotated[str, typer.Argument(help="A path or URL; - is standard input.", show_default=False)]
+
+
+class Output(str, Enum):
+    """What goes to standard output."""
+
+    TABLE, JSONL, SESSIONS, NONE = "table", "jsonl", "sessions", "none"
+
+
+class Listing(str, Enum):
+    """How a listing is printed."""
+
+    TABLE, JSONL = "table", "jsonl"
+
+
+class ModeName(str, Enum):
+    """The model's modes."""
+
+    DIRECT, THINK = "direct", "think"
+
+
+class FailOn(str, Enum):
+    """What turns the exit code to 3."""
+
+    ABNORMAL = "abnormal"
+
+
+def _opt(*names: str, **more: Any) -> Any:
+    return typer.Option(*names, show_default=False, **more)
+
+
+To = Annotated[
+    list[str] | None, _opt("--to", metavar="SINK", help="Also write every record there (jsonl:PATH, what plugins add). Repeatable.")
+]
+Out = Annotated[Output, typer.Option("--output", "-o", help="What goes to standard output.")]
+WindowText = Annotated[str | None, _opt(metavar="WINDOW", help="Group records into sessions: 100 (records), 60s, 5m, 1h, or key=trace_id.")]
+Follow = Annotated[bool, _opt("--follow", "-f", help="Go on reading as the file grows or is rotated; Ctrl-C ends it.")]
+Format = Annotated[
+    str | None, _opt("--format", metavar="NAME", help="Log format, else detected; plain: every line is a message. See ra formats.")
+]
+Store = Annotated[str | None, _opt(metavar="PATH", help="Where verdicts are kept: a file or :memory:. Else in your cache directory.")]
+State = Annotated[str | None, _opt(metavar="PATH", help="Keeps what was mined, so that the next run goes on from it.")]
+Checkpoint = Annotated[str | None, _opt(metavar="PATH", help="Keeps how far was read and written, so that the next run goes on there.")]
+Mode = Annotated[ModeName, typer.Option(help="direct reads the verdict at once; think lets the model reason first.")]
+Explain = Annotated[bool, typer.Option("--explain/--no-explain", help="Write a rationale for what is abnormal.")]
+Threshold = Annotated[float, typer.Option(metavar="P", help="P(abnormal) from which a template is abnormal.")]
+Fail = Annotated[FailOn | None, _opt("--fail-on", help="Exit with 3 if something abnormal was found.")]
+All = Annotated[bool, _opt("--all", help="Show every template in the table, normal ones too.")]
+Plugin = Annotated[
+    list[str] | None, _opt("--plugin-option", metavar="NAME=VALUE", help="An option for a plugin's source or sink. Repeatable.")
+]
+Model = Annotated[
+    str | None, _opt(envvar="RA_MODEL", metavar="MODEL", help="A GGUF file, a plugin's model, or echo: no model, for trials.")
+]
+Threads = Annotated[int | None, _opt(metavar="N", min=1, help="Threads of the model.")]
+Context = Annotated[int | None, _opt(metavar="N", min=1, help="Tokens of the model's context.")]
+GpuLayers = Annotated[int | None, _opt("--gpu-layers", metavar="N", help="Layers of the model on the GPU; -1: all.")]
+Width = Annotated[int | None, _opt(metavar="N", min=1, help="Templates judged at once.")]
+AsJson = Annotated[bool, _opt("--json", help="Print one JSON object.")]
+List = Annotated[Listing, typer.Option("--output", "-o", help="How the list is printed.")]
