@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from ra_sdk.detector import Detector
-    from ra_sdk.hookspecs import Sink
-    from ra_sdk.records import Session
+    from ra_sdk.hookspecs import Reasoner, Sink
     from ra_sdk.sessions import Window
     from ra_sdk.table import TemplateTable
 
 __all__ = ["app", "main"]
 
 FINE, WORLD, USAGE, FOUND, INTERRUPTED, NO_READER = 0, 1, 2, 3, 130, 141
+LINES = (options.Output.JSONL, options.Output.SESSIONS)  # what is written to standard output as it comes
 _Misuse: Any = typer.BadParameter.__base__  # what the command line's parser raises; typer has moved it about
 
 app = typer.Typer(help=options.ABOUT, add_completion=False, rich_markup_mode=None, context_settings=options.SETTINGS)
@@ -79,7 +79,8 @@ def detect_(
 
     if follow and len(sources) > 1:
         raise BadOption(f"--follow with {len(sources)} sources: the first has no end; start one ra detect --follow for each")
-    reading = {"follow": follow, "checkpoint": checkpoint, "format": format_, **_pairs(plugin_option or [])}
+    reading = {"follow": follow, "checkpoint": checkpoint, "format": format_, "append": checkpoint is not None}
+    reading |= _pairs(plugin_option or [])
     judging: dict[str, Any] = {
         "mode": mode.value,
         "explain": explain,
@@ -100,6 +101,7 @@ def detect_(
     if output is options.Output.TABLE:
         show(table, out, everything)
         show_counts(detector.counts, detector.reasoner.name, out)
+    code = WORLD if code == FINE and detector.counts.undecided else code  # the model failed, and a warning has said how
     return FOUND if code == FINE and fail_on and detector.counts.abnormal else code
 
 
@@ -117,12 +119,18 @@ def judge(
 ) -> int:
     """Judge one line, and show the whole reasoning."""
     from ra_sdk.detector import Detector
+    from ra_sdk.grounding import fill
     from ra_sdk.table import console, show_fields
 
-    sizes: dict[str, Any] = {"threads": threads, "context": context, "gpu_layers": gpu_layers}
-    with Detector(model=model, store=store, format=format_, mode="think" if think else "direct", **sizes) as detector:
+    mode: Any = "think" if think else "direct"
+    reasoner = _reasoner(model, {"threads": threads, "context": context, "gpu_layers": gpu_layers, "explain": "always"})
+    with Detector(model=reasoner, store=store, format=format_, mode=mode) as detector:
         detection = next(detector.detect([line]))
-        found = {**detection.verdict.to_dict(), "rationale": detection.rationale, "body": detection.record.body, "cached": detection.cached}
+        verdict, body = detection.verdict, detection.record.body
+        if verdict.rationale is None and verdict.mode == mode:  # of a run that explained only what is abnormal
+            verdict = next(iter(reasoner.judge([verdict.template], mode)))
+    rationale = verdict.rationale and fill(verdict.rationale, verdict.template, body)
+    found = {"body": body, **verdict.to_dict(), "rationale": rationale, "cached": detection.cached}
     if as_json:
         print(json.dumps(found, ensure_ascii=False))
     else:
@@ -178,9 +186,23 @@ def info(
     gpu_layers: options.GpuLayers = None,
 ) -> int:
     """Show which model judges: its file, adapter, digest, prompt and sizes."""
-    from ra_sdk.plugins import PluginSet
+    from ra_sdk.prompt import PROMPT_VERSION
     from ra_sdk.table import console, show_fields
 
+    reasoner = _reasoner(model, {"threads": threads, "context": context, "gpu_layers": gpu_layers})
+    files = getattr(reasoner, "files", None)
+    found = {
+        "name": reasoner.name,
+        "file": str(files.path) if files else None,
+        "adapter": str(files.adapter) if files and files.adapter else None,
+        "digest": reasoner.digest,
+        "prompt": PROMPT_VERSION,
+        **{name: getattr(reasoner, name, None) for name in ("trained", "context", "threads", "width", "gpu_layers")},
+    }
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False))
+    else:
+        show_fields(found, console())
     return FINE
 
 
@@ -238,7 +260,9 @@ def _take_one(detector: Detector, name: str, sinks: Sequence[Sink], output: opti
     try:
         source = detector.plugins.open_source(name, reading)
         if output is options.Output.SESSIONS:
-            _print_sessions(detector.sessions(source), sinks)
+            for session in detector.sessions(source):
+                for sink in sinks:
+                    sink.write_session(session)  # type: ignore[attr-defined]
         else:
             detector.write(source, *sinks)
     except SinkError:
@@ -248,13 +272,6 @@ def _take_one(detector: Detector, name: str, sinks: Sequence[Sink], output: opti
     return FINE
 
 
-def _print_sessions(sessions: Iterable[Session], sinks: Sequence[Sink]) -> None:
-    for session in sessions:
-        print(json.dumps(session.to_dict(), ensure_ascii=False), flush=True)
-        for sink in sinks:
-            sink.write_session(session)  # type: ignore[attr-defined]
-
-
 @contextmanager
 def _sinks(
     detector: Detector, urls: Sequence[str], output: options.Output, table: TemplateTable, reading: Mapping[str, Any]
@@ -262,7 +279,7 @@ def _sinks(
     """What --to and --output ask for, opened once for all sources."""
     with ExitStack() as stack:
         sinks: list[Sink] = []
-        for url in [*urls, *(["jsonl:-"] if output is options.Output.JSONL else [])]:
+        for url in [*urls, *(["jsonl:-"] if output in LINES else [])]:
             sink = detector.plugins.open_sink(url, reading)
             stack.callback(sink.close)
             if output is options.Output.SESSIONS and not hasattr(sink, "write_session"):
@@ -271,9 +288,15 @@ def _sinks(
         yield [*sinks, table] if output is options.Output.TABLE else sinks
 
 
+def _reasoner(model: str | None, sizes: Mapping[str, Any]) -> Reasoner:
+    from ra_sdk.plugins import PluginSet
+
+    return PluginSet().open_reasoner(model, {name: value for name, value in sizes.items() if value is not None})
+
+
 def _meter(output: options.Output, follow: bool) -> AbstractContextManager[Any]:
     """A progress bar, where somebody sees it and nothing else is written to that screen meanwhile."""
-    busy = follow or (output in (options.Output.JSONL, options.Output.SESSIONS) and sys.stdout.isatty())
+    busy = follow or (output in LINES and sys.stdout.isatty())
     if busy or not sys.stderr.isatty():
         return nullcontext()
     from ra_sdk.table import Meter

@@ -6,127 +6,234 @@ A rationale is grounded when it quotes the template and every specific in it (a 
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 
-from ra_sdk.masks import PLACEHOLDERS
+from ra_sdk.masks import HEAD, LONGEST, PLACEHOLDERS, TAIL, WILDCARD
 
 __all__ = ["align", "fill", "grounded", "invented"]
 
-LONGEST_BODY, MOST_PLACEHOLDERS = 4_096, 40  # beyond, a rationale keeps its placeholders
-_NAMES = frozenset(  # words that carry a digit: knowledge of the domain, not values
-    """s3 ec2 g1 v8 e1 l1 l2 l3 l4 l7 ext2 ext3 ext4 jbd2 ipv4 ipv6 i2c x86 x86_64 x509 sha1 sha256 sha512 md5 base64 utf8 utf-8 http2 http/1 http/2 h2
-    k8s k3s log4j oauth2 nfs3 nfs4 nfsv3 nfsv4 smb1 smb2 smb3 raid0 raid1 raid5 raid6 raid10 usb2 usb3 p50 p95 p99 2xx 3xx 4xx 5xx wpa2 wpa3 http/3
-    ip4 ip6 db2 python3 i18n""".split()
-)
+MOST_PLACEHOLDERS, MOST_PIECES, MOST_STEPS = 40, 200, 5_000  # beyond, a rationale keeps its placeholders
+EDGES = " .,;:"  # a quote may be cut out with them
+
 _QUOTE = re.compile(r'"([^"]+)"')
 _TOKEN = re.compile(r"[A-Za-z0-9_./:\-\\]+")
-_PLACEHOLDER = re.compile("|".join(re.escape(name) for name in PLACEHOLDERS))
-_VALUES = {  # what a placeholder may stand for, inside one word or, for times and durations, over a few
-    "<num>": r"[0-9][0-9.,]*",
+_PATHLIKE = re.compile(r"^[/\\]|[/\\].*[/\\]")
+_PLACEHOLDER = re.compile("|".join(map(re.escape, PLACEHOLDERS)))
+_FILLABLE = re.compile(rf"{_PLACEHOLDER.pattern}|[0-9]")
+_DOMAIN = frozenset(  # words that carry a digit: knowledge of the domain, not values
+    """
+    base64 i18n md5 sha1 sha256 sha512 utf-8 utf8 x509                                  encodings
+    bgp4 h2 http/1 http/2 http/3 http2 ip4 ip6 ipv4 ipv6 l1 l2 l3 l4 l7 nfs3 nfs4       protocols
+    nfsv3 nfsv4 oauth2 ospfv2 ospfv3 smb1 smb2 smb3 tls1 wpa2 wpa3 2xx 3xx 4xx 5xx
+    ext2 ext3 ext4 jbd2 raid0 raid1 raid5 raid6 raid10 resize2fs e2fsprogs              storage
+    a100 h100 i2c ps2 t4 usb2 usb3 x86 x86_64                                           hardware
+    db2 ec2 g1 k3s k8s log4j mvapich2 nav2 neo4j python3 resilience4j rsyslog7 s3 v8 web3
+    1gi e1 p50 p95 p99
+    """.split()
+)
+
+_CLOCK = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?:[.,][0-9]+)?"
+_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
+_TIME = (
+    rf"(?:(?:[A-Z][a-z]{{2}},? )?{_MONTH} [0-9]{{1,2}}(?: [0-9]{{4}})? {_CLOCK}(?: [0-9]{{4}})?"
+    rf"|[0-9]{{4}}[-/.][0-9]{{2}}[-/.][0-9]{{2}}(?:[T _-][0-9]{{2}}[:.][0-9]{{2}}[:.][0-9]{{2}}(?:[.,][0-9]+)?)?(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?"
+    rf"|[0-9]{{1,2}}/{_MONTH}/[0-9]{{4}}:{_CLOCK}(?: [+-][0-9]{{4}})?|{_CLOCK})"
+)
+_PERCENT = r"[0-9]+(?:\.[0-9]+)? ?%"
+_DURATION = r"[0-9]+(?:\.[0-9]+)? ?[A-Za-zµ]+"
+_NUMBER = r"[0-9]+(?:[.,][0-9]+)*"
+_HEX = r"(?:0[xX])?[0-9a-fA-F]+"
+_VALUES = {  # what masking puts each placeholder for, in a body whose white space is single blanks
+    "<num>": _NUMBER,
     "<n>": r"[0-9]+",
-    "<hex>": r"(?:0[xX])?[0-9a-fA-F]+",
-    "<ip>": r"[0-9a-fA-F.:]+",
-    "<pct>": r"[0-9.]+\s?%",
-    "<highpct>": r"[0-9.]+\s?%",
-    "<time>": r"[0-9A-Za-z][0-9A-Za-z:.,/+\-]*(?: {1,2}[0-9][0-9:.,+\-]*){0,4}",
-    **dict.fromkeys(["<ms>", "<sec>", "<min>", "<hours>"], r"[0-9.]+\s?[A-Za-zµ]+"),
+    "<hex>": _HEX,
+    "<id>": r"[0-9A-Za-z]+(?:-[0-9A-Za-z]+)*",
+    "<uuid>": r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+    "<time>": _TIME,
+    "<ip>": r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7}",
+    "<mac>": r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}",
+    "<url>": r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>|,;)\]}]+",
+    "<email>": r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+",
+    "<path>": r"[^\s\"'<>|,;]+",
+    "<ver>": r"[vV]?[0-9]+(?:\.[0-9]+)+(?:[.\-+][0-9A-Za-z]+)*",
+    "<pct>": _PERCENT,
+    "<highpct>": _PERCENT,
+    **dict.fromkeys(["<ms>", "<sec>", "<min>", "<hours>"], _DURATION),
 }
-_ANYTHING = r"\S+"
+_SEVERAL_WORDS = re.compile(rf"[^\s0-9]*(?:{_TIME}|{_PERCENT}|{_DURATION})\S*")  # what is one word when masked, and may have become <*>
+_PIECE = re.compile(  # placeholders, and what masking writes in one way where logs have several
+    rf"(?P<place>{_PLACEHOLDER.pattern})"
+    r"|(?P<percent>(?<![0-9.])(?:100|0)%)"
+    r"|(?P<nothing>\b0x0\b)"
+    r"|(?P<zero>(?<![0-9])(?<![0-9][.,])0(?![0-9]|[.,][0-9]))"
+    r"|(?P<code>(?<![A-Za-z0-9.])[1-9][0-9]{0,2}(?![A-Za-z0-9]))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A stretch of a template: a placeholder (``name``) or words, and the patterns of what it may be in a body (none: itself)."""
+
+    start: int
+    text: str
+    name: str | None = None
+    patterns: tuple[re.Pattern[str], ...] = ()
+
+    def ends(self, body: str, start: int) -> Iterator[int]:
+        """Where this piece may end in the body if it begins at ``start``, the likeliest first."""
+        if not self.patterns:
+            if body.startswith(self.text, start):
+                yield start + len(self.text)
+            return
+        for pattern in self.patterns:
+            match = pattern.match(body, start)
+            if match:
+                yield match.end()
+                yield from (end for end in range(match.end() - 1, start, -1) if pattern.fullmatch(body, start, end))
 
 
 def align(template: str, body: str) -> list[tuple[str, str]] | None:
-    """The template's placeholders in order, each with its text in the body. None if they do not fit, or the body is too long."""
-    if len(body) > LONGEST_BODY:
+    """The template's placeholders in order, each with its text in the body. None if they do not fit.
+
+    Takes a bounded number of steps, whatever the body. White space is that of the template: single blanks.
+    """
+    pieces, body = _pieces(template), _as_mined(body)
+    ends = _ends(pieces, body)
+    if ends is None:
         return None
-    pattern = _pattern(template)
-    if pattern is None:
-        return None
-    values: list[str] = []
-    position = 0
-    for piece in pattern:
-        match = piece.match(body, position)
-        if match is None:
-            return None
-        values += match.groups()
-        position = match.end()
-    if body[position:].strip():
-        return None
-    return list(zip(_PLACEHOLDER.findall(template), values))
+    starts = [0, *ends]
+    return [(piece.name, body[start:end]) for piece, start, end in zip(pieces, starts, ends) if piece.name]
 
 
 def fill(rationale: str, template: str, body: str) -> str:
-    """The rationale with this body's own values in place of the placeholders it names; what cannot be told apart stays."""
-    if "<" not in rationale or not _PLACEHOLDER.search(rationale):
+    """The rationale in this body's own words: what it quotes of the template, and placeholders that stand for one value only.
+
+    Double quotes of the body become single ones, so that quotes stay in pairs. What cannot be told apart stays a placeholder.
+    """
+    if not _FILLABLE.search(rationale):
         return rationale
-    values = align(template, body)
-    if not values:
+    pieces, body = _pieces(template), _as_mined(body)
+    ends = _ends(pieces, body)
+    if not ends:
         return rationale
-    quoted = _QUOTE.sub(lambda match: f'"{_fill_quote(match[1], template, values)}"', rationale)
-    single = {name: {value for other, value in values if other == name} for name, _ in values}
-    pieces = _QUOTE.split(quoted)
-    for at in range(0, len(pieces), 2):
-        pieces[at] = _PLACEHOLDER.sub(lambda match: _only(single.get(match[0], set()), match[0]), pieces[at])
-    return "".join(f'"{piece}"' if at % 2 else piece for at, piece in enumerate(pieces))
+    values: dict[str, set[str]] = {}
+    for piece, start, end in zip(pieces, [0, *ends], ends):
+        if piece.name:
+            values.setdefault(piece.name, set()).add(body[start:end])
+    parts = _QUOTE.split(rationale)
+    for at, part in enumerate(parts):
+        quoted = _in_body(part, template, pieces, body, ends) if at % 2 else None
+        text = _PLACEHOLDER.sub(lambda match: _only(values, match[0]), part) if quoted is None else quoted
+        parts[at] = f'"{text}"' if at % 2 else text
+    return "".join(parts)
 
 
 def invented(message: str, rationale: str) -> list[str]:
     """Specifics of the rationale that the message lacks: quotes, and words with a digit or the form of a path."""
     low = " ".join(message.lower().split())
-    found = [quote for quote in _QUOTE.findall(rationale) if " ".join(quote.lower().split()).strip(" .,;:") not in low]
+    found = [quote for quote in _QUOTE.findall(rationale) if " ".join(quote.lower().split()).strip(EDGES) not in low]
     for word in _TOKEN.findall(_QUOTE.sub(" ", rationale)):
         token = word.strip(".,;:-/")
-        specific = any(char.isdigit() for char in token) or re.match(r"[/\\]", token) or len(re.findall(r"[/\\]", token)) > 1
-        if specific and token.lower() not in _NAMES and not _stands_in(message, token):
+        specific = any(char.isdigit() for char in token) or _PATHLIKE.search(token)
+        if specific and token.lower() not in _DOMAIN and not _stands_in(message, token):
             found.append(token)
     return found
 
 
 def grounded(template: str, rationale: str) -> bool:
     """Whether the rationale quotes the template and invents nothing."""
-    quotes = [quote.strip() for quote in _QUOTE.findall(rationale)]
-    return any(quotes) and not invented(template, rationale)
+    return any(quote.strip(EDGES) for quote in _QUOTE.findall(rationale)) and not invented(template, rationale)
 
 
 def _stands_in(message: str, token: str) -> bool:
     """As a whole, not as a piece of a longer word or number."""
-    return re.search(r"(?<![A-Za-z0-9])" + re.escape(token) + r"(?![A-Za-z0-9])", message, re.IGNORECASE) is not None
+    return re.search(rf"(?<![A-Za-z0-9]){re.escape(token)}(?![A-Za-z0-9])", message, re.IGNORECASE) is not None
 
 
-def _fill_quote(quote: str, template: str, values: list[tuple[str, str]]) -> str:
-    """A quote of the template: its place there tells which values belong to it."""
-    at = template.lower().find(quote.lower().strip())
-    names = _PLACEHOLDER.findall(quote)
-    if at < 0 or not names:
-        return quote
-    before = len(_PLACEHOLDER.findall(template[:at]))
-    texts = iter(value for _, value in values[before : before + len(names)])
-    return _PLACEHOLDER.sub(lambda match: next(texts, match[0]).replace('"', "'"), quote)
+def _as_mined(body: str) -> str:
+    """The part of a body that is mined, with single blanks."""
+    if len(body) > LONGEST:
+        body = f"{body[:HEAD]} … {body[-TAIL:]}"
+    return " ".join(body.split())
 
 
-def _only(values: set[str], otherwise: str) -> str:
-    return next(iter(values)).replace('"', "'") if len(values) == 1 else otherwise
+def _in_body(quote: str, template: str, pieces: tuple[_Piece, ...], body: str, ends: list[int]) -> str | None:
+    """What stands in the body where the quote stands in the template. None if it is not of the template."""
+    words = " ".join(quote.split()).strip(EDGES)
+    match = re.search(re.escape(words), template, re.IGNORECASE) if words else None
+    if match is None:
+        return None
+    starts = [piece.start for piece in pieces]
+    first, last = bisect_right(starts, match.start()) - 1, bisect_right(starts, match.end() - 1) - 1
+    begin, end = (ends[first - 1] if first else 0), ends[last]
+    if not pieces[first].patterns:
+        begin += match.start() - pieces[first].start
+    if not pieces[last].patterns:
+        end -= pieces[last].start + len(pieces[last].text) - match.end()
+    return _unquoted(body[begin:end])
+
+
+def _only(values: dict[str, set[str]], name: str) -> str:
+    """The placeholder's value if it has just one."""
+    single = values.get(name, set())
+    return _unquoted(next(iter(single))) if len(single) == 1 else name
+
+
+def _unquoted(text: str) -> str:
+    return text.strip('"').replace('"', "'")
+
+
+def _ends(pieces: tuple[_Piece, ...], body: str) -> list[int] | None:
+    """Where every piece ends in the body: a search that never tries the same place twice, and gives up after MOST_STEPS."""
+    if not pieces:
+        return None
+    choices, ends = [pieces[0].ends(body, 0)], [0]
+    tried: set[tuple[int, int]] = set()
+    for _ in range(MOST_STEPS):
+        end = next(choices[-1], None)
+        if end is None:
+            choices.pop()
+            ends.pop()
+            if not choices:
+                return None
+        elif len(choices) == len(pieces):
+            if end == len(body):
+                return [*ends[1:], end]
+        elif (len(choices), end) not in tried:
+            tried.add((len(choices), end))
+            choices.append(pieces[len(choices)].ends(body, end))
+            ends.append(end)
+    return None
 
 
 @lru_cache(maxsize=4_096)
-def _pattern(template: str) -> tuple[re.Pattern[str], ...] | None:
-    """One small pattern for every word of the template, matched one after the other: linear, whatever the body."""
-    if len(_PLACEHOLDER.findall(template)) > MOST_PLACEHOLDERS:
-        return None
-    return tuple(re.compile(r"\s*" + _word(word)) for word in template.split())
-
-
-def _word(word: str) -> str:
-    pieces, at = [], 0
-    for match in _PLACEHOLDER.finditer(word):
-        pieces.append(_literal(word[at : match.start()]))
-        alone = match.end() == len(word) and match.start() == 0
-        value = _VALUES.get(match[0], _ANYTHING)
-        pieces.append(f"({value})" if alone or value != _ANYTHING else r"(\S+?)" if match.end() < len(word) else r"(\S+)")
+def _pieces(template: str) -> tuple[_Piece, ...]:
+    """The template cut at everything that a body may write otherwise; empty if that is too much."""
+    pieces, at, places = [], 0, 0
+    for match in _PIECE.finditer(template):
+        if match.start() > at:
+            pieces.append(_Piece(at, template[at : match.start()]))
+        name = match["place"]
+        places += name is not None
+        pieces.append(_Piece(match.start(), match[0], name, _patterns(match[0], str(match.lastgroup))))
         at = match.end()
-    return "".join(pieces) + _literal(word[at:])
+    if at < len(template):
+        pieces.append(_Piece(at, template[at:]))
+    return tuple(pieces) if places <= MOST_PLACEHOLDERS and len(pieces) <= MOST_PIECES else ()
 
 
-def _literal(text: str) -> str:
-    """Masking writes zeros in one way: 0 for 0.00, 0x0 for 0x0000."""
-    text = re.sub(r"(?<![A-Za-z0-9])0x0(?![A-Za-z0-9])", "\0", text)
-    return re.sub(r"(?<![0-9])0(?![0-9])", "[0][0.,]*", re.escape(text)).replace("\0", "0[xX]0+").replace("\\\x00", "0[xX]0+")
+@lru_cache(maxsize=4_096)
+def _patterns(text: str, kind: str) -> tuple[re.Pattern[str], ...]:
+    if text == WILDCARD:
+        return re.compile(r"\S+"), _SEVERAL_WORDS
+    value = {
+        "percent": rf"0*{text[:-1]}(?:\.0+)? ?%",
+        "nothing": "0[xX]0+",
+        "zero": "0+(?:[.,]0+)*",
+        "code": f"0*{text}",
+        "place": f"{_VALUES.get(text)}|{re.escape(text)}",  # a body may hold the placeholder's own name
+    }[kind]
+    return (re.compile(value),)

@@ -148,13 +148,12 @@ def show(table: TemplateTable, out: Console, everything: bool = False) -> None:
 
 def show_counts(counts: Counts, model: str, out: Console) -> None:
     """Print what it took: lines, records, templates, model calls, seconds; and the model's name."""
-    rate = f", {counts.lines / counts.seconds:,.0f} lines/s" if counts.seconds > 0 else ""
     sizes = ", ".join(
         _count(number, noun) for number, noun in ((counts.lines, "line"), (counts.records, "record"), (counts.templates, "template"))
     )
-    calls = f"{_count(counts.judged, 'template')} judged by the model, {_count(counts.cached, 'verdict')} from the store"
-    out.print(f"{sizes}; {calls}; {counts.seconds:.1f} s{rate}")
-    out.print(f"model: {visible(model)}", style="dim")
+    rate = f", {counts.lines / counts.seconds:,.0f} lines/s" if counts.seconds > 0 else ""
+    out.print(f"{sizes}; {counts.seconds:.1f} s{rate}")
+    out.print(f"{_count(counts.judged, 'model call')}, {_count(counts.cached, 'verdict')} from the store; model: {visible(model)}")
 
 
 def show_fields(fields: Mapping[str, Any], out: Console) -> None:

@@ -17,7 +17,7 @@ KEYS = [
     *["source", "line", "last_line", "timestamp", "severity", "body", "attributes", "template"],
     *["label", "score", "category", "rationale", "grounded", "mode", "cached"],
 ]
-LOG = "".join(f"2026-03-14T22:00:{i:02d}Z INFO served request {i}\n" for i in range(40)) + "2026-03-14T22:01:00Z ERROR disk sda failed\n"
+LOG = "".join(f"2026-03-14T22:00:{i:02d}Z INFO served request {i}\n" for i in range(1, 41)) + "2026-03-14T22:01:00Z ERROR disk sda failed\n"
 
 
 @pytest.fixture
@@ -55,7 +55,8 @@ def test_the_table_says_what_is_wrong_and_what_it_took(ra, log):
     assert lines[2].split()[-2:] == ["1", f"{log}:41"]
     assert lines[3].strip() == "disk sda failed"
     assert "Normal: 1 template, 40 records" in out
-    assert "41 lines, 41 records, 2 templates; 2 templates judged by the model, 0 verdicts from the store" in out
+    assert "41 lines, 41 records, 2 templates; " in out
+    assert "2 model calls, 0 verdicts from the store; model: echo" in out
     assert "\x1b" not in out
 
 
@@ -63,7 +64,7 @@ def test_the_second_run_needs_no_model(ra, log, tmp_path):
     for judged, cached in ((2, 0), (0, 2)):
         code, out, _ = ra("detect", log, "--store", tmp_path / "v.db")
         assert code == 0
-        assert f"{judged} templates judged by the model, {cached} verdicts from the store" in out
+        assert f"{judged} model calls, {cached} verdicts from the store" in out
     _, out, _ = ra("detect", log, "--store", tmp_path / "v.db", "--output", "jsonl")
     assert all(json.loads(line)["cached"] for line in out.splitlines())
 

@@ -155,9 +155,8 @@ def test_counts_tell_lines_templates_model_calls_and_the_model():
     out = console(io.StringIO())
     show_counts(Counts(lines=2000, records=1990, templates=12, judged=10, cached=1, seconds=4.0), "Tiny (few-shot)", out)
     text = out.file.getvalue()
-    assert "2,000 lines, 1,990 records, 12 templates" in text
-    assert "10 templates judged by the model, 1 verdict from the store; 4.0 s, 500 lines/s" in text
-    assert "Tiny (few-shot)" in text
+    assert "2,000 lines, 1,990 records, 12 templates; 4.0 s, 500 lines/s" in text
+    assert "10 model calls, 1 verdict from the store; model: Tiny (few-shot)" in text
 
 
 def test_fields_and_lists_are_plain():

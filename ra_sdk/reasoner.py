@@ -1,0 +1,425 @@
+"""The model that judges templates. The only file that knows llama.cpp.
+
+Every template is a small coroutine that asks for tokens to be decoded and is sent the logits of the last one; the loop packs what all of them
+ask for into one llama.cpp batch. So scoring, reasoning and forced tags of many templates run side by side, a place that is free
+is taken at once, and the prompt's head is computed once: each sequence shares its keys and values.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from ra_sdk.errors import BadOption, ModelError
+from ra_sdk.grounding import grounded
+from ra_sdk.model import INSTALL, digest, resolve
+from ra_sdk.prompt import ABNORMAL, CATEGORY_WORDS, CLOSE_ANSWER, CLOSE_THINK, NORMAL, OPEN_ANSWER, OPEN_THINK, PROMPT_VERSION, SHOTS, Mode, prompt
+from ra_sdk.records import Verdict
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["EchoReasoner", "LlamaReasoner", "open_reasoner"]
+
+Explain = Literal["abnormal", "always", "never"]
+Task = Generator[list[int], Any, Verdict]
+
+BATCH = 512  # tokens decoded at once
+CANDIDATES = 40  # tokens among which the next one is looked for when writing
+CUT = " … "
+
+
+def open_reasoner(model: str | None, options: Mapping[str, Any]) -> EchoReasoner | LlamaReasoner:
+    """The reasoner that ``model=`` or ``RA_MODEL`` names; "echo" is the stand-in without a model."""
+    if (model or os.environ.get("RA_MODEL")) == "echo":
+        return EchoReasoner()
+    return LlamaReasoner(model, **options)
+
+
+class EchoReasoner:
+    """A stand-in for the model in tests and trials: it goes by a few words, and says so. ``calls`` and ``judged`` count."""
+
+    name = "echo (no model: goes by words)"
+    digest = "echo"
+    _FAULT = re.compile(r"\b(?:error|fail(?:ed|ure)?|fatal|exception|refused|denied|panic|timed out|corrupt\w*|killed|lost)\b", re.IGNORECASE)
+    _ZERO = re.compile(r"\b0 (?:errors?|fail\w*)", re.IGNORECASE)
+
+    def __init__(self) -> None:
+        self.calls = self.judged = 0
+
+    def judge(self, templates: Sequence[str], mode: Mode = "direct") -> Iterator[Verdict]:
+        """A verdict for every template, in order."""
+        self.calls += 1
+        for template in templates:
+            self.judged += 1
+            word = None if self._ZERO.search(template) else self._FAULT.search(template)
+            if word is None:
+                yield Verdict(template, "normal", 0.1, mode=mode, model=self.name)
+            else:
+                rationale = f'It says "{template[max(0, word.start() - 30) : word.end()].replace(chr(34), "").strip()}".'
+                yield Verdict(template, "abnormal", 0.9, "system", rationale, grounded(template, rationale), mode, self.name)
+
+
+class LlamaReasoner:
+    """A GGUF model run by llama.cpp.
+
+    ``model``, ``adapter``: see ``ra_sdk.model.resolve``. ``threads``: CPU threads (None: the cores this process may use). ``context``: tokens of
+    keys and values for all sequences. ``gpu_layers``: layers on the GPU, -1 for all. ``width``: templates at once. ``think_tokens``,
+    ``explain_tokens``: the most that reasoning may take. ``threshold``: P(abnormal) from which the label is abnormal. ``explain``: whose
+    verdicts get a rationale in direct mode. A model without our training gets a few examples in its prompt, and ``name`` says so.
+
+    Greedy and with fixed seeds: the same templates get the same verdicts. Raises ModelError, BadOption.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | None = None,
+        *,
+        adapter: str | Path | None = None,
+        threads: int | None = None,
+        context: int = 8192,
+        gpu_layers: int = 0,
+        width: int = 32,
+        think_tokens: int = 64,
+        explain_tokens: int = 64,
+        threshold: float = 0.5,
+        explain: Explain = "abnormal",
+    ) -> None:
+        for name, value in (("context", context), ("width", width), ("threads", threads or 1)):
+            if value < 1:
+                raise BadOption(f"{name} {value!r} is too small; give at least 1")
+        self.files = resolve(model, adapter)
+        self.think_tokens, self.explain_tokens, self.threshold, self.explain = think_tokens, explain_tokens, threshold, explain
+        self._lock = threading.Lock()
+        self._llama = _Llama(self.files.path, self.files.adapter, threads or _cores(), context, gpu_layers, width + 1)
+        self.trained = self.files.adapter is not None or self._llama.metadata("ra.prompt_version") == PROMPT_VERSION
+        self._shots = () if self.trained else SHOTS
+        title = self._llama.metadata("general.name") or self.files.path.stem
+        with_adapter = f" + {self.files.adapter.stem}" if self.files.adapter else ""
+        self.name = f"{title}{with_adapter}" if self.trained else f"{title} (few-shot, not trained for this)"
+        parts = [digest(self.files.path), digest(self.files.adapter) if self.files.adapter else "", repr(self._shots)]
+        self.digest = _short_hash(parts)
+        self._words = _Words(self._llama)
+        self._room = min(self._llama.context // 2, BATCH) - 64  # tokens of one template
+        self._longest = max(think_tokens, explain_tokens) + 32
+        self._heads: dict[Mode, list[int]] = {mode: self._llama.tokens(prompt(mode, self._shots).head, special=True) for mode in ("direct", "think")}
+        needed = max(map(len, self._heads.values())) + self._longest + 128
+        if self._llama.context < needed:
+            raise ModelError(f"context {context} is too small for the prompt; give at least {needed} tokens")
+
+    def judge(self, templates: Sequence[str], mode: Mode = "direct") -> Iterator[Verdict]:
+        """A verdict for every template, in order, as soon as it and those before it are done."""
+        layout = prompt(mode, self._shots)
+        tail = self._llama.tokens(layout.tail, special=True)
+        make = self._direct if mode == "direct" else self._think
+        with self._lock:
+            yield from self._run([make(text, self._message(text) + tail) for text in templates], self._heads[mode])
+
+    def close(self) -> None:
+        """Free the model."""
+        with self._lock:
+            self._llama.close()
+
+    def __enter__(self) -> LlamaReasoner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _message(self, text: str) -> list[int]:
+        """A template's tokens, control tokens in it being text; a long one is cut in the middle."""
+        tokens = self._llama.tokens(text, special=False)
+        if len(tokens) <= self._room:
+            return tokens
+        half = self._room // 2 - 4
+        return tokens[:half] + self._llama.tokens(CUT, special=False) + tokens[-half:]
+
+    def _direct(self, text: str, asked: list[int]) -> Task:
+        words = self._words
+        score = words.score((yield asked))
+        label: Literal["abnormal", "normal"] = "abnormal" if score >= self.threshold else "normal"
+        category = rationale = None
+        wanted = self.explain == "always" or (self.explain == "abnormal" and label == "abnormal")
+        said = NORMAL
+        if label == "abnormal":
+            category = words.category((yield [words.abnormal]))
+            said = CATEGORY_WORDS[category]
+        if wanted:
+            forced = self._llama.tokens(f"{said}{CLOSE_ANSWER}\n{OPEN_THINK}", special=False)
+            rationale = yield from self._write((yield forced), self.explain_tokens, text)
+        return self._verdict(text, label, score, category, rationale, "direct")
+
+    def _think(self, text: str, asked: list[int]) -> Task:
+        words = self._words
+        rationale = yield from self._write((yield asked), self.think_tokens, text)
+        score = words.score((yield self._llama.tokens(f"{CLOSE_THINK}\n{OPEN_ANSWER}", special=False)))
+        if score < self.threshold:
+            return self._verdict(text, "normal", score, None, rationale, "think")
+        return self._verdict(text, "abnormal", score, words.category((yield [words.abnormal])), rationale, "think")
+
+    def _verdict(self, text: str, label: Literal["abnormal", "normal"], score: float, category: str | None, rationale: str | None, mode: str) -> Verdict:
+        told = rationale or None
+        return Verdict(text, label, round(score, 4), category, told, None if told is None else grounded(text, told), mode, self.name)
+
+    def _write(self, logits: np.ndarray[Any, Any], budget: int, text: str) -> Generator[list[int], Any, str]:
+        """Reasoning, greedily, up to a newline or the budget. Quotes are held to the text, and so are numbers."""
+        written = ""
+        for _ in range(budget):
+            token = self._next(logits, written, text)
+            if token is None:
+                break
+            written += self._words.text(token)
+            logits = yield [token]
+        return _whole(written)
+
+    def _next(self, logits: np.ndarray[Any, Any], written: str, text: str) -> int | None:
+        """The likeliest token that keeps to the text; None for the end."""
+        import numpy as np
+
+        best = np.argpartition(logits, -CANDIDATES)[-CANDIDATES:]
+        for token in best[np.argsort(-logits[best], kind="stable")].tolist():
+            if token in self._words.ends:
+                return None
+            if keeps_to(text, written + self._words.text(token)):
+                return int(token)
+        return None
+
+    def _run(self, tasks: Sequence[Task], head: list[int]) -> Iterator[Verdict]:
+        """Run tasks side by side; yield their verdicts in order."""
+        llama, done, turn = self._llama, dict[int, Verdict](), 0
+        llama.start(head)
+        waiting = deque((number, task, next(task)) for number, task in enumerate(tasks))
+        free, active = list(range(1, llama.sequences)), list[_Active]()
+        while waiting or active:
+            held = sum(place.position - len(head) + len(place.asked) for place in active)
+            room = BATCH - sum(len(place.asked) for place in active)
+            while waiting and free and len(waiting[0][2]) <= room and held + len(waiting[0][2]) + self._longest * (len(active) + 1) <= llama.context - len(head):
+                number, task, asked = waiting.popleft()
+                active.append(_Active(number, task, asked, free.pop(0), len(head)))
+                llama.share(active[-1].sequence)
+                room, held = room - len(asked), held + len(asked)
+            rows = llama.decode([(place.asked, place.position, place.sequence) for place in active])
+            still = []
+            for place, row in zip(active, rows):
+                place.position += len(place.asked)
+                try:
+                    place.asked = place.task.send(llama.logits(row))
+                    still.append(place)
+                except StopIteration as finished:
+                    done[place.number] = finished.value
+                    llama.forget(place.sequence)
+                    free.append(place.sequence)
+            active = still
+            while turn in done:
+                yield done.pop(turn)
+                turn += 1
+
+
+@dataclass
+class _Active:
+    """A task that has a sequence: what it asks for, and how far its sequence is."""
+
+    number: int
+    task: Task
+    asked: list[int]
+    sequence: int
+    position: int
+
+
+class _Words:
+    """The tokens that mean something to us."""
+
+    def __init__(self, llama: _Llama) -> None:
+        first = {word: llama.tokens(word, special=False)[0] for word in (NORMAL, ABNORMAL, *CATEGORY_WORDS.values())}
+        if len(set(first.values())) < len(first):
+            raise ModelError("the model's vocabulary cannot tell our answer words apart; use a model with another tokenizer")
+        self.normal, self.abnormal = first[NORMAL], first[ABNORMAL]
+        self._categories = {category: first[word] for category, word in CATEGORY_WORDS.items()}
+        self.text: Callable[[int], str] = llama.text
+        self.ends = llama.ends | {llama.tokens("\n", special=False)[0]}
+
+    def score(self, logits: np.ndarray[Any, Any]) -> float:
+        """P(abnormal), of the two answers."""
+        import math
+
+        difference = float(logits[self.normal]) - float(logits[self.abnormal])
+        return 1.0 / (1.0 + math.exp(min(difference, 700.0)))
+
+    def category(self, logits: np.ndarray[Any, Any]) -> str:
+        """The most probable of the five."""
+        return max(self._categories, key=lambda category: float(logits[self._categories[category]]))
+
+
+class _Llama:
+    """The low-level API: a model, a context, and one batch that is filled again and again. Sequence 0 holds the prompt's head."""
+
+    def __init__(self, path: Path, adapter: Path | None, threads: int, context: int, gpu_layers: int, sequences: int) -> None:
+        self.sequences, self.context = sequences, context
+        self._api: Any = _api()
+        self._model = self._load(path, gpu_layers)
+        self._vocab = self._api.llama_model_get_vocab(self._model)
+        self._context = self._open(path, threads, context, sequences)
+        if adapter is not None:
+            self._adapt(adapter)
+        self._memory = self._api.llama_get_memory(self._context)
+        self._size = self._api.llama_vocab_n_tokens(self._vocab)
+        self._batch = self._api.llama_batch_init(max(BATCH, 512), 0, 1)
+        self._head: list[int] | None = None
+        self._pieces: dict[int, str] = {}
+        self.ends = {self._api.llama_vocab_eos(self._vocab), self._api.llama_vocab_eot(self._vocab), *self.tokens("<|im_end|>", special=True)[:1]}
+
+    def tokens(self, text: str, *, special: bool) -> list[int]:
+        """Token ids; with ``special``, names of control tokens become these."""
+        data = text.encode("utf-8", "replace")
+        room = (self._api.llama_token * (len(data) + 8))()
+        count = self._api.llama_tokenize(self._vocab, data, len(data), room, len(room), False, special)
+        return list(room[:count])
+
+    def text(self, token: int) -> str:
+        """What a token writes; bytes that are no character alone are dropped."""
+        if token not in self._pieces:
+            room = ctypes.create_string_buffer(256)
+            count = self._api.llama_token_to_piece(self._vocab, token, room, len(room), 0, False)
+            self._pieces[token] = room.raw[: max(count, 0)].decode("utf-8", "ignore")
+        return self._pieces[token]
+
+    def metadata(self, key: str) -> str | None:
+        """A text of the file's metadata."""
+        room = ctypes.create_string_buffer(1024)
+        count = self._api.llama_model_meta_val_str(self._model, key.encode(), room, len(room))
+        return room.value.decode("utf-8", "replace") if count >= 0 else None
+
+    def start(self, head: list[int]) -> None:
+        """Have the head computed, and every other sequence empty."""
+        for sequence in range(1, self.sequences):
+            self.forget(sequence)
+        if self._head == head:
+            return
+        self._head = None
+        self._api.llama_memory_clear(self._memory, True)
+        for at in range(0, len(head), BATCH):
+            self.decode([(head[at : at + BATCH], at, 0)])
+        self._head = head
+
+    def share(self, sequence: int) -> None:
+        """Let a sequence begin with the head; unified memory shares the cells."""
+        self._api.llama_memory_seq_cp(self._memory, 0, sequence, -1, -1)
+
+    def forget(self, sequence: int) -> None:
+        """Empty a sequence."""
+        self._api.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def decode(self, parts: Sequence[tuple[list[int], int, int]]) -> list[int]:
+        """Decode (tokens, first position, sequence) of many sequences at once; the rows of their last tokens."""
+        batch, count, rows = self._batch, 0, []
+        for tokens, position, sequence in parts:
+            for offset, token in enumerate(tokens):
+                batch.token[count], batch.pos[count] = token, position + offset
+                batch.n_seq_id[count], batch.seq_id[count][0] = 1, sequence
+                batch.logits[count] = offset == len(tokens) - 1
+                count += 1
+            rows.append(count - 1)
+        batch.n_tokens = count
+        status = self._api.llama_decode(self._context, batch)
+        if status != 0:
+            self._head = None
+            raise ModelError(f"llama.cpp could not decode a batch of {count} tokens (status {status}); give a larger context or a smaller width")
+        return rows
+
+    def logits(self, row: int) -> np.ndarray[Any, Any]:
+        """Logits (float32, one for every token of the vocabulary) of a row; valid until the next decode."""
+        import numpy as np
+
+        return np.ctypeslib.as_array(self._api.llama_get_logits_ith(self._context, row), (self._size,))
+
+    def close(self) -> None:
+        """Free everything, once."""
+        if self._context is not None:
+            self._api.llama_batch_free(self._batch)
+            self._api.llama_free(self._context)
+            self._api.llama_model_free(self._model)
+            self._context = None
+
+    def _load(self, path: Path, gpu_layers: int) -> Any:
+        options = self._api.llama_model_default_params()
+        options.n_gpu_layers = 10_000 if gpu_layers < 0 else gpu_layers
+        model = self._api.llama_model_load_from_file(str(path).encode(), options)
+        if not model:
+            raise ModelError(f"model {str(path)!r} cannot be loaded, it is broken or of an unknown kind; get it again, or give another GGUF file")
+        return model
+
+    def _open(self, path: Path, threads: int, context: int, sequences: int) -> Any:
+        options = self._api.llama_context_default_params()
+        options.n_ctx, options.n_batch, options.n_ubatch = context, BATCH, BATCH
+        options.n_seq_max, options.kv_unified, options.no_perf = sequences, True, True
+        options.n_threads = options.n_threads_batch = threads
+        opened = self._api.llama_init_from_model(self._model, options)
+        if not opened:
+            raise ModelError(f"model {str(path)!r} got no context of {context} tokens; give a smaller context or width")
+        return opened
+
+    def _adapt(self, path: Path) -> None:
+        adapter = self._api.llama_adapter_lora_init(self._model, str(path).encode())
+        if not adapter:
+            raise ModelError(f"adapter {str(path)!r} does not fit the model; give the adapter that was trained on it, or none")
+        adapters, scales = (self._api.llama_adapter_lora_p_ctypes * 1)(adapter), (ctypes.c_float * 1)(1.0)
+        self._api.llama_set_adapters_lora(self._context, adapters, 1, scales)
+
+
+def keeps_to(text: str, written: str) -> bool:
+    """Whether what is written so far quotes only what the text says, and names no number that the text lacks."""
+    pieces = written.split('"')
+    if any(not piece.strip() or piece not in text for piece in pieces[1:-1:2]):
+        return False
+    if len(pieces) % 2 == 0 and pieces[-1] not in text:
+        return False
+    outside = " ".join(pieces[0::2])
+    return all(number in text for number in _NUMBER.findall(outside))
+
+
+_NUMBER = re.compile(r"[A-Za-z0-9_./:\-\\]*[0-9][A-Za-z0-9_./:\-\\]*[A-Za-z0-9]|[0-9]")
+
+
+def _whole(written: str) -> str:
+    """One line of printable text, cut at the end of a sentence if the budget ended it."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in written).split())
+    if line.count('"') % 2:
+        line = line[: line.rindex('"')].rstrip() if line.endswith('"') else f'{line}"'
+    if line and line[-1] not in '.!?"':
+        end = max(line.rfind(". "), line.rfind('." '))
+        line = line[: end + 1] if end > 0 else f"{line}."
+    return line
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _short_hash(parts: Sequence[str]) -> str:
+    import hashlib
+
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+_quiet: Any = None  # llama.cpp keeps the pointer: the callback must live as long as the process
+
+
+def _api() -> Any:
+    """llama_cpp's low-level module, with its log switched off."""
+    global _quiet  # noqa: PLW0603
+    try:
+        from llama_cpp import llama_cpp as api
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ModelError(f"llama-cpp-python cannot be loaded ({error}); {INSTALL}") from error
+    if _quiet is None:
+        _quiet = api.llama_log_callback(lambda _level, _text, _data: None)
+        api.llama_log_set(_quiet, ctypes.c_void_p(0))
+        api.llama_backend_init()
+    return api
