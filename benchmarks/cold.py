@@ -27,6 +27,7 @@ def messages(data: Path | None, count: int) -> list[str]:
 def stock(texts: list[str], mode: str, budget: int) -> tuple[float, int]:
     """Seconds of the plain loop over the high-level API, which keeps the common prefix by itself, and the tokens it wrote."""
     from llama_cpp import Llama
+
     from ra_sdk import model, prompt
 
     files = model.resolve(None)

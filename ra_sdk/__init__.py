@@ -56,7 +56,7 @@ _HOMES = {
     "VerdictStore": "verdicts",
 }
 
-__all__ = sorted(_HOMES)  # noqa: PLE0605
+__all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

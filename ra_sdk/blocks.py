@@ -142,7 +142,7 @@ class Detections(Sequence[Detection]):
         return len(self.codes)
 
     def __iter__(self) -> Iterator[Detection]:
-        return map(Detection, zip(repeat(self), range(len(self))))  # type: ignore[arg-type]
+        return map(Detection, zip(repeat(self), range(len(self))))
 
     @overload
     def __getitem__(self, index: int) -> Detection: ...

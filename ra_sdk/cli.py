@@ -73,36 +73,15 @@ def detect_(
     gpu_layers: options.GpuLayers = None,
     width: options.Width = None,
 ) -> int:
-    """Detect anomalies in sources, and print what was found, however far it got."""
-    from ra_sdk.detector import Detector
-    from ra_sdk.table import TemplateTable, console, show, show_counts, show_row
-
+    """Detect anomalies in sources."""
     if follow and len(sources) > 1:
         raise BadOption(f"--follow with {len(sources)} sources: the first has no end; start one ra detect --follow for each")
     reading = {"follow": follow, "checkpoint": checkpoint, "format": format_, "append": checkpoint is not None}
-    reading |= _pairs(plugin_option or [])
-    judging: dict[str, Any] = {
-        "mode": mode.value,
-        "explain": explain,
-        "threshold": threshold,
-        "store": store,
-        "state": state,
-        "format": format_,
-    }
-    judging |= {"model": model, "threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
-    out = console()
-    table = TemplateTable((lambda row: show_row(row, out)) if follow else None)
-    with (
-        _meter(output, follow) as meter,
-        Detector(progress=meter, window=_window(window, output), **judging) as detector,
-        _sinks(detector, to or [], output, table, reading) as sinks,
-    ):
-        code = _take(detector, sources, sinks, output, reading)
-    if output is options.Output.TABLE:
-        show(table, out, everything)
-        show_counts(detector.counts, detector.reasoner.name, out)
-    code = WORLD if code == FINE and detector.counts.undecided else code  # the model failed, and a warning has said how
-    return FOUND if code == FINE and fail_on and detector.counts.abnormal else code
+    judging = {"mode": mode.value, "explain": explain, "threshold": threshold, "store": store, "state": state, "format": format_}
+    sizes = {"model": model, "threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
+    detecting = {**judging, **sizes, "window": _window(window, output)}
+    code, abnormal = _detect(sources, to or [], output, everything, {**reading, **_pairs(plugin_option or [])}, detecting)
+    return FOUND if code == FINE and abnormal and fail_on else code
 
 
 @app.command(help=options.JUDGE)
@@ -139,9 +118,7 @@ def judge(
 
 
 @app.command()
-def templates(
-    source: options.Source, output: options.List = options.Listing.TABLE, format_: options.Format = None, state: options.State = None
-) -> int:
+def templates(source: options.Source, output: options.List = options.Listing.TABLE, format_: options.Format = None, state: options.State = None) -> int:
     """List the kinds of lines in SOURCE, the most frequent first. No model is needed.
 
     \b
@@ -162,8 +139,7 @@ def formats(output: options.List = options.Listing.TABLE) -> int:
     """List the log formats that --format knows; the first that fits a source is taken."""
     from ra_sdk.plugins import PluginSet
 
-    found = [(form.name, (type(form).__doc__ or "").partition("\n")[0]) for form in PluginSet().formats()]
-    _list(output, ("format", "what"), found)
+    _list(output, ("format",), [(form.name,) for form in PluginSet().formats()])
     return FINE
 
 
@@ -241,6 +217,34 @@ def _run(args: list[str]) -> int:
     return code or FINE
 
 
+def _detect(
+    sources: Sequence[str],
+    urls: Sequence[str],
+    output: options.Output,
+    everything: bool,
+    reading: Mapping[str, Any],
+    detecting: Mapping[str, Any],
+) -> tuple[int, int]:
+    """Detect, and print what was found, however far it got. The exit code, and the number of abnormal records."""
+    from ra_sdk.detector import Detector
+    from ra_sdk.table import TemplateTable, console, show, show_counts, show_row
+
+    out, follow = console(), bool(reading["follow"])
+    table = TemplateTable((lambda row: show_row(row, out)) if follow else None)
+    with (
+        _meter(output, follow) as meter,
+        Detector(progress=meter, **detecting) as detector,
+        _sinks(detector, urls, output, table, reading) as sinks,
+    ):
+        code = _take(detector, sources, sinks, output, reading)
+    if output is options.Output.TABLE:
+        show(table, out, everything)
+        show_counts(detector.counts, detector.reasoner.name, out)
+    if code == FINE and detector.counts.undecided:  # the model failed, and a warning has said how
+        code = WORLD
+    return code, detector.counts.abnormal
+
+
 def _take(detector: Detector, sources: Sequence[str], sinks: Sequence[Sink], output: options.Output, reading: Mapping[str, Any]) -> int:
     """Every source in turn. One that fails does not stop the others; a sink that fails does."""
     code = FINE
@@ -273,9 +277,7 @@ def _take_one(detector: Detector, name: str, sinks: Sequence[Sink], output: opti
 
 
 @contextmanager
-def _sinks(
-    detector: Detector, urls: Sequence[str], output: options.Output, table: TemplateTable, reading: Mapping[str, Any]
-) -> Iterator[list[Sink]]:
+def _sinks(detector: Detector, urls: Sequence[str], output: options.Output, table: TemplateTable, reading: Mapping[str, Any]) -> Iterator[list[Sink]]:
     """What --to and --output ask for, opened once for all sources."""
     with ExitStack() as stack:
         sinks: list[Sink] = []

@@ -81,7 +81,7 @@ class Detector:
     Raises UsageError for wrong options, ModelError and StoreError, all at the call.
     """
 
-    def __init__(  # noqa: PLR0913
+    def __init__(
         self,
         *,
         model: str | Path | Reasoner | None = None,
@@ -232,9 +232,7 @@ class Detector:
             remembered.popitem(last=False)
         return found
 
-    def _ask(
-        self, texts: Sequence[str], mode: Mode, source: Source | None, remembered: OrderedDict[str, tuple[Verdict, bool]]
-    ) -> list[tuple[str, Verdict]]:
+    def _ask(self, texts: Sequence[str], mode: Mode, source: Source | None, remembered: OrderedDict[str, tuple[Verdict, bool]]) -> list[tuple[str, Verdict]]:
         """Let the model judge; remember and store what it says. What it could not say is returned, undecided."""
         unsaved: list[Verdict] = []
         todo = deque(texts)

@@ -25,7 +25,8 @@ def builtin_formats() -> list[Format]:
     from ra_sdk.formats_json import JSON_FORMATS
     from ra_sdk.formats_table import PLAIN, TABLE
 
-    return [*JSON_FORMATS, *TABLE, PLAIN]
+    formats: list[Format] = [*JSON_FORMATS, *TABLE, PLAIN]
+    return formats
 
 
 def detect_format(lines: pl.Series, formats: Sequence[Format]) -> Format:

@@ -192,16 +192,30 @@ TABLE: tuple[TableFormat, ...] = (
         rf"^(?:<(?P<pri>\d{{1,3}})>)?(?P<time>[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d) (?P<host__name>\S+) {_SYSLOG_TAG}{_BODY}",
         yearless("%b %d %H:%M:%S"),
     ),
-    TableFormat("rsyslog", rf"^(?P<time>\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) (?P<host__name>[A-Za-z0-9._-]+) (?P<service__name>[^\s:\[\]]{{1,64}})(?:\[(?P<process__pid>\d+)\])?: {_BODY}", iso_times),
-    TableFormat("klog", rf"^(?P<severity>[IWEF])(?P<time>\d{{4}} \d\d:\d\d:\d\d\.\d+) +(?P<thread__id>\d+) (?P<code__file__path>[^\s:]+):(?P<code__line__number>\d+)\] {_BODY}", yearless("%m%d %H:%M:%S%.f")),
-    TableFormat("logcat", rf"^(?P<time>\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}}) +(?P<process__pid>\d+) +(?P<thread__id>\d+) (?P<severity>[VDIWEFA]) (?P<log__logger>[^:]*?) *: ?{_BODY}", yearless("%m-%d %H:%M:%S%.f")),
+    TableFormat(
+        "rsyslog",
+        rf"^(?P<time>\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) (?P<host__name>[A-Za-z0-9._-]+) (?P<service__name>[^\s:\[\]]{{1,64}})(?:\[(?P<process__pid>\d+)\])?: {_BODY}",
+        iso_times,
+    ),
+    TableFormat(
+        "klog",
+        rf"^(?P<severity>[IWEF])(?P<time>\d{{4}} \d\d:\d\d:\d\d\.\d+) +(?P<thread__id>\d+) (?P<code__file__path>[^\s:]+):(?P<code__line__number>\d+)\] {_BODY}",
+        yearless("%m%d %H:%M:%S%.f"),
+    ),
+    TableFormat(
+        "logcat",
+        rf"^(?P<time>\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}}) +(?P<process__pid>\d+) +(?P<thread__id>\d+) (?P<severity>[VDIWEFA]) (?P<log__logger>[^:]*?) *: ?{_BODY}",
+        yearless("%m-%d %H:%M:%S%.f"),
+    ),
     TableFormat("logcat-brief", rf"^(?P<severity>[VDIWEFA])/(?P<log__logger>[^(]+?) *\( *(?P<process__pid>\d+)\): ?{_BODY}", iso_times),
     TableFormat(
         "access",
         r'^(?P<client__address>\S+) \S+ (?P<user__name>\S+) \[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] (?P<body>"[^"]*" \d{3} (?:\d+|-)(?s:.*))',
         stamps("%d/%b/%Y:%H:%M:%S %z"),
     ),
-    TableFormat("nginx-error", rf"^(?P<time>\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) \[(?P<severity>[a-z]+)\] (?P<process__pid>\d+)#(?P<thread__id>\d+): {_BODY}", iso_times),
+    TableFormat(
+        "nginx-error", rf"^(?P<time>\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) \[(?P<severity>[a-z]+)\] (?P<process__pid>\d+)#(?P<thread__id>\d+): {_BODY}", iso_times
+    ),
     TableFormat(
         "apache-error",
         rf"^\[(?P<time>[A-Z][a-z]{{2}} [A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)? \d{{4}})\] \[(?:(?P<component>\w*):)?(?P<severity>[a-z]+)\d?\](?: \[pid (?P<process__pid>\d+)(?::tid (?P<thread__id>\d+))?\])?(?: \[client (?P<client__address>[^\]]+)\])? {_BODY}",
@@ -213,7 +227,12 @@ TABLE: tuple[TableFormat, ...] = (
         iso_times,
         greedy=True,
     ),
-    TableFormat("python", rf"^(?P<time>\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?:,\d{{3}})?) - (?P<log__logger>[^\s]+) - (?P<severity>[A-Z]+) - {_BODY}", iso_times, greedy=True),
+    TableFormat(
+        "python",
+        rf"^(?P<time>\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?:,\d{{3}})?) - (?P<log__logger>[^\s]+) - (?P<severity>[A-Z]+) - {_BODY}",
+        iso_times,
+        greedy=True,
+    ),
     TableFormat("python-basic", rf"^(?P<severity>DEBUG|INFO|WARNING|ERROR|CRITICAL):(?P<log__logger>[^:\s]+):{_BODY}", iso_times, greedy=True),
     TableFormat("iso", rf"^\[?(?P<time>{_ISO})\]?(?:[ \t]+[\[(<]?(?P<severity>{_LEVEL})[\])>]?:?)?[ \t]*{_BODY}", iso_times, greedy=True),
 )

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from ra_sdk.masks import HEAD, LONGEST, PLACEHOLDERS, TAIL, WILDCARD
 
-__all__ = ["align", "fill", "grounded", "invented"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["align", "fill", "grounded", "invented", "keeps_to", "whole"]
 
 MOST_PLACEHOLDERS, MOST_PIECES, MOST_STEPS = 40, 200, 5_000  # beyond, a rationale keeps its placeholders
 EDGES = " .,;:"  # a quote may be cut out with them
@@ -21,25 +25,29 @@ EDGES = " .,;:"  # a quote may be cut out with them
 _QUOTE = re.compile(r'"([^"]+)"')
 _TOKEN = re.compile(r"[A-Za-z0-9_./:\-\\]+")
 _PATHLIKE = re.compile(r"^[/\\]|[/\\].*[/\\]")
+_SPECIFIC = re.compile(r"[A-Za-z0-9_./:\-\\]*[0-9][A-Za-z0-9_./:\-\\]*[A-Za-z0-9]|[0-9]")
 _PLACEHOLDER = re.compile("|".join(map(re.escape, PLACEHOLDERS)))
 _FILLABLE = re.compile(rf"{_PLACEHOLDER.pattern}|[0-9]")
 _DOMAIN = frozenset(  # words that carry a digit: knowledge of the domain, not values
-    """
-    base64 i18n md5 sha1 sha256 sha512 utf-8 utf8 x509                                  encodings
-    bgp4 h2 http/1 http/2 http/3 http2 ip4 ip6 ipv4 ipv6 l1 l2 l3 l4 l7 nfs3 nfs4       protocols
-    nfsv3 nfsv4 oauth2 ospfv2 ospfv3 smb1 smb2 smb3 tls1 wpa2 wpa3 2xx 3xx 4xx 5xx
-    ext2 ext3 ext4 jbd2 raid0 raid1 raid5 raid6 raid10 resize2fs e2fsprogs              storage
-    a100 h100 i2c ps2 t4 usb2 usb3 x86 x86_64                                           hardware
-    db2 ec2 g1 k3s k8s log4j mvapich2 nav2 neo4j python3 resilience4j rsyslog7 s3 v8 web3
-    1gi e1 p50 p95 p99
-    """.split()
+    " ".join(
+        (
+            "base64 i18n md5 sha1 sha256 sha512 utf-8 utf8 x509",
+            "2xx 3xx 4xx 5xx bgp4 h2 http/1 http/2 http/3 http2 ip4 ip6 ipv4 ipv6 l1 l2 l3 l4 l7 nfs3 nfs4 nfsv3 nfsv4",
+            "oauth2 ospfv2 ospfv3 smb1 smb2 smb3 tls1 wpa2 wpa3",
+            "e2fsprogs ext2 ext3 ext4 jbd2 raid0 raid1 raid5 raid6 raid10 resize2fs",
+            "a100 h100 i2c ps2 t4 usb2 usb3 x86 x86_64",
+            "db2 ec2 g1 k3s k8s log4j mvapich2 nav2 neo4j python3 resilience4j rsyslog7 s3 v8 web3",
+            "1gi e1 p50 p95 p99",
+        )
+    ).split()
 )
 
 _CLOCK = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?:[.,][0-9]+)?"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
+_DATE = r"[0-9]{4}[-/.][0-9]{2}[-/.][0-9]{2}"
 _TIME = (
     rf"(?:(?:[A-Z][a-z]{{2}},? )?{_MONTH} [0-9]{{1,2}}(?: [0-9]{{4}})? {_CLOCK}(?: [0-9]{{4}})?"
-    rf"|[0-9]{{4}}[-/.][0-9]{{2}}[-/.][0-9]{{2}}(?:[T _-][0-9]{{2}}[:.][0-9]{{2}}[:.][0-9]{{2}}(?:[.,][0-9]+)?)?(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?"
+    rf"|{_DATE}(?:[T _-][0-9]{{2}}[:.][0-9]{{2}}[:.][0-9]{{2}}(?:[.,][0-9]+)?)?(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?"
     rf"|[0-9]{{1,2}}/{_MONTH}/[0-9]{{4}}:{_CLOCK}(?: [+-][0-9]{{4}})?|{_CLOCK})"
 )
 _PERCENT = r"[0-9]+(?:\.[0-9]+)? ?%"
@@ -58,7 +66,7 @@ _VALUES = {  # what masking puts each placeholder for, in a body whose white spa
     "<url>": r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>|,;)\]}]+",
     "<email>": r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+",
     "<path>": r"[^\s\"'<>|,;]+",
-    "<ver>": r"[vV]?[0-9]+(?:\.[0-9]+)+(?:[.\-+][0-9A-Za-z]+)*",
+    "<ver>": r"[vV]?[0-9]+\.[0-9]+\.[0-9]+(?:[.\-+][0-9A-Za-z]+)*",
     "<pct>": _PERCENT,
     "<highpct>": _PERCENT,
     **dict.fromkeys(["<ms>", "<sec>", "<min>", "<hours>"], _DURATION),
@@ -104,8 +112,7 @@ def align(template: str, body: str) -> list[tuple[str, str]] | None:
     ends = _ends(pieces, body)
     if ends is None:
         return None
-    starts = [0, *ends]
-    return [(piece.name, body[start:end]) for piece, start, end in zip(pieces, starts, ends) if piece.name]
+    return [(piece.name, body[start:end]) for piece, (start, end) in zip(pieces, pairwise([0, *ends]), strict=True) if piece.name]
 
 
 def fill(rationale: str, template: str, body: str) -> str:
@@ -120,7 +127,7 @@ def fill(rationale: str, template: str, body: str) -> str:
     if not ends:
         return rationale
     values: dict[str, set[str]] = {}
-    for piece, start, end in zip(pieces, [0, *ends], ends):
+    for piece, (start, end) in zip(pieces, pairwise([0, *ends]), strict=True):
         if piece.name:
             values.setdefault(piece.name, set()).add(body[start:end])
     parts = _QUOTE.split(rationale)
@@ -137,8 +144,8 @@ def invented(message: str, rationale: str) -> list[str]:
     found = [quote for quote in _QUOTE.findall(rationale) if " ".join(quote.lower().split()).strip(EDGES) not in low]
     for word in _TOKEN.findall(_QUOTE.sub(" ", rationale)):
         token = word.strip(".,;:-/")
-        specific = any(char.isdigit() for char in token) or _PATHLIKE.search(token)
-        if specific and token.lower() not in _DOMAIN and not _stands_in(message, token):
+        specific = any(char.isdigit() for char in token) or _PATHLIKE.search(word)
+        if token and specific and token.lower() not in _DOMAIN and not _stands_in(message, token):
             found.append(token)
     return found
 
@@ -146,6 +153,28 @@ def invented(message: str, rationale: str) -> list[str]:
 def grounded(template: str, rationale: str) -> bool:
     """Whether the rationale quotes the template and invents nothing."""
     return any(quote.strip(EDGES) for quote in _QUOTE.findall(rationale)) and not invented(template, rationale)
+
+
+def keeps_to(text: str, written: str) -> bool:
+    """Whether what is written so far quotes only what the text says, and names no number that the text lacks."""
+    pieces = written.split('"')
+    if any(not piece.strip() or piece not in text for piece in pieces[1:-1:2]):
+        return False
+    if len(pieces) % 2 == 0 and pieces[-1] not in text:
+        return False
+    outside = " ".join(pieces[0::2])
+    return all(number in text for number in _SPECIFIC.findall(outside))
+
+
+def whole(written: str) -> str:
+    """One line of printable text, cut at the end of a sentence if the budget ended it."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in written).split())
+    if line.count('"') % 2:
+        line = line[: line.rindex('"')].rstrip() if line.endswith('"') else f'{line}"'
+    if line and line[-1] not in '.!?"':
+        end = max(line.rfind(". "), line.rfind('." '))
+        line = line[: end + 1] if end > 0 else f"{line}."
+    return line
 
 
 def _stands_in(message: str, token: str) -> bool:

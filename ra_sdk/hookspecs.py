@@ -28,22 +28,22 @@ hookimpl = pluggy.HookimplMarker("ra_sdk")
 
 
 @hookspec(firstresult=True)
-def ra_sdk_open_source(url: str, options: Mapping[str, Any]) -> Source | None:  # type: ignore[empty-body]
+def ra_sdk_open_source(url: str, options: Mapping[str, Any]) -> Source | None:
     """Called with what the user named: open it if the scheme is yours, else return None. Raise SourceError if it cannot be opened."""
 
 
 @hookspec(firstresult=True)
-def ra_sdk_open_sink(url: str, options: Mapping[str, Any]) -> Sink | None:  # type: ignore[empty-body]
+def ra_sdk_open_sink(url: str, options: Mapping[str, Any]) -> Sink | None:
     """Called with a sink's URL: open it if the scheme is yours, else return None. Raise SinkError if it cannot be opened."""
 
 
 @hookspec(firstresult=True)
-def ra_sdk_open_reasoner(model: str | None, options: Mapping[str, Any]) -> Reasoner | None:  # type: ignore[empty-body]
+def ra_sdk_open_reasoner(model: str | None, options: Mapping[str, Any]) -> Reasoner | None:
     """Called with ``model=`` (None: the default): load it if it is yours, else return None. Raise ModelError if it cannot be loaded."""
 
 
 @hookspec
-def ra_sdk_formats() -> list[Format]:  # type: ignore[empty-body]
+def ra_sdk_formats() -> list[Format] | None:
     """Called once per detector: the log formats that you know. They are asked before the built-in ones."""
 
 
@@ -108,7 +108,10 @@ class Reasoner(Protocol):
 class Format(Protocol):
     """A log format. Works on columns (String, no nulls)."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What a user calls it."""
+        ...
 
     def score(self, lines: pl.Series) -> float:
         """The share of up to 200 sample lines, 0..1, that begin a record of this format."""

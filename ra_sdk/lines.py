@@ -286,9 +286,7 @@ def _join(texts: pl.Series, starts: pl.Series, lines: pl.Series) -> tuple[pl.Ser
     import polars as pl
 
     frame = pl.DataFrame({"text": texts, "line": lines, "record": starts.cum_sum()})
-    joined = frame.group_by("record", maintain_order=True).agg(
-        pl.col("text").str.join("\n"), pl.col("line").first(), pl.col("line").last().alias("last")
-    )
+    joined = frame.group_by("record", maintain_order=True).agg(pl.col("text").str.join("\n"), pl.col("line").first(), pl.col("line").last().alias("last"))
     return joined["text"], joined["line"], joined["last"]
 
 

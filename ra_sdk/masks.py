@@ -75,7 +75,9 @@ _NAMES = (  # names that carry digits and are words, not values
     "x86_64|x86|x509|sha1|sha256|sha384|sha512|md5|base64|utf-?8|utf-?16|ipv4|ipv6|i2c|ext[234]|jbd2|ec2|s3|k8s|k3s|log4j2?|oauth2|http/[123](?:\\.[01])?|h2|i18n|win32|"
     "amd64|arm64|aes128|aes256|rsa2048|tls1\\.[0123]|tlsv1\\.[0123]|tlsv1|raid(?:10|[0156])|nfsv?[34]|smb[123]|usb[123]|wpa[23]|p50|p90|p95|p99|l[1-7]|python[23]|v[1-9]|[2345]xx|int(?:8|16|32|64)|uint(?:8|16|32|64)"
 )
-_PHRASES = "OK|Created|No Content|Moved|Found|Bad |Unauth|Forbid|Not Found|Method|Conflict|Gone|Unproc|Too Many|Internal S|Service U|Gateway T".replace(" ", r"\ ")
+_PHRASES = "OK|Created|No Content|Moved|Found|Bad |Unauth|Forbid|Not Found|Method|Conflict|Gone|Unproc|Too Many|Internal S|Service U|Gateway T".replace(
+    " ", r"\ "
+)
 _FINE = re.compile(
     rf"""(?P<keep>\b(?:exit(?:ed)?|code|status|stat|signal|sig|errno|rc|err|ret(?:urn(?:ed)?)?|respond(?:ed)?|response|http/[0-9.]+)\w*[\s"'=:\[(]{{1,3}}(?:with|by|was|is|of|code|status|value|signal)?[\s"'=:\[(]{{0,3}}(?:code|status)?[\s"'=:\[(]{{0,3}})(?P<kept>-?[0-9]{{1,3}})(?!\w|%|[.:/]\d)
     |(?P<phrase>\b[1-5][0-9]{{2}}(?=\ (?:{_PHRASES})))
@@ -105,7 +107,6 @@ def mask(bodies: Sequence[str]) -> list[str]:
 
 def coarse(bodies: pl.Series) -> pl.Series:
     """Shorten a column of bodies and apply the coarse masks to it."""
-    import polars as pl
 
     if bodies.str.len_bytes().max() is None:
         return bodies

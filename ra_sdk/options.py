@@ -109,15 +109,11 @@ def _opt(*names: str, **more: Any) -> Any:
     return typer.Option(*names, show_default=False, **more)
 
 
-To = Annotated[
-    list[str] | None, _opt("--to", metavar="SINK", help="Also write every record there (jsonl:PATH, what plugins add). Repeatable.")
-]
+To = Annotated[list[str] | None, _opt("--to", metavar="SINK", help="Also write every record there (jsonl:PATH, what plugins add). Repeatable.")]
 Out = Annotated[Output, typer.Option("--output", "-o", help="What goes to standard output.")]
 WindowText = Annotated[str | None, _opt(metavar="WINDOW", help="Group records into sessions: 100 (records), 60s, 5m, 1h, or key=trace_id.")]
 Follow = Annotated[bool, _opt("--follow", "-f", help="Go on reading as the file grows or is rotated; Ctrl-C ends it.")]
-Format = Annotated[
-    str | None, _opt("--format", metavar="NAME", help="Log format, else detected; plain: every line is a message. See ra formats.")
-]
+Format = Annotated[str | None, _opt("--format", metavar="NAME", help="Log format, else detected; plain: every line is a message. See ra formats.")]
 Store = Annotated[str | None, _opt(metavar="PATH", help="Where verdicts are kept: a file or :memory:. Else in your cache directory.")]
 State = Annotated[str | None, _opt(metavar="PATH", help="Keeps what was mined, so that the next run goes on from it.")]
 Checkpoint = Annotated[str | None, _opt(metavar="PATH", help="Keeps how far was read and written, so that the next run goes on there.")]
@@ -126,12 +122,8 @@ Explain = Annotated[bool, typer.Option("--explain/--no-explain", help="Write a r
 Threshold = Annotated[float, typer.Option(metavar="P", help="P(abnormal) from which a template is abnormal.")]
 Fail = Annotated[FailOn | None, _opt("--fail-on", help="Exit with 3 if something abnormal was found.")]
 All = Annotated[bool, _opt("--all", help="Show every template in the table, normal ones too.")]
-Plugin = Annotated[
-    list[str] | None, _opt("--plugin-option", metavar="NAME=VALUE", help="An option for a plugin's source or sink. Repeatable.")
-]
-Model = Annotated[
-    str | None, _opt(envvar="RA_MODEL", metavar="MODEL", help="A GGUF file, a plugin's model, or echo: no model, for trials.")
-]
+Plugin = Annotated[list[str] | None, _opt("--plugin-option", metavar="NAME=VALUE", help="An option for a plugin's source or sink. Repeatable.")]
+Model = Annotated[str | None, _opt(envvar="RA_MODEL", metavar="MODEL", help="A GGUF file, a plugin's model, or echo: no model, for trials.")]
 Threads = Annotated[int | None, _opt(metavar="N", min=1, help="Threads of the model.")]
 Context = Annotated[int | None, _opt(metavar="N", min=1, help="Tokens of the model's context.")]
 GpuLayers = Annotated[int | None, _opt("--gpu-layers", metavar="N", help="Layers of the model on the GPU; -1: all.")]

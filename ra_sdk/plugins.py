@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pluggy
 
@@ -84,31 +84,31 @@ class PluginSet:
 
     def open_source(self, source: object, options: Mapping[str, Any]) -> Source:
         """A source from a path, a URL, or what Python has in memory. Raises SourceError, UsageError."""
-        found = sources.as_source(source)
+        found: Any = sources.as_source(source)
         if found is None:
             url = os.fspath(source) if isinstance(source, os.PathLike) else str(source)
             found = self._ask("ra_sdk_open_source", SourceError, url=str(url), options=options)
         if found is None:
             raise _unknown(str(source), "source", ["file", "stdin", *self._names()])
-        return found  # type: ignore[no-any-return]
+        return found
 
     def open_sink(self, url: str, options: Mapping[str, Any]) -> Sink:
         """A sink from a URL. Raises SinkError, UnknownScheme."""
         found = self._ask("ra_sdk_open_sink", SinkError, url=url, options=options)
         if found is None:
             raise _unknown(url, "sink", ["jsonl", *self._names()])
-        return found  # type: ignore[no-any-return]
+        return found
 
     def open_reasoner(self, model: object, options: Mapping[str, Any]) -> Reasoner:
         """The reasoner of ``model=``. An object with ``judge()`` is one. Raises ModelError."""
         if model is not None and not isinstance(model, str | Path):
             if not callable(getattr(model, "judge", None)):
                 raise BadOption(f"model {model!r} has no judge(); give a path, a name, or an object with judge(templates, mode)")
-            return _Named(model) if not hasattr(model, "digest") else model  # type: ignore[return-value]
+            return cast("Reasoner", model if hasattr(model, "digest") else _Named(model))
         found = self._ask("ra_sdk_open_reasoner", ModelError, model=None if model is None else str(model), options=options)
         if found is None:
             raise ModelError(f"model {model!r} is opened by no plugin; give the path of a GGUF file")
-        return found  # type: ignore[no-any-return]
+        return found
 
     def listing(self) -> list[Listed]:
         """What was found, the skipped ones with their error."""

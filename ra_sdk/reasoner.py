@@ -18,9 +18,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ra_sdk.errors import BadOption, ModelError
-from ra_sdk.grounding import grounded
+from ra_sdk.grounding import grounded, keeps_to, whole
 from ra_sdk.model import INSTALL, digest, resolve
-from ra_sdk.prompt import ABNORMAL, CATEGORY_WORDS, CLOSE_ANSWER, CLOSE_THINK, NORMAL, OPEN_ANSWER, OPEN_THINK, PROMPT_VERSION, SHOTS, Mode, prompt
+from ra_sdk.prompt import (
+    ABNORMAL,
+    CATEGORY_WORDS,
+    CLOSE_ANSWER,
+    CLOSE_THINK,
+    NORMAL,
+    OPEN_ANSWER,
+    OPEN_THINK,
+    PROMPT_VERSION,
+    SHOTS,
+    Mode,
+    prompt,
+)
 from ra_sdk.records import Verdict
 
 if TYPE_CHECKING:
@@ -177,7 +189,7 @@ class LlamaReasoner:
                 break
             written += self._words.text(token)
             logits = yield [token]
-        return _whole(written)
+        return whole(written)
 
     def _next(self, logits: np.ndarray[Any, Any], written: str, text: str) -> int | None:
         """The likeliest token that keeps to the text; None for the end."""
@@ -200,7 +212,9 @@ class LlamaReasoner:
         while waiting or active:
             held = sum(place.position - len(head) + len(place.asked) for place in active)
             room = BATCH - sum(len(place.asked) for place in active)
-            while waiting and free and len(waiting[0][2]) <= room and held + len(waiting[0][2]) + self._longest * (len(active) + 1) <= llama.context - len(head):
+            while (
+                waiting and free and len(waiting[0][2]) <= room and held + len(waiting[0][2]) + self._longest * (len(active) + 1) <= llama.context - len(head)
+            ):
                 number, task, asked = waiting.popleft()
                 active.append(_Active(number, task, asked, free.pop(0), len(head)))
                 llama.share(active[-1].sequence)
@@ -273,7 +287,11 @@ class _Llama:
         self._batch = self._api.llama_batch_init(max(BATCH, 512), 0, 1)
         self._head: list[int] | None = None
         self._pieces: dict[int, str] = {}
-        self.ends = {self._api.llama_vocab_eos(self._vocab), self._api.llama_vocab_eot(self._vocab), *self.tokens("<|im_end|>", special=True)[:1]}
+        self.ends = {
+            self._api.llama_vocab_eos(self._vocab),
+            self._api.llama_vocab_eot(self._vocab),
+            *self.tokens("<|im_end|>", special=True)[:1],
+        }
 
     def tokens(self, text: str, *, special: bool) -> list[int]:
         """Token ids; with ``special``, names of control tokens become these."""
@@ -373,31 +391,6 @@ class _Llama:
         self._api.llama_set_adapters_lora(self._context, adapters, 1, scales)
 
 
-def keeps_to(text: str, written: str) -> bool:
-    """Whether what is written so far quotes only what the text says, and names no number that the text lacks."""
-    pieces = written.split('"')
-    if any(not piece.strip() or piece not in text for piece in pieces[1:-1:2]):
-        return False
-    if len(pieces) % 2 == 0 and pieces[-1] not in text:
-        return False
-    outside = " ".join(pieces[0::2])
-    return all(number in text for number in _NUMBER.findall(outside))
-
-
-_NUMBER = re.compile(r"[A-Za-z0-9_./:\-\\]*[0-9][A-Za-z0-9_./:\-\\]*[A-Za-z0-9]|[0-9]")
-
-
-def _whole(written: str) -> str:
-    """One line of printable text, cut at the end of a sentence if the budget ended it."""
-    line = " ".join("".join(char if char.isprintable() else " " for char in written).split())
-    if line.count('"') % 2:
-        line = line[: line.rindex('"')].rstrip() if line.endswith('"') else f'{line}"'
-    if line and line[-1] not in '.!?"':
-        end = max(line.rfind(". "), line.rfind('." '))
-        line = line[: end + 1] if end > 0 else f"{line}."
-    return line
-
-
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -413,7 +406,7 @@ _quiet: Any = None  # llama.cpp keeps the pointer: the callback must live as lon
 
 def _api() -> Any:
     """llama_cpp's low-level module, with its log switched off."""
-    global _quiet  # noqa: PLW0603
+    global _quiet
     try:
         from llama_cpp import llama_cpp as api
     except (ImportError, OSError, RuntimeError) as error:

@@ -105,7 +105,14 @@ class _Open:
 
     def _keep(self, block: Detections, index: int) -> None:
         verdict = block.verdict(index)
-        row = Detections.of(block.record(index), verdict, source=block.source, line=block.line(index), last_line=block.last_line(index), cached=block.cached(index))
+        row = Detections.of(
+            block.record(index),
+            verdict,
+            source=block.source,
+            line=block.line(index),
+            last_line=block.last_line(index),
+            cached=block.cached(index),
+        )
         self.evidence.append(row[0])  # a copy of one row, so that the block can go
         if len(self.evidence) >= 2 * MOST_EVIDENCE:
             self.evidence = _worst(self.evidence)

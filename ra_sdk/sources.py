@@ -37,7 +37,7 @@ def ra_sdk_open_source(url: str, options: Mapping[str, Any]) -> Source | None:
         return StdinSource(url)
     if url.startswith("file:"):
         path = url[len("file:") :]
-        return FileSource(unquote(path[2:] if path.startswith("//") else path), name=url, options=options)
+        return FileSource(unquote(path.removeprefix("//")), name=url, options=options)
     if "://" in url or (":" in url and url.split(":")[0].isalpha() and len(url.split(":")[0]) > 1 and not Path(url).exists()):
         return None
     return FileSource(url, options=options)
@@ -74,7 +74,7 @@ class IterableSource:
                 yield item
             elif isinstance(item, bytes):
                 yield item.decode("utf-8", "replace")
-            elif self._nulls and (item is None or item != item):  # noqa: PLR0124  NaN is what pandas has for nothing
+            elif self._nulls and (item is None or item != item):
                 yield ""
             else:
                 raise BadRecord(f"item {position} is {_short(item)} ({type(item).__name__}), no log record; give strings, mappings or LogRecords")
@@ -387,7 +387,7 @@ def _head(file: IO[bytes], length: int) -> str:
 def _is_same(file: IO[bytes], saved: Mapping[str, Any]) -> bool:
     """Whether this is the file that a checkpoint speaks of; it may have been copied meanwhile, but not cut."""
     length = int(str(saved["head"]).split(":")[0])
-    return os.fstat(file.fileno()).st_size >= saved["offset"] and _head(file, length) == saved["head"]
+    return os.fstat(file.fileno()).st_size >= int(saved["offset"]) and _head(file, length) == str(saved["head"])
 
 
 def _short(thing: object) -> str:

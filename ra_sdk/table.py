@@ -32,9 +32,7 @@ COLORS = {"abnormal": "bold red", "undecided": "yellow", "normal": "green"}
 INDENT = " " * 10
 
 # Control characters, and what reorders, hides or breaks lines: bidirectional overrides, marks, zero-width and tag characters.
-_INERT = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]"
-)
+_INERT = re.compile("[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]")
 _SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
 
@@ -148,9 +146,7 @@ def show(table: TemplateTable, out: Console, everything: bool = False) -> None:
 
 def show_counts(counts: Counts, model: str, out: Console) -> None:
     """Print what it took: lines, records, templates, model calls, seconds; and the model's name."""
-    sizes = ", ".join(
-        _count(number, noun) for number, noun in ((counts.lines, "line"), (counts.records, "record"), (counts.templates, "template"))
-    )
+    sizes = ", ".join(_count(number, noun) for number, noun in ((counts.lines, "line"), (counts.records, "record"), (counts.templates, "template")))
     rate = f", {counts.lines / counts.seconds:,.0f} lines/s" if counts.seconds > 0 else ""
     out.print(f"{sizes}; {counts.seconds:.1f} s{rate}")
     out.print(f"{_count(counts.judged, 'model call')}, {_count(counts.cached, 'verdict')} from the store; model: {visible(model)}")
@@ -169,16 +165,14 @@ def show_fields(fields: Mapping[str, Any], out: Console) -> None:
 
 def show_list(columns: Sequence[str], rows: Sequence[Sequence[Any]], out: Console) -> None:
     """Print rows under the names of their columns; numbers stand to the right."""
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for place, name in enumerate(columns):
-        numbers = any(isinstance(row[place], int) for row in rows)
-        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(f"{cell:,}" if isinstance(cell, int) else visible(str(cell))) for cell in row))
-    out.print(table)
+    numeric = [bool(rows) and isinstance(cell, int) for cell in (rows[0] if rows else columns)]
+    cells = [[f"{cell:,}" if isinstance(cell, int) else visible(str(cell)) for cell in row] for row in (columns, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for number, row in enumerate(cells):
+        padded = [cell.rjust(width) if right else cell.ljust(width) for cell, width, right in zip(row, widths, numeric, strict=True)]
+        out.print(Text("  ".join(padded).rstrip(), style="" if number else "dim"), soft_wrap=True)
 
 
 def show_row(row: Row, out: Console) -> None:

@@ -34,15 +34,15 @@ SIMILARITY = 0.6  # share of words that must be equal; Drain's usual 0.4 merges 
 STATE_VERSION = 1
 
 _STATES = """
-abnormal absent accepted active alive allowed alone always any asleep available awake bad below above better big blocked broken busy clean clear
-clean cold complete connect connected correct corrupt critical crash crit dead deny denied deny dirty disconnect down drop dropped empty err error errors exist exists
-expired fail failed fails failure failures false fast fatal fault faulty found free frozen full good granted green halt healthy high hot hung
-idle ill inactive invalid kill killed late leader least less locked login logout lost low master max min missing more most never new no nominal none normal not null ok
-off offline old on online open close closed out in pass passed pause permit present primary reached red ready refuse refused reject rejected reset
-resume running secondary sick slave slow standby start stop stale stuck success sent received succeed successful suspend timeout true false unable unknown
-up valid verified wait warn warning wrong yes yellow yes zero enter leave exit begin end join left load unload mount unmount lock unlock add
-remove attach detach enable disable create delete grant revoke accept allow block unblock install uninstall register deregister insert eject
-with without before after greater over under within beyond can cannot could must info debug notice trace alert emerg panic nil
+abnormal absent accepted active alive allowed alone always any asleep available awake bad below above better big blocked broken busy clean clear cold
+complete connect connected correct corrupt critical crash crit dead deny denied dirty disconnect down drop dropped empty err error errors exist exists
+expired fail failed fails failure failures false fast fatal fault faulty found free frozen full good granted green halt healthy high hot hung idle ill
+inactive invalid kill killed late leader least less locked login logout lost low master max min missing more most never new no nominal none normal not
+null ok off offline old on online open close closed out in pass passed pause permit present primary reached red ready refuse refused reject rejected
+reset resume running secondary sick slave slow standby start stop stale stuck success sent received succeed successful suspend timeout true unable
+unknown up valid verified wait warn warning wrong yes yellow zero enter leave exit begin end join left load unload mount unmount lock unlock add
+remove attach detach enable disable create delete grant revoke accept allow block unblock install uninstall register deregister insert eject with
+without before after greater over under within beyond can cannot could must info debug notice trace alert emerg panic nil
 """.split()
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _SUFFIX = re.compile(r".{2,}(?:ed|ing|able|ible|ful|less|n't)$|^(?:un|dis|non|mis|in|im).{4,}")

@@ -71,7 +71,18 @@ class VerdictStore:
     def put(self, verdicts: Iterable[Verdict], digest: str, mode: str) -> None:
         """Keep verdicts, in one transaction. The first writer of a key wins, so that all processes go on with the same verdict."""
         rows = [
-            (store_key(v.template, digest, mode), _safe(v.template), v.label, v.score, v.category, v.rationale, v.grounded, v.mode, v.model, time.time())
+            (
+                store_key(v.template, digest, mode),
+                _safe(v.template),
+                v.label,
+                v.score,
+                v.category,
+                v.rationale,
+                v.grounded,
+                v.mode,
+                v.model,
+                time.time(),
+            )
             for v in verdicts
             if v.label != "undecided"
         ]
@@ -123,7 +134,8 @@ class VerdictStore:
                 rows += connection.execute(f"{statement} ({','.join('?' * len(part))})", part).fetchall()
             return rows
 
-        return self._mended(select)
+        found: list[tuple[Any, ...]] = self._mended(select)
+        return found
 
     def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
         def write(connection: sqlite3.Connection) -> None:
@@ -164,7 +176,7 @@ class VerdictStore:
             return _connect(self.path)
 
 
-class _Corrupt(Exception):  # noqa: N818  a sign between functions, never shown
+class _Corrupt(Exception):
     pass
 
 

@@ -284,9 +284,7 @@ def test_lists_and_info(ra):
     assert ra("--version")[1] == f"ra {__version__}\n"
 
 
-@pytest.mark.parametrize(
-    "args", [[], ["--help"], ["detect", "--help"], ["judge", "-h"], ["templates", "-h"], ["model"], ["model", "info", "-h"]]
-)
+@pytest.mark.parametrize("args", [[], ["--help"], ["detect", "--help"], ["judge", "-h"], ["templates", "-h"], ["model"], ["model", "info", "-h"]])
 def test_help_is_help(ra, args):
     code, out, err = ra(*args)
     assert (code, err) == (0, "")

@@ -5,6 +5,7 @@ import json
 import warnings
 
 import pytest
+
 import ra_sdk
 from ra_sdk import Detector, EchoReasoner, LogRecord, VerdictStore, Window
 
@@ -154,7 +155,11 @@ class Moody:
 def test_a_model_that_fails_leaves_templates_undecided_and_the_stream_goes_on():
     with pytest.warns(RuntimeWarning, match="undecided"):
         found = list(ra_sdk.detect(["fine", "cursed", "after"], model=Moody(), store=":memory:"))
-    assert [(d.record.body, d.verdict.label, d.verdict.score) for d in found] == [("fine", "normal", 0.1), ("cursed", "undecided", None), ("after", "undecided", None)]
+    assert [(d.record.body, d.verdict.label, d.verdict.score) for d in found] == [
+        ("fine", "normal", 0.1),
+        ("cursed", "undecided", None),
+        ("after", "undecided", None),
+    ]
 
 
 def test_an_operators_override_wins(echo, tmp_path):
@@ -190,7 +195,7 @@ def test_a_loop_left_early_leaves_nothing_open(log, echo):
 def test_work_is_per_block_and_not_per_line(tmp_path, lines):
     """The guard of the fast path: statements and model calls do not grow with the lines of known templates."""
     path = tmp_path / "many.log"
-    path.write_text("".join(f"2025-03-01T10:00:00Z INFO worker {n} started\n" for n in range(1_000 * lines + 1)))
+    path.write_text("".join(f"2025-03-01T10:00:00Z INFO worker {n} started\n" for n in range(1, 1_000 * lines + 2)))
     echo = EchoReasoner()
     with VerdictStore(":memory:") as store:
         before = store.statements

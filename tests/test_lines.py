@@ -6,6 +6,7 @@ import time
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from ra_sdk.errors import UnknownFormat
 from ra_sdk.formats import builtin_formats
 from ra_sdk.hookspecs import Lines

@@ -2,6 +2,7 @@
 
 import polars as pl
 import pytest
+
 from ra_sdk.masks import LONGEST, PLACEHOLDERS, coarse, mask
 
 CASES = [

@@ -57,8 +57,7 @@ def test_rows_group_by_source_and_template(filled):
 def test_worst_first_then_undecided_then_a_line_on_normal_ones(filled):
     text = shown(filled)
     places = [
-        text.index(part)
-        for part in ("Abnormal: 3 templates, 4 records", "0.99", "a.log:5", "a.log:2-6", "b.log:1", "Undecided: 1 template", "Normal: 1")
+        text.index(part) for part in ("Abnormal: 3 templates, 4 records", "0.99", "a.log:5", "a.log:2-6", "b.log:1", "Undecided: 1 template", "Normal: 1")
     ]
     assert places == sorted(places)
     assert "ok 1" not in text

@@ -5,6 +5,7 @@ import random
 
 import polars as pl
 import pytest
+
 from ra_sdk.errors import StoreError
 from ra_sdk.templates import Miner, has_words, is_protected
 
@@ -21,7 +22,9 @@ def mine(miner, bodies):
 
 
 @pytest.mark.parametrize("pair", OPPOSITES)
-@pytest.mark.parametrize("frame", ["service nginx on host a is now {}", "{} the replication link between the two data centres", "state changed to state={}, no action is needed"])
+@pytest.mark.parametrize(
+    "frame", ["service nginx on host a is now {}", "{} the replication link between the two data centres", "state changed to state={}, no action is needed"]
+)
 def test_opposite_words_never_merge(pair, frame):
     one, other = pair.split("/")
     texts = mine(Miner(), [frame.format(one), frame.format(other)] * 3)
@@ -29,7 +32,17 @@ def test_opposite_words_never_merge(pair, frame):
     assert all("<*>" not in text for text in texts)
 
 
-@pytest.mark.parametrize(("one", "other"), [("found 0 errors in the pool", "found 14 errors in the pool"), ("job ended with exit code 0", "job ended with exit code 137"), ("replicas ready 3/3 in web", "replicas ready 2/3 in web"), ("the disk is 12% full", "the disk is 97% full"), ("GET / HTTP/1.1 200 OK", "GET / HTTP/1.1 500 OK"), ("link n/a 0x0 flags", "link n/a 0x4 flags")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("found 0 errors in the pool", "found 14 errors in the pool"),
+        ("job ended with exit code 0", "job ended with exit code 137"),
+        ("replicas ready 3/3 in web", "replicas ready 2/3 in web"),
+        ("the disk is 12% full", "the disk is 97% full"),
+        ("GET / HTTP/1.1 200 OK", "GET / HTTP/1.1 500 OK"),
+        ("link n/a 0x0 flags", "link n/a 0x4 flags"),
+    ],
+)
 def test_values_that_decide_never_merge(one, other):
     texts = mine(Miner(), [one, other] * 3)
     assert len(set(texts)) == 2
@@ -94,7 +107,21 @@ def test_counts():
     assert [(t.text, t.count) for t in miner.templates()] == [("a stopped", 3), ("b started", 1)]
 
 
-@pytest.mark.parametrize(("token", "protected"), [("failed", True), ("state=UP,", True), ("LinkDown", True), ("0", True), ("code=137", True), ("<highpct>", True), ("<num>", False), ("eth0", False), ("bob", False), ("<ip>:<num>", False)])
+@pytest.mark.parametrize(
+    ("token", "protected"),
+    [
+        ("failed", True),
+        ("state=UP,", True),
+        ("LinkDown", True),
+        ("0", True),
+        ("code=137", True),
+        ("<highpct>", True),
+        ("<num>", False),
+        ("eth0", False),
+        ("bob", False),
+        ("<ip>:<num>", False),
+    ],
+)
 def test_is_protected(token, protected):
     assert is_protected(token) is protected
 
