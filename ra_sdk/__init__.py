@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ra_sdk.detector import Progress as Progress
     from ra_sdk.detector import adetect as adetect
     from ra_sdk.detector import detect as detect
+    from ra_sdk.echo import EchoReasoner as EchoReasoner
     from ra_sdk.errors import BadOption as BadOption
     from ra_sdk.errors import BadRecord as BadRecord
     from ra_sdk.errors import ModelError as ModelError
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from ra_sdk.errors import WorldError as WorldError
     from ra_sdk.hookspecs import Lines as Lines
     from ra_sdk.hookspecs import hookimpl as hookimpl
-    from ra_sdk.reasoner import EchoReasoner as EchoReasoner
     from ra_sdk.reasoner import LlamaReasoner as LlamaReasoner
     from ra_sdk.records import Detection as Detection
     from ra_sdk.records import LogRecord as LogRecord
@@ -50,7 +50,8 @@ _HOMES = {
     **dict.fromkeys(["BadOption", "BadRecord", "ModelError", "RaError", "SinkError", "SourceError", "StoreError"], "errors"),
     **dict.fromkeys(["UnknownFormat", "UnknownScheme", "UsageError", "WorldError"], "errors"),
     **dict.fromkeys(["Lines", "hookimpl"], "hookspecs"),
-    **dict.fromkeys(["EchoReasoner", "LlamaReasoner"], "reasoner"),
+    "EchoReasoner": "echo",
+    "LlamaReasoner": "reasoner",
     **dict.fromkeys(["Detection", "LogRecord", "Session", "Template", "Verdict"], "records"),
     "Window": "sessions",
     "VerdictStore": "verdicts",

@@ -90,14 +90,14 @@ class PluginSet:
             found = self._ask("ra_sdk_open_source", SourceError, url=str(url), options=options)
         if found is None:
             raise _unknown(str(source), "source", ["file", "stdin", *self._names()])
-        return found
+        return cast("Source", found)
 
     def open_sink(self, url: str, options: Mapping[str, Any]) -> Sink:
         """A sink from a URL. Raises SinkError, UnknownScheme."""
         found = self._ask("ra_sdk_open_sink", SinkError, url=url, options=options)
         if found is None:
             raise _unknown(url, "sink", ["jsonl", *self._names()])
-        return found
+        return cast("Sink", found)
 
     def open_reasoner(self, model: object, options: Mapping[str, Any]) -> Reasoner:
         """The reasoner of ``model=``. An object with ``judge()`` is one. Raises ModelError."""
@@ -108,7 +108,7 @@ class PluginSet:
         found = self._ask("ra_sdk_open_reasoner", ModelError, model=None if model is None else str(model), options=options)
         if found is None:
             raise ModelError(f"model {model!r} is opened by no plugin; give the path of a GGUF file")
-        return found
+        return cast("Reasoner", found)
 
     def listing(self) -> list[Listed]:
         """What was found, the skipped ones with their error."""

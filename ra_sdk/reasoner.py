@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ra_sdk.echo import EchoReasoner
 from ra_sdk.errors import BadOption, ModelError
 from ra_sdk.grounding import grounded, keeps_to, whole
 from ra_sdk.model import INSTALL, digest, resolve
@@ -38,7 +38,7 @@ from ra_sdk.records import Verdict
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["EchoReasoner", "LlamaReasoner", "open_reasoner"]
+__all__ = ["LlamaReasoner", "open_reasoner"]
 
 Explain = Literal["abnormal", "always", "never"]
 Task = Generator[list[int], Any, Verdict]
@@ -53,30 +53,6 @@ def open_reasoner(model: str | None, options: Mapping[str, Any]) -> EchoReasoner
     if (model or os.environ.get("RA_MODEL")) == "echo":
         return EchoReasoner()
     return LlamaReasoner(model, **options)
-
-
-class EchoReasoner:
-    """A stand-in for the model in tests and trials: it goes by a few words, and says so. ``calls`` and ``judged`` count."""
-
-    name = "echo (no model: goes by words)"
-    digest = "echo"
-    _FAULT = re.compile(r"\b(?:error|fail(?:ed|ure)?|fatal|exception|refused|denied|panic|timed out|corrupt\w*|killed|lost)\b", re.IGNORECASE)
-    _ZERO = re.compile(r"\b0 (?:errors?|fail\w*)", re.IGNORECASE)
-
-    def __init__(self) -> None:
-        self.calls = self.judged = 0
-
-    def judge(self, templates: Sequence[str], mode: Mode = "direct") -> Iterator[Verdict]:
-        """A verdict for every template, in order."""
-        self.calls += 1
-        for template in templates:
-            self.judged += 1
-            word = None if self._ZERO.search(template) else self._FAULT.search(template)
-            if word is None:
-                yield Verdict(template, "normal", 0.1, mode=mode, model=self.name)
-            else:
-                rationale = f'It says "{template[max(0, word.start() - 30) : word.end()].replace(chr(34), "").strip()}".'
-                yield Verdict(template, "abnormal", 0.9, "system", rationale, grounded(template, rationale), mode, self.name)
 
 
 class LlamaReasoner:

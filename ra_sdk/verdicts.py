@@ -1,6 +1,9 @@
 """The verdict store: SQLite, shared by every process of a user. What an operator overrode wins over any model.
 
 A key is a hash of (template text, model digest, PROMPT_VERSION, mode), so that a verdict never outlives what it was made of.
+
+A corrupt file is set aside under a lock file, so that of several processes that find it one does; the others see that the path
+has another inode, and go over to the new file before they read or after they wrote (https://www.sqlite.org/howtocorrupt.html).
 """
 
 from __future__ import annotations
@@ -13,9 +16,9 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ra_sdk.errors import BadOption, StoreError
 from ra_sdk.prompt import PROMPT_VERSION
@@ -23,18 +26,26 @@ from ra_sdk.records import CATEGORIES, Verdict
 
 __all__ = ["StoreWarning", "VerdictStore", "store_key"]
 
+MEMORY = ":memory:"
 CHUNK = 500  # parameters of one statement
 BUSY_SECONDS = 30.0
-MIGRATIONS: tuple[str, ...] = (  # entry n takes a file from schema version n to n + 1
-    """
-    CREATE TABLE verdicts (
-        key TEXT PRIMARY KEY, template TEXT NOT NULL, label TEXT NOT NULL, score REAL NOT NULL, category TEXT, rationale TEXT,
-        grounded INTEGER, mode TEXT NOT NULL, model TEXT, judged_at REAL NOT NULL
-    ) WITHOUT ROWID;
-    CREATE TABLE overrides (template TEXT PRIMARY KEY, label TEXT NOT NULL, category TEXT, rationale TEXT, by TEXT NOT NULL, at REAL NOT NULL) WITHOUT ROWID;
-    """,
+APPLICATION = 0x52615664  # "RaVd", in the header of every file of ours
+MIGRATIONS: tuple[tuple[str, ...], ...] = (  # entry n takes a file from schema version n to n + 1
+    (
+        f"PRAGMA application_id = {APPLICATION}",
+        """CREATE TABLE verdicts (
+            key TEXT PRIMARY KEY, template TEXT NOT NULL, label TEXT NOT NULL, score REAL, category TEXT, rationale TEXT,
+            grounded INTEGER, mode TEXT NOT NULL, model TEXT, judged_at REAL NOT NULL
+        ) WITHOUT ROWID""",
+        """CREATE TABLE overrides (
+            template TEXT PRIMARY KEY, label TEXT NOT NULL, category TEXT, rationale TEXT, by TEXT NOT NULL, at REAL NOT NULL
+        ) WITHOUT ROWID""",
+    ),
 )
 _COLUMNS = "template, label, score, category, rationale, grounded, mode, model"
+_OVERRIDE = "INSERT OR {} INTO overrides (template, label, category, rationale, by, at) VALUES (?,?,?,?,?,?)"
+_Row = tuple[Any, ...]
+_T = TypeVar("_T")
 
 
 class StoreWarning(RuntimeWarning):
@@ -43,46 +54,40 @@ class StoreWarning(RuntimeWarning):
 
 def store_key(template: str, digest: str, mode: str) -> str:
     """SHA-256 (hex) over template, model digest, PROMPT_VERSION and mode, as a JSON list, so that no two differ only in their seams."""
-    return hashlib.sha256(json.dumps([template, digest, PROMPT_VERSION, mode]).encode("utf-8", "backslashreplace")).hexdigest()
+    return hashlib.sha256(json.dumps([template, digest, PROMPT_VERSION, mode]).encode("ascii")).hexdigest()
 
 
 class VerdictStore:
-    """Verdicts in SQLite (WAL): safe with several threads and processes.
+    """Verdicts in SQLite (WAL): safe with several threads and processes; a child process opens its own.
 
     ``path``: a file, ":memory:", or None for ``RA_STORE`` or else the user's cache. A corrupt file is set aside with a StoreWarning and
-    begun anew. Raises StoreError where the path cannot be used. ``statements`` counts the SQL statements that were run.
+    begun anew, with the overrides that can still be read. Raises StoreError where the path cannot be used. ``statements`` counts the
+    SQL statements that were run.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = _place(path)
         self.statements = 0
         self._lock = threading.RLock()
-        self._connection = self._open()
+        self._connection, self._file = _open(self.path)
 
     def get(self, templates: Sequence[str], digest: str, mode: str) -> list[Verdict | None]:
-        """A verdict for every template, None where there is none."""
-        keys = {store_key(template, digest, mode): template for template in templates}
-        found = {row[0]: _verdict(row) for row in self._select(f"SELECT {_COLUMNS} FROM verdicts WHERE key IN", list(keys))}
-        rows = self._select("SELECT template, label, category, rationale FROM overrides WHERE template IN", [_safe(text) for text in templates])
-        for template, label, category, rationale in rows:
-            found[template] = Verdict(template, label, float(label == "abnormal"), category, rationale, None, "override", None)
-        return [found.get(_safe(template)) for template in templates]
+        """A verdict for every template, None where there is none. Overrides win."""
+        keys = [store_key(template, digest, mode) for template in templates]
+        found = {row[0]: _verdict(row) for row in self._select(f"SELECT {_COLUMNS} FROM verdicts WHERE key", keys)}
+        names = [_safe(template) for template in templates]
+        for row in self._select("SELECT template, label, category, rationale FROM overrides WHERE template", names):
+            found[row[0]] = _overridden(row)
+        return [found.get(name) for name in names]
 
     def put(self, verdicts: Iterable[Verdict], digest: str, mode: str) -> None:
-        """Keep verdicts, in one transaction. The first writer of a key wins, so that all processes go on with the same verdict."""
+        """Keep verdicts, in one transaction; undecided ones are not kept.
+
+        The first writer of a key wins: who comes second with another number (other hardware) does not change what others have shown.
+        """
+        now = time.time()
         rows = [
-            (
-                store_key(v.template, digest, mode),
-                _safe(v.template),
-                v.label,
-                v.score,
-                v.category,
-                v.rationale,
-                v.grounded,
-                v.mode,
-                v.model,
-                time.time(),
-            )
+            (store_key(v.template, digest, mode), _safe(v.template), v.label, v.score, v.category, v.rationale, v.grounded, v.mode, v.model, now)
             for v in verdicts
             if v.label != "undecided"
         ]
@@ -90,12 +95,12 @@ class VerdictStore:
             self._write(f"INSERT OR IGNORE INTO verdicts (key, {_COLUMNS}, judged_at) VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
 
     def override(self, template: str, label: str, category: str | None = None, rationale: str | None = None, by: str = "") -> None:
-        """An operator's own verdict on a template. Raises BadOption for a label or category that does not exist."""
+        """An operator's own verdict on a template, for every model and mode. Raises BadOption for a label or category that cannot be."""
         if label not in ("normal", "abnormal"):
             raise BadOption(f"label {label!r} is neither 'normal' nor 'abnormal'; an override says one of them")
-        if category is not None and category not in CATEGORIES:
-            raise BadOption(f"category {category!r} does not exist; choose one of {', '.join(CATEGORIES)}")
-        self._write("INSERT OR REPLACE INTO overrides VALUES (?,?,?,?,?,?)", [(_safe(template), label, category, rationale, by, time.time())])
+        if category is not None and (category not in CATEGORIES or label == "normal"):
+            raise BadOption(f"category {category!r} does not fit; abnormal ones have one of {', '.join(CATEGORIES)}, normal ones none")
+        self._write(_OVERRIDE.format("REPLACE"), [(_safe(template), label, category, rationale, by, time.time())])
 
     def forget(self, template: str) -> None:
         """Take an override back."""
@@ -103,9 +108,7 @@ class VerdictStore:
 
     def overrides(self) -> list[Verdict]:
         """All overrides, by template."""
-        with self._guard() as connection:
-            rows = connection.execute("SELECT template, label, category, rationale FROM overrides ORDER BY template").fetchall()
-        return [Verdict(row[0], row[1], float(row[1] == "abnormal"), row[2], row[3], None, "override") for row in rows]
+        return [_overridden(row) for row in self._read("SELECT template, label, category, rationale FROM overrides ORDER BY template")]
 
     def close(self) -> None:
         """Close the file."""
@@ -113,8 +116,7 @@ class VerdictStore:
             self._connection.close()
 
     def __len__(self) -> int:
-        with self._guard() as connection:
-            return int(connection.execute("SELECT count(*) FROM verdicts").fetchone()[0])
+        return int(self._read("SELECT count(*) FROM verdicts")[0][0])
 
     def __bool__(self) -> bool:
         return True
@@ -125,134 +127,200 @@ class VerdictStore:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _select(self, statement: str, values: list[str]) -> list[tuple[Any, ...]]:
-        def select(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
-            rows: list[tuple[Any, ...]] = []
-            for at in range(0, len(values), CHUNK):
-                part = values[at : at + CHUNK]
-                self.statements += 1
-                rows += connection.execute(f"{statement} ({','.join('?' * len(part))})", part).fetchall()
-            return rows
+    def _select(self, statement: str, values: Sequence[str]) -> list[_Row]:
+        rows: list[_Row] = []
+        for at in range(0, len(values), CHUNK):
+            part = values[at : at + CHUNK]
+            rows += self._read(f"{statement} IN ({','.join('?' * len(part))})", part)
+        return rows
 
-        found: list[tuple[Any, ...]] = self._mended(select)
-        return found
+    def _read(self, statement: str, values: Sequence[str] = ()) -> list[_Row]:
+        self.statements += 1
+        return self._run(lambda connection: connection.execute(statement, values).fetchall())
 
-    def _write(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
-        def write(connection: sqlite3.Connection) -> None:
-            self.statements += 1
-            with connection:
-                connection.executemany(statement, rows)
+    def _write(self, statement: str, rows: Sequence[_Row]) -> None:
+        self.statements += 1
+        self._run(lambda connection: _insert(connection, statement, rows))
 
-        self._mended(write)
-
-    def _mended(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
-        """Do it; if the file turns out to be corrupt, set it aside and do it on a new one."""
-        try:
-            with self._guard() as connection:
-                return work(connection)
-        except _Corrupt as corrupt:
-            with self._lock:
-                self._connection.close()
-                _set_aside(self.path, corrupt)
-                self._connection = self._open()
-            with self._guard() as connection:
-                return work(connection)
-
-    @contextmanager
-    def _guard(self) -> Iterator[sqlite3.Connection]:
+    def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Do it, and once more if the file turns out to be corrupt, or was replaced by another process meanwhile."""
         with self._lock:
+            self._follow()
             try:
-                yield self._connection
-            except sqlite3.DatabaseError as error:
-                if _is_corrupt(error):
-                    raise _Corrupt(str(error)) from error
-                raise StoreError(f"store {self.path!r} cannot be used: {error}; choose another with --store, or --store :memory:") from error
+                done = self._attempt(work)
+            except _Corrupt:
+                self._connection.close()
+                self._connection, self._file = _open(self.path, broken=self._file)
+                return self._attempt(work)
+            return self._attempt(work) if self._follow() else done
 
-    def _open(self) -> sqlite3.Connection:
+    def _attempt(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         try:
-            return _connect(self.path)
-        except _Corrupt as corrupt:
-            _set_aside(self.path, corrupt)
-            return _connect(self.path)
+            return work(self._connection)
+        except sqlite3.Error as error:
+            raise _store_error(self.path, error) from error
+
+    def _follow(self) -> bool:
+        """Go over to the file that is at the path now, if it is another one; whether it is."""
+        if _identity(self.path) == self._file:
+            return False
+        self._connection.close()
+        self._connection, self._file = _open(self.path)
+        return True
 
 
-class _Corrupt(Exception):
-    pass
+class _Corrupt(StoreError):
+    """A store that has to be set aside."""
 
 
 def _place(path: str | Path | None) -> str:
     place = str(path or os.environ.get("RA_STORE") or "")
+    if place == MEMORY:
+        return place
     if not place:
         from platformdirs import user_cache_dir
 
         place = str(Path(user_cache_dir("ra_sdk")) / "verdicts.db")
-    return place
+    return str(Path(place).expanduser())
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file is at the path now; None: none."""
+    try:
+        status = os.stat(path)  # noqa: PTH116  a Path would take longer than the call
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def _open(path: str, broken: tuple[int, int] | None = None) -> tuple[sqlite3.Connection, tuple[int, int] | None]:
+    """A connection of the current schema, and the identity of its file; a corrupt file, or the ``broken`` one, is set aside before."""
+    if path == MEMORY:
+        return _connect(path), None
+    aside = None
+    try:
+        with _alone(path):
+            if broken is not None and _identity(path) == broken:
+                aside = _set_aside(path)
+            try:
+                connection = _connect(path)
+            except _Corrupt:
+                aside = _set_aside(path)
+                connection = _connect(path)
+            if aside:
+                _insert(connection, _OVERRIDE.format("IGNORE"), _rescued(aside))
+            file = _identity(path)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        raise _store_error(path, error) from error
+    if aside:
+        warnings.warn(f"store {path!r} was corrupt; it has been set aside as {aside!r} and begun anew", StoreWarning, stacklevel=4)
+    return connection, file
+
+
+@contextmanager
+def _alone(path: str) -> Iterator[None]:
+    """No other process opens or sets aside this store meanwhile. Makes the directory and the file, for the user's eyes only."""
+    if Path(path).is_dir():
+        raise IsADirectoryError(21, "it is a directory")
+    Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        with suppress(ImportError, OSError):  # not every system or file system has it
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
 
 
 def _connect(path: str) -> sqlite3.Connection:
-    """An open store of the current schema. Raises _Corrupt, StoreError."""
-    try:
-        if path != ":memory:":
-            Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False)
-    except (OSError, sqlite3.Error) as error:
-        raise _unusable(path, error) from error
+    """An open store of the current schema. Raises _Corrupt, StoreError, OSError."""
+    if path != MEMORY and not Path(path).exists():
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))  # templates may hold what is nobody else's business
+    connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         _migrate(connection, path)
-        if path != ":memory:":
-            with suppress(OSError):
-                Path(path).chmod(0o600)  # templates may hold what is nobody else's business
-    except sqlite3.DatabaseError as error:
+    except BaseException as error:
         connection.close()
-        if _is_corrupt(error):
-            raise _Corrupt(str(error)) from error
-        raise _unusable(path, error) from error
-    except StoreError:
-        connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise _store_error(path, error) from error
         raise
     return connection
 
 
-def _unusable(path: str, error: Exception) -> StoreError:
-    reason = getattr(error, "strerror", None) or str(error)
-    return StoreError(f"store {path!r} cannot be opened: {reason}; choose another with --store PATH, or --store :memory: to keep nothing")
-
-
 def _migrate(connection: sqlite3.Connection, path: str) -> None:
     """Bring a file to the current schema, one step after the other, each in a transaction of its own."""
-    version = int(connection.execute("PRAGMA user_version").fetchone()[0])
+    version = _pragma(connection, "user_version")
+    if _pragma(connection, "application_id") != APPLICATION and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+        raise StoreError(f"store {path!r} is another program's database; choose another with --store PATH")
     if version > len(MIGRATIONS):
-        raise StoreError(f"store {path!r} has schema {version}, this ra-sdk knows {len(MIGRATIONS)}; upgrade ra-sdk or choose another store")
+        raise StoreError(f"store {path!r} has schema {version}, this ra-sdk knows {len(MIGRATIONS)}; upgrade ra-sdk, or choose another with --store PATH")
     while version < len(MIGRATIONS):
-        connection.execute("BEGIN IMMEDIATE")
-        version = int(connection.execute("PRAGMA user_version").fetchone()[0])  # another process may have been faster
-        if version < len(MIGRATIONS):
-            for statement in MIGRATIONS[version].split(";"):
+        with _transaction(connection):
+            for statement in MIGRATIONS[version]:
                 connection.execute(statement)
             version += 1
             connection.execute(f"PRAGMA user_version = {version}")
-        connection.commit()
 
 
-def _is_corrupt(error: sqlite3.DatabaseError) -> bool:
-    text = str(error)
-    return "not a database" in text or "malformed" in text or "file is encrypted" in text
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
-def _set_aside(path: str, reason: Exception) -> None:
-    """Rename a corrupt file, with its journal. If another process has done so, there is nothing left to rename."""
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing. Takes the write lock at once, as a transaction that asks for it later may be refused without waiting."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[_Row]) -> None:
+    with _transaction(connection):
+        connection.executemany(statement, rows)
+
+
+def _store_error(path: str, error: Exception) -> StoreError:
+    reason = str(getattr(error, "strerror", None) or error)
+    kind = _Corrupt if any(sign in reason for sign in ("not a database", "malformed", "decode to UTF-8", "no such table", "no such column")) else StoreError
+    return kind(f"store {path!r} cannot be used: {reason}; choose another with --store PATH, or --store :memory: to keep nothing")
+
+
+def _set_aside(path: str) -> str:
+    """Rename a corrupt file; its journal first, as a journal that is left alone would be played into the next file."""
     aside = f"{path}.corrupt-{time.time_ns()}"
-    for end in ("", "-wal", "-shm"):
+    for end in ("-wal", "-shm", ""):
         with suppress(FileNotFoundError):
             Path(path + end).rename(aside + end)
-    warnings.warn(f"store {path!r} is corrupt ({reason}); it was set aside as {aside!r} and begun anew", StoreWarning, stacklevel=3)
+    return aside
 
 
-def _verdict(row: tuple[Any, ...]) -> Verdict:
+def _rescued(aside: str) -> list[_Row]:
+    """The overrides of a corrupt file, as far as they can be read: an operator's word cannot be had again from a model."""
+    rows: list[_Row] = []
+    with suppress(sqlite3.Error), closing(sqlite3.connect(aside)) as connection:
+        for row in connection.execute("SELECT template, label, category, rationale, by, at FROM overrides"):
+            if row[1] in ("normal", "abnormal"):
+                rows.append(row)
+    return rows
+
+
+def _verdict(row: _Row) -> Verdict:
     template, label, score, category, rationale, grounded, mode, model = row
     return Verdict(template, label, score, category, rationale, None if grounded is None else bool(grounded), mode, model)
+
+
+def _overridden(row: _Row) -> Verdict:
+    template, label, category, rationale = row
+    return Verdict(template, label, float(label == "abnormal"), category, rationale, None, "override", None)
 
 
 def _safe(text: str) -> str:
