@@ -252,6 +252,7 @@ def _take(detector: Detector, sources: Sequence[str], sinks: Sequence[Sink], out
         for source in sources:
             code = max(code, _take_one(detector, source, sinks, output, reading))
     except KeyboardInterrupt:
+        _say(f"interrupted after {detector.counts.judged} model calls")
         return INTERRUPTED
     except SinkError as error:
         if isinstance(error.__cause__, BrokenPipeError):

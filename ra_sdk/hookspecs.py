@@ -1,7 +1,8 @@
 """The pluggy hooks on one screen, and what their results have to offer.
 
-A plugin is a module or an object with some of the functions below, marked with ``hookimpl``, and named in the entry-point group
-``ra_sdk``. The built-in sources, sinks, formats and reasoners come through the same hooks.
+A plugin is a module or an object with some of the functions below, each marked with ``hookimpl``, and named in the entry-point
+group ``ra_sdk``. Of a hook's arguments it declares those that it needs. The built-in sources, sinks, formats and reasoners come through
+the same hooks, and are asked last. ``examples/custom_source`` is a plugin to start from.
 """
 
 from __future__ import annotations
@@ -29,43 +30,61 @@ hookimpl = pluggy.HookimplMarker("ra_sdk")
 
 @hookspec(firstresult=True)
 def ra_sdk_open_source(url: str, options: Mapping[str, Any]) -> Source | None:
-    """Called with what the user named: open it if the scheme is yours, else return None. Raise SourceError if it cannot be opened."""
+    """Called once for every source that the user names, a path or a URL.
+
+    If its scheme is yours, open it and return the source, else None: the next plugin is asked. ``options`` has ``follow``, ``checkpoint``,
+    ``format`` and, as texts, what the user gave with ``--plugin-option``. Raise SourceError (its message: what, why, what to do) if it cannot
+    be opened; what else is raised is reported as your plugin's fault.
+    """
 
 
 @hookspec(firstresult=True)
 def ra_sdk_open_sink(url: str, options: Mapping[str, Any]) -> Sink | None:
-    """Called with a sink's URL: open it if the scheme is yours, else return None. Raise SinkError if it cannot be opened."""
+    """Called once for every sink's URL, before anything is read.
+
+    If its scheme is yours, open it and return the sink, else None. ``options`` has ``append`` when a run goes on where another stopped, so that
+    what is there already must stay. Raise SinkError if it cannot be opened.
+    """
 
 
 @hookspec(firstresult=True)
 def ra_sdk_open_reasoner(model: str | None, options: Mapping[str, Any]) -> Reasoner | None:
-    """Called with ``model=`` (None: the default): load it if it is yours, else return None. Raise ModelError if it cannot be loaded."""
+    """Called once per detector with ``model=`` (None: the default).
+
+    If the name is yours, return the reasoner, else None; it may load the model when first asked to judge. ``options`` has ``threads``,
+    ``context``, ``gpu_layers``, ``width``, ``threshold`` and ``explain``, as far as they were given. Raise ModelError if it cannot be loaded.
+    """
 
 
 @hookspec
 def ra_sdk_formats() -> list[Format] | None:
-    """Called once per detector: the log formats that you know. They are asked before the built-in ones."""
+    """Called once per detector: the log formats that you know. Where two fit a source equally, yours comes before the built-in one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lines:
     """A piece of a byte stream; it need not end at a newline.
 
-    ``checkpoint``: JSON-able, where reading would resume after this piece. ``boundary``: a file ends here, what is pending is complete.
-    ``line``: the number of the piece's first line, where it is not the one that follows.
+    ``checkpoint``: JSON-able, where reading would resume after this piece; a mapping with the byte ``offset`` if lines that are not complete
+    yet may be subtracted from it. ``boundary``: a file ends here, what is pending is complete, the next line is number 1. ``line``: the number
+    of the piece's first line, where it is not the one that follows. ``identity``: the source's identity from here on, where it changes: each
+    file of a rotated log has its own, or line 1 of today's would have the sink id of line 1 of yesterday's.
     """
 
     data: bytes
     checkpoint: object = None
     boundary: bool = False
     line: int | None = None
+    identity: str | None = None
 
 
 class Source(Protocol):
-    """Something that logs come from. Iterating yields ``Lines``, texts, mappings or LogRecords, and None when a live source is idle.
+    """Something that logs come from.
 
-    ``name``: as the user named it. ``identity``: stable across restarts, part of sink ids. ``live``: reading may block. Optional: ``size``
-    and ``position`` in bytes, for the progress bar, and ``started``, the time from which missing years are guessed.
+    Iterating yields ``Lines`` (bytes, cut anywhere: the fast way), or one text, mapping (as a JSON line would give it) or LogRecord for every
+    record, and None when a live source is idle. ``name``: as the user named it. ``identity``: stable across restarts, part of sink ids.
+    ``live``: reading may block; it is then done in a thread, and blocks close after a while. Optional: ``size`` and ``position`` in bytes, for
+    the progress bar, and ``started``, the time from which missing years are guessed.
     """
 
     name: str
@@ -75,14 +94,14 @@ class Source(Protocol):
     def __iter__(self) -> Iterator[Lines | str | Mapping[str, Any] | LogRecord | None]: ...
 
     def acknowledge(self, checkpoint: object) -> None:
-        """Everything up to ``checkpoint`` was written by every sink."""
+        """Everything up to ``checkpoint``, one of those yielded, was written by every sink: a restart may begin there. Never called with None."""
 
     def close(self) -> None:
         """Let go of files and connections."""
 
 
 class Sink(Protocol):
-    """Something that detections go to."""
+    """Something that detections go to. Optional: ``write_session(session)``, for windows of them."""
 
     name: str
 

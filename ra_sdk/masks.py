@@ -81,8 +81,8 @@ _PHRASES = "OK|Created|No Content|Moved|Found|Bad |Unauth|Forbid|Not Found|Metho
 _FINE = re.compile(
     rf"""(?P<keep>\b(?:exit(?:ed)?|code|status|stat|signal|sig|errno|rc|err|ret(?:urn(?:ed)?)?|respond(?:ed)?|response|http/[0-9.]+)\w*[\s"'=:\[(]{{1,3}}(?:with|by|was|is|of|code|status|value|signal)?[\s"'=:\[(]{{0,3}}(?:code|status)?[\s"'=:\[(]{{0,3}})(?P<kept>-?[0-9]{{1,3}})(?!\w|%|[.:/]\d)
     |(?P<phrase>\b[1-5][0-9]{{2}}(?=\ (?:{_PHRASES})))
-    |(?P<name>(?<![A-Za-z0-9])(?:{_NAMES})(?![A-Za-z0-9]))
     |(?P<ver>(?<![A-Za-z0-9.])v?[0-9]+\.[0-9]+\.[0-9]+(?:[.\-+][0-9A-Za-z]+)*(?![A-Za-z0-9]))
+    |(?P<name>(?<![A-Za-z0-9])(?:{_NAMES})(?![A-Za-z0-9]))
     |(?P<pct>(?:[0-9]+(?:\.[0-9]+)?|<num>)\s?%)
     |(?P<span>(?<![A-Za-z0-9_.])(?:[0-9]+(?:\.[0-9]+)?|<num>))(?P<gap>\s?)(?P<unit>ns|nsec|us|µs|usec|ms|msec|msecs|milliseconds?|s|sec|secs|seconds?|mins?|minutes?|hrs?|hours?|days?)\b(?!/)
     |(?P<short>(?<![A-Za-z0-9_.])[0-9]+)(?P<letter>[mhd])\b

@@ -1,38 +1,53 @@
 """Windows of detections -> sessions. Pure: no clock, no input or output.
 
-A session is abnormal if any of its detections is; undecided if none is abnormal and one was not judged. Its score is the highest.
+A session is abnormal if any of its detections is; undecided if none is abnormal and one was not judged. Its score is the highest of
+them, its evidence the worst 100. Nothing but these, copied out of their blocks, is held of a window: memory does not grow with its size.
 """
 
 from __future__ import annotations
 
+import heapq
+import json
 import math
 import re
+import sys
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ra_sdk.blocks import Detections
+from ra_sdk.blocks import Block, Detections
 from ra_sdk.errors import BadOption
 from ra_sdk.records import Detection, Label, Session
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    import polars as pl
 
 __all__ = ["Window", "sessions"]
 
 MOST_EVIDENCE = 100  # detections kept of a session, the worst ones
-MOST_OPEN = 100_000  # keys open at once: beyond, the one that was silent longest is closed
-_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+MOST_KEYS = 100_000  # keys open at once: beyond, the one that was silent longest is closed
+MOST_OVERLAP = 1_000  # windows that one record may lie in
+EARLY = -sys.maxsize  # number of the window of records that come before any time is known
+
+_UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)")
+_NAME = re.compile(r"[A-Za-z_@][\w.@/-]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """How detections are grouped: by ``lines`` (records), by ``seconds`` of their timestamps, or by ``key``, an attribute's name.
+    """How detections are grouped: ``lines`` (records), ``seconds`` of their timestamps, or ``key``, the name of an attribute.
 
-    ``step`` smaller than the size makes windows slide; None means that they follow each other. Time windows begin at multiples of the step.
-    A time window closes when a record comes whose time is a whole window past its end; records later than that go to the oldest open one.
-    A key's session closes at the end of the input, or when more than 100,000 keys are open. Raises BadOption.
+    ``key`` alone makes one session of all records with the same value (those without it are together, in key None); with ``lines`` or
+    ``seconds`` it makes windows within each value. Dots in the name are part of it, or else lead into nested attributes. A key closes
+    at the end of the input, or when more than 100,000 are open and it was silent longest.
+
+    ``step`` less than the size makes windows slide; None: they follow each other. Windows of seconds begin at multiples of the step
+    from the epoch. One closes when a record comes that is a whole window past its end; a record that comes later still goes to the
+    oldest that is open. A record without a time goes with the one before.
+
+    Raises BadOption.
     """
 
     lines: int | None = None
@@ -41,165 +56,322 @@ class Window:
     step: float | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in ("lines", "seconds", "key") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise BadOption(f"window of {' and '.join(given) or 'nothing'}: give exactly one of lines, seconds and key")
-        size = self.lines if self.lines is not None else self.seconds
-        if size is not None and not (isinstance(size, int | float) and math.isfinite(size) and size > 0):
-            raise BadOption(f"window {given[0]}={size!r} is no size; give a number above 0")
-        if self.lines is not None and int(self.lines) != self.lines:
-            raise BadOption(f"window lines={self.lines!r} is no whole number; give one")
-        if self.key is not None and not self.key:
-            raise BadOption("window key='' names no attribute; give its name, as in key='trace_id'")
-        if self.step is not None and (size is None or not 0 < self.step <= size or (self.lines is not None and int(self.step) != self.step)):
-            raise BadOption(f"window step={self.step!r} does not fit {given[0]}; it lies above 0 and at most at the size, keys take none")
+        if self.lines is not None and self.seconds is not None:
+            raise BadOption(f"window of lines={self.lines!r} and seconds={self.seconds!r} cannot be both; give one of them")
+        if self.lines is None and self.seconds is None and self.key is None:
+            raise BadOption("window None has no size; give one of lines, seconds and key, as in Window(lines=100)")
+        if self.key is not None and (not isinstance(self.key, str) or not self.key or re.search(r'["\'\\\x00-\x1f]', self.key)):
+            raise BadOption(f"window key={self.key!r} is no attribute's name; give one, as in key='trace_id'")
+        for name in ("lines", "seconds"):
+            self._check_size(name, getattr(self, name))
+
+    def _check_size(self, name: str, size: float | None) -> None:
+        smallest = 1 if name == "lines" else 1e-6
+        kind = "a whole number of records" if name == "lines" else "a number of seconds"
+        if size is not None and not _is_size(size, smallest, whole=name == "lines"):
+            raise BadOption(f"window {name}={size!r} is no size; give {kind} above 0")
+        if self.step is None or (size is None and self.lines is not self.seconds):
+            return
+        if size is None:
+            raise BadOption(f"window step={self.step!r} has no size to fit; give lines or seconds, or no step")
+        if not _is_size(self.step, smallest, whole=name == "lines") or self.step > size:
+            raise BadOption(f"window step={self.step!r} does not fit {name}={size!r}; give {kind} above 0 and not above the size")
+        if size / self.step > MOST_OVERLAP:
+            raise BadOption(f"window step={self.step!r} puts a record into {size / self.step:.0f} windows; give at least {size / MOST_OVERLAP:g}")
 
     @classmethod
     def parse(cls, text: str) -> Window:
-        """A window as the command line names it: ``100`` (records), ``60s`` or ``5m`` (time), ``key=trace_id``."""
+        """A window as the command line names it: ``100`` (records), ``60s`` or ``5m`` (time), ``trace_id`` or ``key=trace_id``.
+
+        A second number is the step: ``100/10``, ``60s/10s``.
+        """
+        text = text.strip()
         if text.startswith("key="):
-            return cls(key=text[4:])
-        match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*", text)
-        if match and match[2] in ("", "lines") and "." not in match[1]:
-            return cls(lines=int(match[1]))
-        if match and match[2] in _UNITS:
-            return cls(seconds=float(match[1]) * _UNITS[match[2]])
+            return cls(key=text[4:].strip())
+        size, _, step = text.partition("/")
+        sizes = [_amount(part) for part in ([size, step] if step else [size])]
+        if {kind for kind, _ in sizes} == {"lines"}:
+            return cls(lines=int(sizes[0][1]), step=int(sizes[1][1]) if step else None)
+        if {kind for kind, _ in sizes} == {"seconds"}:
+            return cls(seconds=sizes[0][1], step=sizes[1][1] if step else None)
+        if _NAME.fullmatch(text):
+            return cls(key=text)
         raise BadOption(f"window {text!r} is not understood; give 100 (records), 60s or 5m (time), or key=trace_id (attribute)")
+
+
+def _is_size(value: object, smallest: float, *, whole: bool) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
+        return False
+    return math.isfinite(value) and value >= smallest
+
+
+def _amount(text: str) -> tuple[str, float]:
+    match = _AMOUNT.fullmatch(text.strip())
+    if match and match[2] in ("", "line", "lines") and "." not in match[1]:
+        return "lines", int(match[1])
+    if match and match[2] in _UNITS:
+        return "seconds", float(match[1]) * _UNITS[match[2]]
+    return "", 0.0
 
 
 def sessions(blocks: Iterable[Detections], window: Window) -> Iterator[Session]:
     """The windows of one source's blocks, in the order in which they close; the last ones may be incomplete."""
-    if window.lines is not None:
-        yield from _by_lines(blocks, window.lines, int(window.step or window.lines))
-    elif window.seconds is not None:
-        yield from _by_time(blocks, window.seconds, window.step or window.seconds)
-    else:
-        yield from _by_key(blocks, str(window.key))
+    if window.seconds is not None:
+        return _by_time(blocks, window)
+    return _by_count(blocks, window)
 
 
-@dataclass
+_Evidence = tuple[float, int, Detections, int]  # negative score, line, where it stands, in which row
+
+
+def _worst(evidence: list[_Evidence]) -> list[_Evidence]:
+    return heapq.nsmallest(MOST_EVIDENCE, evidence, key=lambda entry: entry[:2])
+
+
+@dataclass(slots=True)
 class _Open:
-    """A session that is being filled."""
+    """A session that is being filled, or a part of one."""
 
     source: str
+    key: str | None
     first_line: int
-    key: str | None = None
-    last_line: int = 0
+    last_line: int
     count: int = 0
     score: float | None = None
     undecided: bool = False
-    abnormal: bool = False
-    evidence: list[Detection] = field(default_factory=list)
+    evidence: list[_Evidence] = field(default_factory=list)
 
-    def add(self, block: Detections, index: int, score: float | None, label: Label) -> None:
-        self.first_line = min(self.first_line, block.line(index))
-        self.last_line = max(self.last_line, block.last_line(index))
-        self.count += 1
-        if score is not None:
-            self.score = score if self.score is None else max(self.score, score)
-        if label == "undecided":
-            self.undecided = True
-        if label == "abnormal":
-            self.abnormal = True
-            self._keep(block, index)
-
-    def _keep(self, block: Detections, index: int) -> None:
-        verdict = block.verdict(index)
-        row = Detections.of(
-            block.record(index),
-            verdict,
-            source=block.source,
-            line=block.line(index),
-            last_line=block.last_line(index),
-            cached=block.cached(index),
-        )
-        self.evidence.append(row[0])  # a copy of one row, so that the block can go
-        if len(self.evidence) >= 2 * MOST_EVIDENCE:
+    def take(self, part: _Open) -> None:
+        """Add the records of another one."""
+        self.first_line = min(self.first_line, part.first_line)
+        self.last_line = max(self.last_line, part.last_line)
+        self.count += part.count
+        if part.score is not None and (self.score is None or part.score > self.score):
+            self.score = part.score
+        self.undecided = self.undecided or part.undecided
+        self.evidence += part.evidence
+        if len(self.evidence) > 2 * MOST_EVIDENCE:
             self.evidence = _worst(self.evidence)
 
-    def close(self) -> Session:
-        label: Label = "abnormal" if self.abnormal else "undecided" if self.undecided else "normal"
-        return Session(self.source, self.first_line, self.last_line, self.key, label, self.score, _worst(self.evidence), self.count)
+    def session(self) -> Session:
+        label: Label = "abnormal" if self.evidence else "undecided" if self.undecided else "normal"
+        evidence = [Detection((where, row)) for _, _, where, row in _worst(self.evidence)]
+        return Session(self.source, self.first_line, self.last_line, self.key, label, self.score, evidence, self.count)
 
 
-def _worst(evidence: list[Detection]) -> list[Detection]:
-    return sorted(evidence, key=lambda d: (-(d.verdict.score or 0.0), d.line))[:MOST_EVIDENCE]
+class _Rows:
+    """A block, laid out for windows: lists instead of columns, and the key of every record if there is one."""
+
+    def __init__(self, block: Detections, key: str | None) -> None:
+        self.block, self.codes = block, block.code_list
+        self.lines: list[int] = block.block.lines.to_list()
+        self.last_lines: list[int] = block.block.last_lines.to_list()
+        self.keys = None if key is None else _keys(block.block.fields["attributes"], key)
+        self.filled: dict[int, _Open] = {}  # those whose evidence stands in this block
+
+    def pieces(self, start: int, stop: int) -> Iterable[tuple[int, int, str | None]]:
+        """Rows that belong together: all of them, or each for itself if there are keys."""
+        if self.keys is None:
+            return [(start, stop, None)]
+        return ((row, row + 1, self.keys[row]) for row in range(start, stop))
+
+    def part(self, start: int, stop: int, key: str | None) -> _Open:
+        """What these rows add to a window."""
+        part = _Open(self.block.source, key, self.lines[start], self.last_lines[stop - 1], stop - start)
+        codes = self.codes[start:stop]
+        abnormal: dict[int, float] = {}  # code: negative score
+        for code in set(codes):
+            verdict = self.block.verdicts[code]
+            if verdict.score is not None and (part.score is None or verdict.score > part.score):
+                part.score = verdict.score
+            if verdict.label == "abnormal":
+                abnormal[code] = -(verdict.score or 0.0)
+            part.undecided = part.undecided or verdict.label == "undecided"
+        if abnormal:
+            found = [(abnormal[code], self.lines[row], self.block, row) for row, code in enumerate(codes, start) if code in abnormal]
+            part.evidence = _worst(found)
+        return part
+
+    def settle(self, opens: Iterable[_Open]) -> None:
+        """Copy the evidence of these out of the block, so that the block can go."""
+        opens = list(opens)
+        for session in opens:
+            session.evidence = _worst(session.evidence)
+        rows = sorted({row for session in opens for _, _, where, row in session.evidence if where is self.block})
+        if not rows:
+            return
+        copy = _copy(self.block, rows)
+        place = {row: at for at, row in enumerate(rows)}
+        for session in opens:
+            session.evidence = [
+                (score, line, copy, place[row]) if where is self.block else (score, line, where, row) for score, line, where, row in session.evidence
+            ]
 
 
-def _rows(blocks: Iterable[Detections]) -> Iterator[tuple[Detections, int, float | None, Label]]:
+@dataclass(slots=True)
+class _Lane:
+    """The open windows of one key, by number: window ``k`` begins at ``k * step``."""
+
+    key: str | None
+    seen: int = 0
+    windows: dict[int, _Open] = field(default_factory=dict)
+
+    def add(self, rows: _Rows, start: int, stop: int, numbers: range) -> None:
+        part = rows.part(start, stop, self.key)
+        for number in numbers:
+            self.put(number, part)
+            if part.evidence:
+                rows.filled[id(self.windows[number])] = self.windows[number]
+
+    def put(self, number: int, part: _Open) -> None:
+        if number not in self.windows:
+            self.windows[number] = _Open(part.source, part.key, part.first_line, part.last_line)
+        self.windows[number].take(part)
+
+
+class _Lanes(OrderedDict["str | None", _Lane]):
+    """Lanes by key, the one that was silent longest first."""
+
+    def lane(self, key: str | None) -> _Lane:
+        lane = self.get(key)
+        if lane is None:
+            lane = self[key] = _Lane(key)
+        else:
+            self.move_to_end(key)
+        return lane
+
+    def surplus(self) -> list[_Lane]:
+        return [self.popitem(last=False)[1]] if len(self) > MOST_KEYS else []
+
+
+def _close(lanes: Iterable[_Lane], before: float, rows: _Rows | None = None) -> Iterator[Session]:
+    """Sessions of all windows numbered less than ``before``, the oldest first. ``rows``: the block that is being read."""
+    due = [(number, lane.windows.pop(number)) for lane in lanes for number in list(lane.windows) if number < before]
+    for _, session in sorted(due, key=lambda entry: (entry[0], entry[1].first_line)):
+        if rows is not None:
+            rows.settle([session])
+        yield session.session()
+
+
+def _by_count(blocks: Iterable[Detections], window: Window) -> Iterator[Session]:
+    """Window k of a key has its records k * step up to k * step + size. A key without a size: one window without end."""
+    size = window.lines or sys.maxsize
+    step = int(window.step or size)
+    lanes = _Lanes()
     for block in blocks:
-        marks = [(verdict.score, verdict.label) for verdict in block.verdicts]
-        for index, code in enumerate(block.code_list):
-            yield block, index, *marks[code]
+        rows = _Rows(block, window.key)
+        for start, stop, key in rows.pieces(0, len(block)):
+            lane = lanes.lane(key)
+            while start < stop:
+                seen = lane.seen
+                until = min(stop, start + step - seen % step, start + ((size - seen) % step or step))  # where a window begins or ends
+                lane.add(rows, start, until, range(max((seen - size) // step + 1, 0), seen // step + 1))
+                lane.seen += until - start
+                start = until
+                if (lane.seen - size) % step == 0:
+                    yield from _close([lane], (lane.seen - size) // step + 1, rows)
+            for silent in lanes.surplus():
+                yield from _close([_unseen(silent, size, step)], math.inf, rows)
+        rows.settle(rows.filled.values())
+    yield from _close([_unseen(lane, size, step) for lane in lanes.values()], math.inf)
 
 
-def _by_lines(blocks: Iterable[Detections], size: int, step: int) -> Iterator[Session]:
-    """Window k holds the records k * step up to k * step + size."""
-    open_: list[_Open] = []
-    for number, (block, index, score, label) in enumerate(_rows(blocks)):
-        if number % step == 0:
-            open_.append(_Open(block.source, block.line(index)))
-        for session in open_:
-            session.add(block, index, score, label)
-        if open_ and open_[0].count == size:
-            yield open_.pop(0).close()
-    if open_:
-        yield open_[0].close()  # the later ones lie within it
+def _unseen(lane: _Lane, size: int, step: int) -> _Lane:
+    """The lane with the first of its incomplete windows, if that has a record that no complete one had; the others lie within it."""
+    first = min(lane.windows, default=0)
+    new = first == 0 or lane.seen > (first - 1) * step + size
+    lane.windows = {first: lane.windows[first]} if new and lane.windows else {}
+    return lane
 
 
-def _by_time(blocks: Iterable[Detections], size: float, step: float) -> Iterator[Session]:
-    open_: dict[int, _Open] = {}
-    now: float | None = None  # the time of the record, or of the one before where it has none
-    latest = -math.inf
-    closed = -math.inf  # windows up to this number are closed
-    early: list[tuple[Any, ...]] = []
-    for block, index, score, label in _rows(blocks):
-        stamp: datetime | None = block.block.fields["timestamp"][index]
-        now = stamp.timestamp() if stamp is not None else now
-        if now is None:
-            early.append((block, index, score, label))  # no time yet: they go with the first record that has one
-            continue
-        latest = max(latest, now)
-        numbers = range(math.floor((now - size) / step) + 1, math.floor(now / step) + 1)
-        places = [number for number in numbers if number > closed] or [min(open_, default=int(max(closed + 1, numbers[-1])))]
-        for row in [*early, (block, index, score, label)]:
-            for number in places:
-                open_.setdefault(number, _Open(block.source, row[0].line(row[1]))).add(*row)
-        early = []
-        for number in sorted(number for number in open_ if number * step + 2 * size <= latest):
-            closed = max(closed, number)
-            yield open_.pop(number).close()
-    if early:
-        first = early[0]
-        session = _Open(first[0].source, first[0].line(first[1]))
-        for row in early:
-            session.add(*row)
-        yield session.close()
-    for number in sorted(open_):
-        yield open_[number].close()
+def _by_time(blocks: Iterable[Detections], window: Window) -> Iterator[Session]:
+    """Window k has the records from k * step up to k * step + size, in microseconds since the epoch."""
+    timeline = _Timeline(round(1e6 * (window.seconds or 0)), round(1e6 * (window.step or window.seconds or 0)))
+    lanes, oldest = _Lanes(), EARLY
+    for block in blocks:
+        rows = _Rows(block, window.key)
+        for first, last, low, high, open_from in timeline.spans(block.block.fields["timestamp"]):
+            numbers = range(low, high + 1)
+            if open_from > oldest:
+                if oldest == EARLY:
+                    _adopt(lanes.values(), numbers, rows)
+                oldest = open_from
+                yield from _close(lanes.values(), oldest, rows)
+                for key in [key for key, lane in lanes.items() if not lane.windows]:
+                    del lanes[key]
+            for start, stop, key in rows.pieces(first, last):
+                lanes.lane(key).add(rows, start, stop, numbers)
+                for silent in lanes.surplus():
+                    yield from _close([silent], math.inf, rows)
+        rows.settle(rows.filled.values())
+    yield from _close(lanes.values(), math.inf)
 
 
-def _by_key(blocks: Iterable[Detections], name: str) -> Iterator[Session]:
-    open_: OrderedDict[str | None, _Open] = OrderedDict()
-    for block, index, score, label in _rows(blocks):
-        key = _lookup(block.record(index).attributes, name)
-        session = open_.get(key)
-        if session is None:
-            session = open_[key] = _Open(block.source, block.line(index), key)
-        open_.move_to_end(key)
-        session.add(block, index, score, label)
-        if len(open_) > MOST_OPEN:
-            yield open_.popitem(last=False)[1].close()
-    for session in open_.values():
-        yield session.close()
+def _adopt(lanes: Iterable[_Lane], numbers: range, rows: _Rows) -> None:
+    """The first time is known: records that came before have it too."""
+    for lane in lanes:
+        early = lane.windows.pop(EARLY, None)
+        for number in numbers if early is not None else ():
+            lane.put(number, early)  # type: ignore[arg-type]
+            rows.filled[id(lane.windows[number])] = lane.windows[number]
 
 
-def _lookup(attributes: Any, name: str) -> str | None:
-    """An attribute by its flat name, else by the way that its dots lead."""
-    if name in attributes:
-        value = attributes[name]
-    else:
-        value = attributes
-        for part in name.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-    return None if value is None else str(value)
+class _Timeline:
+    """Tells the windows of records by their times, in whole columns; remembers the last and the latest time across blocks."""
+
+    def __init__(self, size: int, step: int) -> None:
+        self.size, self.step = size, step
+        self.last: int | None = None
+        self.latest: int | None = None
+
+    def spans(self, times: pl.Series) -> Iterator[tuple[int, int, int, int, int]]:
+        """Rows first to last that go to windows low to high, when all before ``open_from`` are closed."""
+        import polars as pl
+
+        now = times.dt.epoch("us").fill_null(strategy="forward")
+        if self.last is not None:
+            now = now.fill_null(self.last)
+        early = now.null_count()
+        if early:
+            yield 0, early, EARLY, EARLY, EARLY
+        now = now.slice(early)
+        if not len(now):
+            return
+        latest = now.cum_max() if self.latest is None else now.cum_max().clip(lower_bound=self.latest)
+        self.last, self.latest = int(now[-1]), int(latest[-1])
+        open_from = (latest - 2 * self.size) // self.step + 1
+        frame = pl.DataFrame({"low": (now - self.size) // self.step + 1, "high": now // self.step, "open_from": open_from})
+        frame = frame.with_columns(pl.max_horizontal("low", "open_from").alias("low"), pl.max_horizontal("high", "open_from").alias("high"))
+        changes = frame.select(pl.any_horizontal(pl.all().diff() != 0).fill_null(True).arg_true())
+        starts: list[int] = changes.to_series().to_list()
+        for start, stop in zip(starts, [*starts[1:], len(now)]):
+            yield early + start, early + stop, *frame.row(start)
+
+
+def _keys(attributes: pl.Series, name: str) -> list[str | None]:
+    """An attribute of every record, as text: by its flat name, else by the way that its dots lead."""
+    found = attributes.str.json_path_match(f"$[{json.dumps(name, ensure_ascii=False)}]")
+    if "." in name:
+        found = found.fill_null(attributes.str.json_path_match("$" + "".join(f'["{part}"]' for part in name.split("."))))
+    keys: list[str | None] = found.to_list()
+    return keys
+
+
+def _copy(block: Detections, rows: Sequence[int]) -> Detections:
+    """A few rows of a block, that hold nothing of the rest."""
+    import polars as pl
+
+    source = block.block
+    fields = pl.DataFrame([_gather(column, rows) for column in source.fields.get_columns()])
+    lines, last_lines = _gather(source.lines, rows), _gather(source.last_lines, rows)
+    copy = Block(source.source, source.identity, _gather(source.bodies, rows), lines, last_lines, lambda: fields)
+    codes = pl.Series("code", range(len(rows)), dtype=pl.UInt32)
+    return Detections(copy, codes, [block.verdict(row) for row in rows], [block.cached(row) for row in rows])
+
+
+def _gather(column: pl.Series, rows: Sequence[int]) -> pl.Series:
+    """Rows of a column; texts anew, as Polars would let them share the memory of all."""
+    import polars as pl
+
+    taken = column.gather(rows)
+    return pl.Series(column.name, taken.to_list(), dtype=pl.String) if column.dtype == pl.String else taken

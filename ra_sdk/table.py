@@ -187,7 +187,7 @@ def show_row(row: Row, out: Console) -> None:
     out.print(head.append(f"{visible(row.source)}:{lines}", style="cyan not bold"))
     out.print(_cut(Text(INDENT + visible(row.example)), out.width))
     if row.rationale:
-        doubt = "  (not grounded: names what the line does not)" if verdict.grounded is False else ""
+        doubt = "  (not grounded)" if verdict.grounded is False else ""
         for part in Text(visible(row.rationale) + doubt, style="dim").wrap(out, max(out.width - len(INDENT), 20)):
             out.print(Text(INDENT) + part)
 
@@ -231,7 +231,7 @@ class Meter:
         said = TextColumn("{task.fields[said]}", markup=False)
         name = TextColumn("{task.description}", markup=False)
         self._bar: Bar = Progress(name, BarColumn(24), said, console=screen, transient=True, redirect_stdout=False)
-        self._task = self._bar.add_task("", total=None, said="")
+        self._task = self._bar.add_task("opening", total=None, said="")
         self._source, self._since = "", time.monotonic()
         self._batch, self._batch_since = 0, 0.0
 
@@ -244,11 +244,13 @@ class Meter:
 
     def __call__(self, progress: Progress) -> None:
         """Show where the run is."""
+        from rich.filesize import decimal
+
         now = time.monotonic()
         if progress.source != self._source:
             self._source, self._since = progress.source, now
         counts = progress.counts
-        said = f"{progress.position / 1e6:,.1f} MB, {_count(counts.lines, 'line')}, {_count(counts.judged, 'template')} judged"
+        said = f"{decimal(progress.position)}, {_count(counts.lines, 'line')}, {_count(counts.judged, 'template')} judged"
         left = self._seconds_left(progress, now)
         said += f", {progress.to_judge:,} to judge" if progress.to_judge else ""
         said += "" if left is None else f", {left // 60:.0f}:{left % 60:02.0f} left"

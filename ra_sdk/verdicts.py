@@ -8,6 +8,7 @@ has another inode, and go over to the new file before they read or after they wr
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -27,6 +28,7 @@ from ra_sdk.records import CATEGORIES, Verdict
 __all__ = ["StoreWarning", "VerdictStore", "store_key"]
 
 MEMORY = ":memory:"
+JUDGED = ("normal", "abnormal")  # labels that are kept
 CHUNK = 500  # parameters of one statement
 BUSY_SECONDS = 30.0
 APPLICATION = 0x52615664  # "RaVd", in the header of every file of ours
@@ -74,7 +76,8 @@ class VerdictStore:
     def get(self, templates: Sequence[str], digest: str, mode: str) -> list[Verdict | None]:
         """A verdict for every template, None where there is none. Overrides win."""
         keys = [store_key(template, digest, mode) for template in templates]
-        found = {row[0]: _verdict(row) for row in self._select(f"SELECT {_COLUMNS} FROM verdicts WHERE key", keys)}
+        rows = self._select(f"SELECT {_COLUMNS} FROM verdicts WHERE key", keys)
+        found = {row[0]: _verdict(row) for row in rows if row[1] in JUDGED}
         names = [_safe(template) for template in templates]
         for row in self._select("SELECT template, label, category, rationale FROM overrides WHERE template", names):
             found[row[0]] = _overridden(row)
@@ -89,14 +92,14 @@ class VerdictStore:
         rows = [
             (store_key(v.template, digest, mode), _safe(v.template), v.label, v.score, v.category, v.rationale, v.grounded, v.mode, v.model, now)
             for v in verdicts
-            if v.label != "undecided"
+            if v.label in JUDGED
         ]
         if rows:
             self._write(f"INSERT OR IGNORE INTO verdicts (key, {_COLUMNS}, judged_at) VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
 
     def override(self, template: str, label: str, category: str | None = None, rationale: str | None = None, by: str = "") -> None:
         """An operator's own verdict on a template, for every model and mode. Raises BadOption for a label or category that cannot be."""
-        if label not in ("normal", "abnormal"):
+        if label not in JUDGED:
             raise BadOption(f"label {label!r} is neither 'normal' nor 'abnormal'; an override says one of them")
         if category is not None and (category not in CATEGORIES or label == "normal"):
             raise BadOption(f"category {category!r} does not fit; abnormal ones have one of {', '.join(CATEGORIES)}, normal ones none")
@@ -148,7 +151,9 @@ class VerdictStore:
             self._follow()
             try:
                 done = self._attempt(work)
-            except _Corrupt:
+            except StoreError as error:
+                if not isinstance(error, _Corrupt) and _identity(self.path) == self._file:
+                    raise
                 self._connection.close()
                 self._connection, self._file = _open(self.path, broken=self._file)
                 return self._attempt(work)
@@ -221,7 +226,7 @@ def _open(path: str, broken: tuple[int, int] | None = None) -> tuple[sqlite3.Con
 def _alone(path: str) -> Iterator[None]:
     """No other process opens or sets aside this store meanwhile. Makes the directory and the file, for the user's eyes only."""
     if Path(path).is_dir():
-        raise IsADirectoryError(21, "it is a directory")
+        raise IsADirectoryError(errno.EISDIR, "it is a directory")
     Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
     try:
@@ -238,6 +243,8 @@ def _connect(path: str) -> sqlite3.Connection:
     """An open store of the current schema. Raises _Corrupt, StoreError, OSError."""
     if path != MEMORY and not Path(path).exists():
         os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))  # templates may hold what is nobody else's business
+    elif path != MEMORY and not os.access(path, os.W_OK):
+        raise PermissionError(errno.EACCES, "it is read-only")
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode = WAL")
@@ -308,7 +315,7 @@ def _rescued(aside: str) -> list[_Row]:
     rows: list[_Row] = []
     with suppress(sqlite3.Error), closing(sqlite3.connect(aside)) as connection:
         for row in connection.execute("SELECT template, label, category, rationale, by, at FROM overrides"):
-            if row[1] in ("normal", "abnormal"):
+            if row[1] in JUDGED:
                 rows.append(row)
     return rows
 

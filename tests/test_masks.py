@@ -33,6 +33,7 @@ CASES = [
     ("2025-01-01T00:00:00.123456Z start 12:30:01,123 end", "<time> start <time> end"),
     ("[01/Jan/2025:12:00:00 +0000] x", "[<time>] x"),
     ("version 1.2.3-rc1", "version <ver>"),
+    ("proxy v3.14.2 starts", "proxy <ver> starts"),
     ("00:1a:2b:3c:4d:5e at fe80::1ff:fe23:4567:890a", "<mac> at <ip>"),
     ("connect to 10.0.0.7:5432 failed", "connect to <ip>:<num> failed"),
     ("rc=-1 errno 111", "rc=-1 errno 111"),

@@ -77,7 +77,7 @@ def test_all_shows_normal_ones_too(filled):
 def test_what_is_not_grounded_says_so():
     table = TemplateTable()
     table.write(detections([("disk sda failed", Verdict("disk <*> failed", "abnormal", 0.9, None, "node 7", False))]))
-    assert "node 7  (not grounded" in shown(table, width=120)
+    assert "node 7  (not grounded)" in shown(table, width=120)
 
 
 def test_only_the_worst_are_shown_unless_all(monkeypatch):
