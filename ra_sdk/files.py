@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
@@ -121,6 +121,10 @@ class LogFile:
         self.seek(int(saved["offset"]))
         self._identity = str(saved["identity"])
 
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
     def _raw(self, size: int) -> Iterator[bytes]:
         try:
             while piece := self.file.read(size):
@@ -157,7 +161,7 @@ class FileSource:
         self._saved = self._positions.get(self._home) if self._positions else None
         self._file = LogFile(self.path, self.name, force=self._force)
         if self.live and not self._file.plain:
-            self._file.file.close()
+            self._file.close()
             raise SourceError(f"{self.name!r} is compressed or UTF-16 and cannot be followed; read it without --follow")
         self.identity = f"{self._home}#{self._file.identity}"
         self.started = datetime.fromtimestamp(os.fstat(self._file.file.fileno()).st_mtime, timezone.utc)
@@ -180,7 +184,7 @@ class FileSource:
     def close(self) -> None:
         """Stop following, and close the file."""
         self._closed = True
-        self._file.file.close()
+        self._file.close()
 
     def _resumed(self) -> Iterator[Lines]:
         """Go to the saved position; first finish the file that has it, if that was rotated away."""
@@ -236,7 +240,7 @@ class FileSource:
             yield from self._give(old)
         saved = old.checkpoint()
         yield from self._catch_up(self._find(saved), saved)
-        old.file.close()
+        old.close()
         self._file = fresh
         return True
 
@@ -245,16 +249,15 @@ class FileSource:
         between: list[Path] = []
         if found is not None:
             between = _newer(self.path, found.path)
-            found.resume(saved)
-            yield from self._give(found)
-            saved = found.checkpoint()
-            found.file.close()
+            with closing(found):
+                found.resume(saved)
+                yield from self._give(found)
+                saved = found.checkpoint()
         yield Lines(b"", saved, boundary=True)
         for path in between:
-            file = LogFile(path, str(path), force=True)
-            yield from self._give(file)
-            yield Lines(b"", file.checkpoint(), boundary=True)
-            file.file.close()
+            with closing(LogFile(path, str(path), force=True)) as file:
+                yield from self._give(file)
+                yield Lines(b"", file.checkpoint(), boundary=True)
 
     def _find(self, saved: Mapping[str, Any]) -> LogFile | None:
         """The file that a checkpoint speaks of, under another name."""
@@ -265,7 +268,7 @@ class FileSource:
                 file = LogFile(path, str(path), force=True)
                 if file.holds(saved):
                     return file
-                file.file.close()
+                file.close()
         return None
 
 

@@ -14,6 +14,7 @@ import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ra_sdk.blocks import Block, Detections
@@ -25,9 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Window", "sessions"]
 
+COPIED_AT_ONCE = 1_000  # rows of a block whose abnormal ones are copied together: one by one takes too long
 MOST_EVIDENCE = 100  # detections kept of a session, the worst ones
 MOST_KEYS = 100_000  # keys open at once: beyond, the one that was silent longest is closed
 MOST_OVERLAP = 1_000  # windows that one record may lie in
+LONGEST_SECONDS = 1e10  # three centuries; times are counted in microseconds of 64 bits
 EARLY = -sys.maxsize  # number of the window of records that come before any time is known
 
 _UNITS = {"ms": 0.001, "s": 1.0, "sec": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -62,19 +65,20 @@ class Window:
             raise BadOption("window None has no size; give one of lines, seconds and key, as in Window(lines=100)")
         if self.key is not None and (not isinstance(self.key, str) or not self.key or re.search(r'["\'\\\x00-\x1f]', self.key)):
             raise BadOption(f"window key={self.key!r} is no attribute's name; give one, as in key='trace_id'")
-        for name in ("lines", "seconds"):
-            self._check_size(name, getattr(self, name))
-
-    def _check_size(self, name: str, size: float | None) -> None:
-        smallest = 1 if name == "lines" else 1e-6
-        kind = "a whole number of records" if name == "lines" else "a number of seconds"
-        if size is not None and not _is_size(size, smallest, whole=name == "lines"):
-            raise BadOption(f"window {name}={size!r} is no size; give {kind} above 0")
-        if self.step is None or (size is None and self.lines is not self.seconds):
-            return
-        if size is None:
+        name = "lines" if self.seconds is None else "seconds"
+        size = getattr(self, name)
+        if size is not None:
+            self._check_sizes(name, size)
+        elif self.step is not None:
             raise BadOption(f"window step={self.step!r} has no size to fit; give lines or seconds, or no step")
-        if not _is_size(self.step, smallest, whole=name == "lines") or self.step > size:
+
+    def _check_sizes(self, name: str, size: float) -> None:
+        kind = "a whole number of records" if name == "lines" else "a number of seconds"
+        if not _is_size(size, whole=name == "lines"):
+            raise BadOption(f"window {name}={size!r} is no size; give {kind} above 0")
+        if self.step is None:
+            return
+        if not _is_size(self.step, whole=name == "lines") or self.step > size:
             raise BadOption(f"window step={self.step!r} does not fit {name}={size!r}; give {kind} above 0 and not above the size")
         if size / self.step > MOST_OVERLAP:
             raise BadOption(f"window step={self.step!r} puts a record into {size / self.step:.0f} windows; give at least {size / MOST_OVERLAP:g}")
@@ -88,8 +92,8 @@ class Window:
         text = text.strip()
         if text.startswith("key="):
             return cls(key=text[4:].strip())
-        size, _, step = text.partition("/")
-        sizes = [_amount(part) for part in ([size, step] if step else [size])]
+        size, slash, step = text.partition("/")
+        sizes = [_amount(part) for part in ([size, step] if slash else [size])]
         if {kind for kind, _ in sizes} == {"lines"}:
             return cls(lines=int(sizes[0][1]), step=int(sizes[1][1]) if step else None)
         if {kind for kind, _ in sizes} == {"seconds"}:
@@ -99,10 +103,10 @@ class Window:
         raise BadOption(f"window {text!r} is not understood; give 100 (records), 60s or 5m (time), or key=trace_id (attribute)")
 
 
-def _is_size(value: object, smallest: float, *, whole: bool) -> bool:
+def _is_size(value: object, *, whole: bool) -> bool:
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
         return False
-    return math.isfinite(value) and value >= smallest
+    return value >= 1 if whole else 1e-6 <= value <= LONGEST_SECONDS
 
 
 def _amount(text: str) -> tuple[str, float]:
@@ -125,7 +129,7 @@ _Evidence = tuple[float, int, Detections, int]  # negative score, line, where it
 
 
 def _worst(evidence: list[_Evidence]) -> list[_Evidence]:
-    return heapq.nsmallest(MOST_EVIDENCE, evidence, key=lambda entry: entry[:2])
+    return heapq.nsmallest(MOST_EVIDENCE, evidence, key=itemgetter(0, 1))
 
 
 @dataclass(slots=True)
@@ -153,6 +157,22 @@ class _Open:
         if len(self.evidence) > 2 * MOST_EVIDENCE:
             self.evidence = _worst(self.evidence)
 
+    def take_row(self, rows: _Rows, row: int) -> None:
+        """Add one record: what ``take`` does, for the many that come one by one."""
+        self.first_line = min(self.first_line, rows.lines[row])
+        self.last_line = max(self.last_line, rows.last_lines[row])
+        self.count += 1
+        verdict = rows.block.verdicts[rows.codes[row]]
+        if verdict.score is not None and (self.score is None or verdict.score > self.score):
+            self.score = verdict.score
+        if verdict.label == "abnormal":
+            self.evidence.append((-(verdict.score or 0.0), rows.lines[row], rows.block, row))
+            if len(self.evidence) > 2 * MOST_EVIDENCE:
+                self.evidence = _worst(self.evidence)
+            rows.filled[id(self)] = self
+        elif verdict.label == "undecided":
+            self.undecided = True
+
     def session(self) -> Session:
         label: Label = "abnormal" if self.evidence else "undecided" if self.undecided else "normal"
         evidence = [Detection((where, row)) for _, _, where, row in _worst(self.evidence)]
@@ -168,6 +188,7 @@ class _Rows:
         self.last_lines: list[int] = block.block.last_lines.to_list()
         self.keys = None if key is None else _keys(block.block.fields["attributes"], key)
         self.filled: dict[int, _Open] = {}  # those whose evidence stands in this block
+        self._copies: dict[int, tuple[Detections, dict[int, int]]] = {}
 
     def pieces(self, start: int, stop: int) -> Iterable[tuple[int, int, str | None]]:
         """Rows that belong together: all of them, or each for itself if there are keys."""
@@ -189,23 +210,33 @@ class _Rows:
             part.undecided = part.undecided or verdict.label == "undecided"
         if abnormal:
             found = [(abnormal[code], self.lines[row], self.block, row) for row, code in enumerate(codes, start) if code in abnormal]
-            part.evidence = _worst(found)
+            part.evidence = _worst(found) if len(found) > MOST_EVIDENCE else found
         return part
 
-    def settle(self, opens: Iterable[_Open]) -> None:
-        """Copy the evidence of these out of the block, so that the block can go."""
-        opens = list(opens)
-        for session in opens:
+    def settle(self) -> None:
+        """Copy what the open windows hold of this block, so that the block can go."""
+        for session in self.filled.values():
             session.evidence = _worst(session.evidence)
-        rows = sorted({row for session in opens for _, _, where, row in session.evidence if where is self.block})
+        rows = sorted({row for session in self.filled.values() for _, _, where, row in session.evidence if where is self.block})
         if not rows:
             return
-        copy = _copy(self.block, rows)
-        place = {row: at for at, row in enumerate(rows)}
-        for session in opens:
-            session.evidence = [
-                (score, line, copy, place[row]) if where is self.block else (score, line, where, row) for score, line, where, row in session.evidence
-            ]
+        copy, place = _copy(self.block, rows), {row: at for at, row in enumerate(rows)}
+        for session in self.filled.values():
+            session.evidence = [(*entry[:2], copy, place[entry[3]]) if entry[2] is self.block else entry for entry in session.evidence]
+
+    def release(self, session: _Open) -> None:
+        """The same for a window that is closed in the midst of the block."""
+        evidence = _worst(session.evidence)
+        session.evidence = [(*entry[:2], *self._copied(entry[3])) if entry[2] is self.block else entry for entry in evidence]
+
+    def _copied(self, row: int) -> tuple[Detections, int]:
+        at = row // COPIED_AT_ONCE
+        if at not in self._copies:
+            stop = min(len(self.codes), (at + 1) * COPIED_AT_ONCE)
+            rows = [row for row in range(at * COPIED_AT_ONCE, stop) if self.block.verdicts[self.codes[row]].label == "abnormal"]
+            self._copies[at] = _copy(self.block, rows), {row: place for place, row in enumerate(rows)}
+        copy, place = self._copies[at]
+        return copy, place[row]
 
 
 @dataclass(slots=True)
@@ -217,16 +248,26 @@ class _Lane:
     windows: dict[int, _Open] = field(default_factory=dict)
 
     def add(self, rows: _Rows, start: int, stop: int, numbers: range) -> None:
+        if stop - start == 1 and len(numbers) == 1:
+            self._window(numbers[0], rows.block.source, rows.lines[start]).take_row(rows, start)
+            return
         part = rows.part(start, stop, self.key)
-        for number in numbers:
-            self.put(number, part)
+        for session in self.put(numbers, part):
             if part.evidence:
-                rows.filled[id(self.windows[number])] = self.windows[number]
+                rows.filled[id(session)] = session
 
-    def put(self, number: int, part: _Open) -> None:
-        if number not in self.windows:
-            self.windows[number] = _Open(part.source, part.key, part.first_line, part.last_line)
-        self.windows[number].take(part)
+    def put(self, numbers: Iterable[int], part: _Open) -> list[_Open]:
+        """Add records to several windows, which are returned."""
+        sessions = [self._window(number, part.source, part.first_line) for number in numbers]
+        for session in sessions:
+            session.take(part)
+        return sessions
+
+    def _window(self, number: int, source: str, line: int) -> _Open:
+        session = self.windows.get(number)
+        if session is None:
+            session = self.windows[number] = _Open(source, self.key, line, line)
+        return session
 
 
 class _Lanes(OrderedDict["str | None", _Lane]):
@@ -249,7 +290,7 @@ def _close(lanes: Iterable[_Lane], before: float, rows: _Rows | None = None) -> 
     due = [(number, lane.windows.pop(number)) for lane in lanes for number in list(lane.windows) if number < before]
     for _, session in sorted(due, key=lambda entry: (entry[0], entry[1].first_line)):
         if rows is not None:
-            rows.settle([session])
+            rows.release(session)
         yield session.session()
 
 
@@ -272,7 +313,7 @@ def _by_count(blocks: Iterable[Detections], window: Window) -> Iterator[Session]
                     yield from _close([lane], (lane.seen - size) // step + 1, rows)
             for silent in lanes.surplus():
                 yield from _close([_unseen(silent, size, step)], math.inf, rows)
-        rows.settle(rows.filled.values())
+        rows.settle()
     yield from _close([_unseen(lane, size, step) for lane in lanes.values()], math.inf)
 
 
@@ -303,7 +344,7 @@ def _by_time(blocks: Iterable[Detections], window: Window) -> Iterator[Session]:
                 lanes.lane(key).add(rows, start, stop, numbers)
                 for silent in lanes.surplus():
                     yield from _close([silent], math.inf, rows)
-        rows.settle(rows.filled.values())
+        rows.settle()
     yield from _close(lanes.values(), math.inf)
 
 
@@ -311,9 +352,8 @@ def _adopt(lanes: Iterable[_Lane], numbers: range, rows: _Rows) -> None:
     """The first time is known: records that came before have it too."""
     for lane in lanes:
         early = lane.windows.pop(EARLY, None)
-        for number in numbers if early is not None else ():
-            lane.put(number, early)  # type: ignore[arg-type]
-            rows.filled[id(lane.windows[number])] = lane.windows[number]
+        if early is not None:
+            rows.filled.update((id(session), session) for session in lane.put(numbers, early))
 
 
 class _Timeline:

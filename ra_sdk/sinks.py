@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -29,75 +30,87 @@ TAIL = 64 << 20  # bytes of an existing file whose ids are known when appending
 
 @hookimpl
 def ra_sdk_open_sink(url: str, options: Mapping[str, Any]) -> Sink | None:
-    """``jsonl:PATH``, and ``jsonl:-`` for standard output."""
+    """``jsonl:PATH``, and ``jsonl:-`` for standard output. A run with a checkpoint goes on with the file, others begin it anew."""
     if not url.startswith("jsonl:"):
         return None
     path = url.removeprefix("jsonl:").removeprefix("//")
     if path in ("-", ""):
+        sys.stdout.flush()  # what was printed before comes before
         return JsonlSink(sys.stdout.buffer, name=url)
-    return JsonlSink(path, name=url, append=bool(options.get("append")))
+    return JsonlSink(path, name=url, append=bool(options.get("append") or options.get("checkpoint")))
 
 
 class JsonlSink:
     """Writes detections as JSON lines.
 
     ``target``: a path, whose objects get an ``id``, or a binary stream, whose objects are the bare contract. ``append`` keeps what a file
-    holds: a torn last line is cut off, and records whose id stands there already are not written again. Raises SinkError.
+    holds: a torn last line is cut off, records whose id stands there already are not written again, and every block goes to the disk
+    before ``write`` returns. Raises SinkError, and BrokenPipeError when the reader of a stream has left.
     """
 
     def __init__(self, target: str | Path | IO[bytes], *, name: str = "", append: bool = False) -> None:
-        self.name = name or f"jsonl:{target}"
-        self._own = isinstance(target, str | Path)
-        self._written: set[str] = set()
+        self.name = name or f"jsonl:{target if isinstance(target, str | Path) else '-'}"
+        self._own, self._durable = isinstance(target, str | Path), append
+        self._written: set[bytes] = set()
         if isinstance(target, str | Path):
             self._file = self._opened(Path(target), append)
+            self._durable = self._durable and stat.S_ISREG(os.fstat(self._file.fileno()).st_mode)
         else:
             self._file = target
 
     def write(self, detections: Detections) -> None:
         """One object a record, in order; they are with the operating system when this returns."""
+        import polars as pl
+
         lines = json_lines(detections)
         if self._own:
-            lines = self._with_ids(lines, detections)
+            ids = record_ids(detections)
+            lines = pl.select(pl.concat_str(pl.lit('{"id":"'), pl.Series(ids), pl.lit('",'), lines.str.strip_prefix("{"))).to_series()
+            if self._written:
+                lines = lines.filter(pl.Series([found.encode() not in self._written for found in ids], dtype=pl.Boolean))
         if len(lines):
-            self._put("\n".join(lines.to_list()) + "\n")
+            self._put(lines.str.join("\n").item().encode() + b"\n")
 
     def write_session(self, session: Session) -> None:
         """One object for a session."""
-        self._put(json.dumps(session.to_dict(), ensure_ascii=False) + "\n")
+        self._put(f"{_json(session.to_dict())}\n".encode())
 
     def close(self) -> None:
         """Bring a file to the disk, and close it."""
-        if self._own and not self._file.closed:
-            self._file.flush()
-            os.fsync(self._file.fileno())
+        if not self._own or self._file.closed:
+            return
+        try:
+            if stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+                os.fsync(self._file.fileno())
+        except OSError as error:
+            raise self._failed(error) from error
+        finally:
             self._file.close()
 
-    def _put(self, text: str) -> None:
+    def _put(self, text: bytes) -> None:
+        rest = memoryview(text)
         try:
-            self._file.write(text.encode("utf-8", "replace"))
+            while rest:  # a file is unbuffered, so that after a failure nothing is left to be written at the end; it may take less at once
+                rest = rest[self._file.write(rest) :]
             self._file.flush()
+            if self._durable:
+                os.fdatasync(self._file.fileno())
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise SinkError(f"{self.name!r} cannot be written: {error.strerror or error}; make room or choose another place") from error
+            raise self._failed(error) from error
 
-    def _with_ids(self, lines: pl.Series, detections: Detections) -> pl.Series:
-        import polars as pl
-
-        ids = pl.Series("id", record_ids(detections))
-        frame = pl.DataFrame({"line": lines, "id": ids})
-        if self._written:
-            frame = frame.filter(~pl.col("id").is_in(list(self._written)))
-        return frame.select(pl.concat_str(pl.lit('{"id":"'), "id", pl.lit('",'), pl.col("line").str.slice(1))).to_series()
+    def _failed(self, error: OSError) -> SinkError:
+        return SinkError(f"{self.name!r} cannot be written: {error.strerror or error}; make room or choose another place")
 
     def _opened(self, path: Path, append: bool) -> IO[bytes]:
         try:
-            if append and path.exists():
+            if append and path.is_file():
                 self._written = _cut_and_known(path)
-            return path.open("ab" if append else "wb")
-        except OSError as error:
-            raise SinkError(f"{self.name!r} cannot be opened: {error.strerror or error}; check the folder and its permissions") from error
+            return path.open("ab" if append else "wb", buffering=0)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise SinkError(f"{self.name!r} cannot be opened: {reason}; check the folder and its permissions") from error
 
 
 def record_ids(detections: Detections) -> list[str]:
@@ -129,24 +142,19 @@ def json_lines(detections: Detections) -> pl.Series:
     pieces = pl.DataFrame(
         {
             "head": head.select(pl.struct(pl.all()).struct.json_encode()).to_series(),
-            "attributes": fields["attributes"].fill_null("{}"),
+            "attributes": fields["attributes"].fill_null("{}").str.replace_all("\n", " ", literal=True),  # between tokens, if at all
             "tail": _tails(detections),
         }
     )
-    source = f'{{"source":{json.dumps(detections.source, ensure_ascii=False)},'
-    body = pl.col("head").str.slice(1).str.head(-1)
+    source = f'{{"source":{_json(detections.source)},'
+    body = pl.col("head").str.strip_prefix("{").str.strip_suffix("}")
     return pieces.select(pl.concat_str(pl.lit(source), body, pl.lit(',"attributes":'), "attributes", pl.lit(","), "tail")).to_series()
 
 
 def _rfc3339(stamps: pl.Series) -> pl.Series:
     """As datetime.isoformat() writes them: with microseconds only where there are some."""
-    import polars as pl
-
-    whole = stamps.dt.strftime("%Y-%m-%dT%H:%M:%S+00:00")
-    if not (stamps.dt.microsecond() != 0).any():
-        return whole
-    frame = pl.DataFrame({"stamp": stamps, "whole": whole, "part": stamps.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f+00:00")})
-    return frame.select(pl.when(pl.col("stamp").dt.microsecond() != 0).then("part").otherwise("whole")).to_series()
+    texts: pl.Series = stamps.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f").str.strip_suffix(".000000") + "+00:00"
+    return texts
 
 
 def _tails(detections: Detections) -> pl.Series:
@@ -155,15 +163,14 @@ def _tails(detections: Detections) -> pl.Series:
 
     known = detections.known or [False] * len(detections.verdicts)
     tails = [_tail(verdict, verdict.rationale, cached) for verdict, cached in zip(detections.verdicts, known)]
-    column = pl.Series("tail", tails, dtype=pl.String).gather(detections.codes)
-    filled = {code for code, verdict in enumerate(detections.verdicts) if verdict.rationale and "<" in verdict.rationale}
-    if not filled:
-        return column
-    texts = column.to_list()
-    for index, code in enumerate(detections.code_list):
-        if code in filled:
-            texts[index] = _tail(detections.verdicts[code], detections.rationale(index), known[code])
-    return pl.Series("tail", texts, dtype=pl.String)
+    codes = detections.codes
+    open_ = [code for code, verdict in enumerate(detections.verdicts) if verdict.rationale and "<" in verdict.rationale]
+    if open_ and (rows := codes.is_in(open_).arg_true().to_list()):
+        codes = codes.clone().scatter(rows, range(len(tails), len(tails) + len(rows)))
+        for row in rows:
+            code = detections.code_list[row]
+            tails.append(_tail(detections.verdicts[code], detections.rationale(row), known[code]))
+    return pl.Series("tail", tails, dtype=pl.String).gather(codes)
 
 
 def _tail(verdict: Verdict, rationale: str | None, cached: bool) -> str:
@@ -177,21 +184,31 @@ def _tail(verdict: Verdict, rationale: str | None, cached: bool) -> str:
         "mode": verdict.mode,
         "cached": cached,
     }
-    return json.dumps(tail, ensure_ascii=False)[1:]
+    return _json(tail)[1:]
 
 
-def _cut_and_known(path: Path) -> set[str]:
+def _json(thing: object) -> str:
+    """As JSON, in UTF-8; names of files may have bytes that are none, and are escaped then."""
+    text = json.dumps(thing, ensure_ascii=False, separators=(",", ":"))
+    return text if text.isascii() or _encodable(text) else json.dumps(thing, separators=(",", ":"))
+
+
+def _encodable(text: str) -> bool:
+    try:
+        return bool(text.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _cut_and_known(path: Path) -> set[bytes]:
     """Cut a torn last line off, and tell the ids of the last lines."""
     with path.open("r+b") as file:
         end = file.seek(0, os.SEEK_END)
-        file.seek(max(0, end - TAIL))
-        tail = file.read()
+        start, tail = end, b""
+        while start and (end - start < TAIL or b"\n" not in tail):
+            start = max(0, start - TAIL)
+            file.seek(start)
+            tail = file.read(end - start)
         whole = tail.rfind(b"\n") + 1
-        file.truncate(end - len(tail) + whole)
-    return set(_ids(tail[:whole]))
-
-
-def _ids(tail: bytes) -> Iterator[str]:
-    for line in tail.split(b"\n"):
-        if line.startswith(b'{"id":"'):
-            yield line[7:39].decode("ascii", "replace")
+        file.truncate(start + whole)
+    return {line[7:39] for line in tail[:whole].split(b"\n") if line.startswith(b'{"id":"')}

@@ -90,7 +90,7 @@ def _decompressed(chunks: Iterable[bytes], kind: str, name: str) -> Iterator[byt
     for chunk in chunks:
         while chunk or (stream and not stream.needs_input):
             if stream is None:
-                chunk = chunk.lstrip(b"\0")  # padding of tapes and of xz  # noqa: PLW2901
+                chunk = chunk.lstrip(b"\0")  # padding of tapes and of xz
                 stream = _STREAMS[kind]() if chunk else None
                 continue
             try:
@@ -101,7 +101,7 @@ def _decompressed(chunks: Iterable[bytes], kind: str, name: str) -> Iterator[byt
             taken += len(chunk)
             if piece:
                 yield piece
-            chunk = stream.unused_data if stream.eof else b""  # noqa: PLW2901
+            chunk = stream.unused_data if stream.eof else b""
             if stream.eof:
                 taken -= len(chunk)
                 stream = None

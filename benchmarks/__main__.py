@@ -1,0 +1,9 @@
+"""`python -m benchmarks`: see bench.py."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from bench import main
+
+main()

