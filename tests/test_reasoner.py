@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+
 from ra_sdk import Detector, EchoReasoner
 from ra_sdk.errors import BadOption, ModelError
 from ra_sdk.grounding import invented
