@@ -38,7 +38,7 @@ _TRACE = (  # what continues a record wherever it stands
 )
 _NAMED = r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit)(?::|$)"  # what ends a Python traceback
 _LEVEL = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|ERR|FATAL|CRIT(?:ICAL)?|SEVERE|ALERT|EMERG|PANIC|FINE(?:R|ST)?|CONFIG)"
-_ANY_LEVEL = r"(?i:trace|debug|info|notice|note|warn(?:ing)?|error|err|fatal|crit(?:ical)?|severe|alert|emerg|panic|log|system)"
+_ANY_LEVEL = r"(?:LOG|Note|System|(?i:trace|debug|info|notice|warn(?:ing)?|error|err|fatal|crit(?:ical)?|severe|alert|emerg|panic))"
 _CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
 _ZONE = r"(?:Z| ?(?:UTC|GMT)| ?[+-]\d\d:?\d\d|[+-]\d\d)"
 _ISO = rf"\d{{4}}[-/]\d\d[-/]\d\d[T ]{_CLOCK}{_ZONE}?"
@@ -78,7 +78,7 @@ def yearless(form: str) -> Times:
         import polars as pl
 
         single = texts.str.replace_all("  ", " ", literal=True)
-        latest = (now.replace(tzinfo=timezone.utc) if now.tzinfo is None else now) + timedelta(days=1)
+        latest = (now.replace(tzinfo=timezone.utc) if now.tzinfo is None else now.astimezone(timezone.utc)) + timedelta(days=1)
         found = pl.Series("timestamp", [None] * len(texts), dtype=pl.Datetime("us", "UTC"))
         for year in range(latest.year, latest.year - 9, -1):  # nine: the 29th of February is eight years apart around 1900 and 2100
             read = (f"{year} " + single).str.to_datetime(f"%Y {form}", strict=False, time_unit="us").dt.replace_time_zone("UTC")
@@ -88,11 +88,6 @@ def yearless(form: str) -> Times:
         return found
 
     return read
-
-
-def _dateless(texts: pl.Series, now: datetime) -> pl.Series:
-    """Times of day, and those with a date: which day the former belong to is not known."""
-    return iso_times(texts, now)
 
 
 def looks_continued(lines: pl.Series) -> pl.Series:
@@ -165,8 +160,8 @@ def _objects(columns: pl.DataFrame) -> pl.Series:
     names = "|".join(re.escape(name) for name in columns.columns)
     texts = columns.select(pl.struct(pl.all()).struct.json_encode()).to_series()
     texts = texts.str.replace_all(rf'"(?:{names})":(?:null|""),?', "").str.replace(r",\}$", "}")
-    texts = texts.str.replace_all(rf'"({_INTEGERS})":"(0|[1-9][0-9]{{0,17}})"', '"${1}":${2}')
-    return texts.set(texts == "{}", None)
+    texts = texts.str.replace_all(rf'"({_INTEGERS})":"(0|[1-9][0-9]{{0,17}})"', '"${1}":${2}').alias("object")
+    return texts.to_frame().select(pl.when(pl.col("object") != "{}").then("object")).to_series()
 
 
 @dataclass(frozen=True)
@@ -201,7 +196,7 @@ class TableFormat:
     def score(self, lines: pl.Series) -> float:
         """Share of the lines that begin a record of this format, leaving out those that look like a continuation."""
         matched = self.has(lines)
-        heads = (matched | ~looks_continued(lines)).sum()
+        heads = len(lines.filter(matched | ~looks_continued(lines)))
         return float(matched.sum()) / heads if heads else 0.0
 
     def starts(self, lines: pl.Series) -> pl.Series | None:
@@ -273,26 +268,27 @@ def _format(name: str, *headers: str, times: Times = iso_times) -> TableFormat:
     return TableFormat(name, tuple(Layout(header, times) for header in headers))
 
 
-_TAG = r"(?:(?P<service__name>[^\s:\[\]]{1,64})(?:\[(?P<process__pid>\d+)\])?: ?)?"
+_TAG = r"(?:(?P<service__name>[^\s:\[\]]+)(?:\[(?P<process__pid>\d+)\])?:(?: |(?m:$)))?"
 _BSD = Layout(rf"(?:<(?P<pri>\d{{1,3}})>)?(?P<time>[A-Z][a-z]{{2}} [ \d]\d \d\d:\d\d:\d\d) (?P<host__name>\S+) {_TAG}", yearless("%b %d %H:%M:%S"))
 _RSYSLOG = Layout(
     r"(?:<(?P<pri>\d{1,3})>)?(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)) (?P<host__name>[\w.:-]+) "
-    r"(?P<service__name>[^\s:\[\]]{1,64})(?:\[(?P<process__pid>\d+)\])?: ?"
+    r"(?P<service__name>[^\s:\[\]]+)(?:\[(?P<process__pid>\d+)\])?:(?: |(?m:$))"
 )
 _GAP = r"[ \t]+(?:[-|][ \t]+)?"
-_BEFORE = rf"(?:(?:\[(?P<thread__name>[^\]\n]{{1,80}})\]|(?P<process__pid>\d+)(?: \d+)?){_GAP})?(?:[\w-]+@[\w-]+ )?"
+_BEFORE = rf"(?:(?:\[(?P<thread__name>[^\]\n]+)\]|(?P<process__pid>\d+)(?: \d+)?){_GAP})?(?:[\w-]+@[\w-]+ )?"
 _ISO_LAYOUTS = (
     Layout(rf"\[(?P<time>{_ISO}) (?P<severity>{_LEVEL}) +(?P<log__logger>[\w:]+)\] "),
     Layout(rf"\[?(?P<time>{_ISO})\]?{_GAP}{_BEFORE}[\[(<]?(?P<severity>{_ANY_LEVEL})[ \t]*(?:[\])>]:?|:|(?:[ \t]\|))(?:{_GAP})?"),
-    Layout(rf"\[?(?P<time>{_ISO})\]?{_GAP}{_BEFORE}(?P<severity>{_LEVEL})(?:{_GAP}|$)"),
-    Layout(rf"\[?(?P<time>{_ISO})\]?:?(?:{_GAP}|$)"),
+    Layout(rf"\[?(?P<time>{_ISO})\]?{_GAP}{_BEFORE}(?P<severity>{_LEVEL})(?:{_GAP}|(?m:$))"),
+    Layout(rf"\[?(?P<time>{_ISO})\]?:?(?:{_GAP}|(?m:$))"),
 )
 _JTIME = rf"(?P<time>(?:\d{{4}}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d(?:[.,]\d{{3,9}})?{_ZONE}?)"
 _LOGGER = r"(?P<log__logger>[A-Za-z_$][\w.$/\-]*(?:\[[^\]\s]*\])?)"
 _JAVA = (
     Layout(rf"\[?{_JTIME}\]? +(?P<severity>{_LEVEL}) +(?P<process__pid>\d+) +--- +(?:\[[^\]]*\] +)?\[ *(?P<thread__name>[^\]]*)\] +{_LOGGER} *: "),
     Layout(rf"\[?{_JTIME}\]? +\[ *(?P<thread__name>[^\]]*)\] +\[?(?P<severity>{_LEVEL}) *\]? +{_LOGGER}(?:[:(][\w.:]*\)?)?(?: -|:) "),
-    Layout(rf"\[?{_JTIME}\]? +\[?(?P<severity>{_LEVEL}) *\]? +(?:\[ *(?P<thread__name>[^\]]*)\] +)?{_LOGGER}(?:[:(][\w.:]*\)?)?(?: +-|:) "),
+    Layout(rf"\[?{_JTIME}\]? +\[?(?P<severity>{_LEVEL}) *\]? +(?:\[ *(?P<thread__name>[^\]]*)\] +)?{_LOGGER}(?:[:(][\w.:]*\)?)? +- "),
+    Layout(rf"\[?{_JTIME}\]? +(?P<severity>{_LEVEL}) +(?:\[ *(?P<thread__name>[^\]]*)\] +)?(?P<log__logger>[A-Za-z]\w*\.[\w.$]+): "),
     Layout(rf"\[?{_JTIME}\]? +(?P<severity>{_LEVEL}) +\[(?P<log__logger>[\w.$-]+)\] +\((?P<thread__name>[^)]*)\) "),
     Layout(rf"\[?{_JTIME}\]? +(?:\[[^\]]*\] +)?- +(?P<severity>{_LEVEL}) +\[(?P<thread__name>[^\]]*)\] +- "),
     Layout(rf"\[{_JTIME}\]\[(?P<severity>{_LEVEL}) *\]\[(?P<log__logger>[\w.$-]+) *\] ?(?:\[(?P<host__name>[^\]]*)\] ?)?"),
@@ -315,7 +311,7 @@ _PYTHON = (
 _BGL = (
     Layout(
         r"(?:(?P<alert>-|[A-Za-z_]\S*) \d{9,10} \d{4}\.\d\d\.\d\d \S+ )?(?P<time>\d{4}-\d\d-\d\d-\d\d\.\d\d\.\d\d\.\d+) (?P<host__name>\S+) (?P<type>\S+) "
-        r"(?P<component>\S+) (?P<severity>[A-Z]+)(?: |$)",
+        r"(?P<component>\S+) (?P<severity>[A-Z]+)(?: |(?m:$))",
         stamps("%Y-%m-%d-%H.%M.%S%.f"),
     ),
     Layout(
@@ -324,9 +320,9 @@ _BGL = (
     ),
 )
 _ACCESS = (
-    r"(?:\S+:\d+ )?(?P<client__address>\S+) \S+ (?P<user__name>\S+(?: \S+){0,3}?) \[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
+    r"(?:\S+:\d+ )?(?P<client__address>\S+) \S+ (?:-|(?P<user__name>\S+(?: \S+){0,3}?)) \[(?P<time>\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
     r'(?P<body>"(?:(?P<http__request__method>[A-Z]+) (?P<url__original>[^\s"]+)(?:[^"\\]|\\.)*|(?:[^"\\]|\\.)*)" (?P<http__response__status_code>\d{3}) '
-    r'(?:(?P<http__response__size>\d+)|-))(?: "(?P<http__request__referrer>(?:[^"\\]|\\.)*)" "(?P<user_agent__original>(?:[^"\\]|\\.)*)")?(?P<rest>(?s:.*))'
+    r'(?:(?P<http__response__size>\d+)|-))(?: "(?:-|(?P<http__request__referrer>(?:[^"\\]|\\.)*))" "(?:-|(?P<user_agent__original>(?:[^"\\]|\\.)*))")?(?P<rest>(?s:.*))'
 )
 TABLE: tuple[TableFormat, ...] = (
     TableFormat("bgl", _BGL),
