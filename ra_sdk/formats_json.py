@@ -1,6 +1,7 @@
-"""The formats whose lines have to be decoded one by one: JSON of many loggers, logfmt, journald, Docker and CRI.
+"""The formats whose records have to be decoded: JSON of many loggers, journald, logfmt, and the containers' Docker and CRI.
 
-Keys are those of zap, zerolog, pino, bunyan, logrus, slog, structlog, ECS and OpenTelemetry. A line that cannot be decoded is its own body.
+Keys are those of zap, zerolog, logrus, slog, pino, bunyan, structlog, ECS and OpenTelemetry. What is plain is read by columns, the rest record by record.
+A record that cannot be decoded is its own body; nothing here raises.
 """
 
 from __future__ import annotations
@@ -8,214 +9,354 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ra_sdk.formats_table import SEVERITY, TABLE, iso_times, looks_continued
+from ra_sdk.formats_table import PLAIN, SEVERITY, TABLE, TableFormat, iso_times, looks_continued
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["JSON_FORMATS", "DecodedFormat"]
+    from ra_sdk.hookspecs import Format
 
-Fields = dict[str, Any]
-MESSAGE = "message msg body log event text short_message Message MESSAGE @message @m @mt".split()
-TIME = "@timestamp timestamp time ts t datetime date asctime created timeUnixNano Timestamp @t __REALTIME_TIMESTAMP".split()
-LEVEL = "level severity severity_text severityText log.level levelname lvl loglevel log_level Level @l PRIORITY severityNumber severity_number".split()
-CAUSE = "err error error.message error_message exception exc_info exception.message errorVerbose".split()
-STACK = "stack stack_trace stacktrace error.stack_trace exception.stacktrace".split()
+__all__ = ["JSON_FORMATS", "ContainerFormat", "DecodedFormat"]
+
+MESSAGE = ["message", "msg", "body", "log", "event", "text", "short_message", "Message", "MESSAGE", "@message", "@m", "@mt", "Body"]
+TIME = ["@timestamp", "timestamp", "time", "ts", "t", "datetime", "date", "asctime", "created", "timeUnixNano", "Timestamp", "@t"]
+LEVEL = ["level", "severity", "severity_text", "severityText", "log.level", "levelname", "lvl", "loglevel", "log_level", "Level", "@l"]
+LEVEL += ["SeverityText", "severityNumber", "severity_number", "SeverityNumber", "PRIORITY", "s"]
+CAUSE = ["err", "error", "error.message", "error_message", "exception", "exception.message", "exc_info"]
+STACK = ["stack", "stack_trace", "stacktrace", "error.stack_trace", "exception.stacktrace", "errorVerbose", "exc_info", "exception"]
+_CAUSED = r'"(?:err|exc|stack)[A-Za-z_.]*"\s*:'  # a key that a body may have to be completed from
 _NUMBERED = {10: "TRACE", 20: "DEBUG", 30: "INFO", 40: "WARN", 50: "ERROR", 60: "FATAL"}  # pino, bunyan
-_LOGFMT = re.compile(r'([A-Za-z_@][\w.@/-]*)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
-_LOGFMT_LINE = r'^(?:[A-Za-z_@][\w.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$)){3,}'
-_CRI = re.compile(r"^(\d{4}-\d\d-\d\dT\S+) (stdout|stderr) ([FP])(?:\S*) ?(.*)$", re.DOTALL)
-_CRI_LINE = r"^\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP]"
+_OTEL = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")  # four numbers each, from 1
+_PAIR = re.compile(r'(?<![^\s,])([A-Za-z_@][\w.@/-]*)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
+_PAIRS = r'(?:[A-Za-z_@][A-Za-z0-9_.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$))'
+_LOGFMT = rf"^{_PAIRS}*?(?:msg|message|level|lvl|time|ts)=.*?\s[A-Za-z_@][A-Za-z0-9_.@/-]*=|^{_PAIRS}{{3,}}"
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
+_JOURNAL = {"_HOSTNAME": "host.name", "_PID": "process.pid", "SYSLOG_IDENTIFIER": "service.name"}
+
+
+class Decoded(NamedTuple):
+    """What a record says. ``time`` and ``severity`` as written; ``rest``: every other key."""
+
+    body: str
+    time: Any
+    severity: str | None
+    rest: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class DecodedFormat:
-    """A format whose records are decoded by a Python function: text -> fields, or None where it has not the format.
+    """A format whose records a Python function decodes, into None where it is not theirs.
 
-    ``line``: what a line of it looks like (Rust pattern). ``inner``: whether the body has a format of its own, which is looked into.
+    ``line``: what a line of it looks like (Rust pattern). ``quick``: bodies of the plain records by columns, null for the others.
     """
 
     name: str
     line: str
-    decode: Callable[[str], Fields | None]
-    inner: bool = False
+    decode: Callable[[str], Decoded | None]
+    quick: Callable[[pl.Series], pl.Series]
+
+    def has(self, lines: pl.Series) -> pl.Series:
+        """Boolean: the line has the looks of the format."""
+        return lines.str.contains(self.line)
 
     def score(self, lines: pl.Series) -> float:
         """Share of lines that have its looks and can be decoded."""
-        looks = lines.filter(lines.str.contains(self.line)).to_list()
-        whole = sum(len(text) >= 4_096 or self.decode(text) is not None for text in looks)
+        looks = lines.filter(self.has(lines)).to_list()
+        whole = sum(len(text) >= 4_096 or self.decode(text) is not None for text in looks)  # a longer one may be cut
         return whole / len(lines) if len(lines) else 0.0
 
-    def starts(self, lines: pl.Series) -> pl.Series | None:
-        """Every line is a record; those of containers may be parts of one."""
-        import polars as pl
-
-        if not self.inner:
-            return None
-        parts = [self.decode(text) or {"": text} for text in lines.to_list()]
-        partial = [False, *(bool(part.get("_partial")) for part in parts[:-1])]
-        bodies = pl.Series([_text(part.get("", "")) for part in parts], dtype=pl.String)
-        return ~(pl.Series(partial, dtype=pl.Boolean) | looks_continued(bodies))
+    def starts(self, lines: pl.Series) -> pl.Series | None:  # noqa: ARG002
+        """Every line is a record."""
+        return None
 
     def bodies(self, records: pl.Series) -> pl.Series:
         """The messages, with the cause where one stands beside the message."""
         import polars as pl
 
-        return pl.Series("body", [self._fields(text)[""] for text in records.to_list()], dtype=pl.String)
+        found = self.quick(records)
+        if not found.null_count():
+            return found
+        texts = [self._read(text).body if body is None else body for body, text in zip(found.to_list(), records.to_list())]
+        return pl.Series("body", texts, dtype=pl.String)
 
     def fields(self, records: pl.Series, now: datetime) -> pl.DataFrame:
         """Time, severity and all other keys."""
         import polars as pl
 
-        rows = [self._fields(text) for text in records.to_list()]
-        times = _times([row.pop("_time", None) for row in rows], now)
-        severity = pl.Series([row.pop("_severity", None) for row in rows], dtype=pl.String)
-        attributes = [{key: value for key, value in row.items() if key and key != "_partial"} for row in rows]
-        texts = [json.dumps(row, ensure_ascii=False, default=str) if row else None for row in attributes]
-        return pl.DataFrame({"timestamp": times, "severity": severity, "attributes": pl.Series(texts, dtype=pl.String)})
+        rows = [self._read(text) for text in records.to_list()]
+        times = _times([row.time for row in rows], now)
+        kept = [row.rest if row.time is None or stamp is not None else {"time": row.time, **row.rest} for row, stamp in zip(rows, times)]
+        return pl.DataFrame(
+            {
+                "timestamp": pl.Series(times, dtype=pl.Datetime("us", "UTC")),
+                "severity": pl.Series([row.severity for row in rows], dtype=pl.String),
+                "attributes": pl.Series([_dumped(rest) for rest in kept], dtype=pl.String),
+            }
+        )
 
-    def _fields(self, record: str) -> Fields:
-        """What a record says; its body under the empty key."""
-        if not self.inner:
-            found = self.decode(record)
-            return {"": record} if found is None else found
-        parts = [self.decode(line) or {"": line} for line in record.split("\n")]
-        texts = [_text(part.get("", "")) + ("" if part.get("_partial") else "\n") for part in parts]
-        outer = parts[0]
-        return _unwrapped("".join(texts).removesuffix("\n"), outer)
+    def _read(self, record: str) -> Decoded:
+        return self.decode(record) or Decoded(record, None, None, {})
 
 
-def _unwrapped(text: str, outer: Fields) -> Fields:
-    """A container's record: what its text says goes before what the container says."""
-    inner = _decode_json(text) if text.startswith("{") else None
-    if inner is None and _LOGFMT.match(text):
-        inner = _decode_logfmt(text)
-    if inner is None:
-        inner = _tabled(text)
-    return {**outer, **inner}
+@dataclass(frozen=True)
+class ContainerFormat:
+    """Lines of a container runtime around lines of a program. ``unwrap`` gives the latter, and whether a line goes on in the next; ``outer`` the fields."""
+
+    name: str
+    line: str
+    unwrap: Callable[[pl.Series], tuple[pl.Series, pl.Series]]
+    outer: Callable[[pl.Series], tuple[pl.Series, pl.Series]]
+
+    def score(self, lines: pl.Series) -> float:
+        """Share of lines that the runtime wrote."""
+        return float(lines.str.contains(self.line).sum()) / len(lines) if len(lines) else 0.0
+
+    def starts(self, lines: pl.Series) -> pl.Series | None:
+        """Lines that neither complete a partial one nor look like a continuation inside; nothing continues JSON."""
+        texts, partial = self.unwrap(lines)
+        after_json = texts.str.starts_with("{").shift(1, fill_value=False)
+        return ~(partial.shift(1, fill_value=False) | (looks_continued(texts) & ~after_json))
+
+    def bodies(self, records: pl.Series) -> pl.Series:
+        """Bodies of what the program wrote, in whatever format that has."""
+        import polars as pl
+
+        parts = [pl.DataFrame({"row": rows["row"], "body": form.bodies(rows["text"])}) for form, rows in _inner(self._texts(records))]
+        return pl.concat(parts).sort("row")["body"] if parts else records
+
+    def fields(self, records: pl.Series, now: datetime) -> pl.DataFrame:
+        """The runtime's time; severity and attributes of what the program wrote, with the runtime's."""
+        import polars as pl
+
+        parts = [form.fields(rows["text"], now).with_columns(rows["row"]) for form, rows in _inner(self._texts(records))]
+        if not parts:
+            return PLAIN.fields(records, now)
+        times, outer = self.outer(records.str.split_exact("\n", 1).struct.field("field_0"))
+        frame = pl.concat(parts).sort("row").with_columns(written=iso_times(times, now), outer=outer)
+        both = pl.col("outer").str.strip_suffix("}") + "," + pl.col("attributes").str.slice(1)
+        return frame.select(pl.coalesce("written", "timestamp").alias("timestamp"), "severity", pl.coalesce(both, "attributes", "outer").alias("attributes"))
+
+    def _texts(self, records: pl.Series) -> pl.Series:
+        """What the program wrote: partial lines put together, lines kept apart."""
+        import polars as pl
+
+        if not records.str.contains("\n", literal=True).any():
+            return self.unwrap(records)[0]
+        lines = pl.DataFrame({"line": records.str.split("\n")}).with_row_index("row").explode("line")
+        texts, partial = self.unwrap(lines["line"])
+        ends = partial.to_frame("partial").select(pl.when("partial").then(pl.lit("")).otherwise(pl.lit("\n"))).to_series()
+        joined = lines.with_columns(text=texts + ends).group_by("row", maintain_order=True).agg(pl.col("text").str.join(""))
+        return joined["text"].str.strip_suffix("\n")
 
 
-def _tabled(text: str) -> Fields:
-    """klog, and what begins with a time and a level, inside a container's line."""
+def _inner(texts: pl.Series) -> Iterator[tuple[Format, pl.DataFrame]]:
+    """The texts by format, each record on its own, so that it does not matter which others are in the block. Columns ``row``, ``text``."""
     import polars as pl
 
-    column = pl.Series([text], dtype=pl.String)
-    for form in TABLE:
-        if form.name in ("klog", "java", "python", "iso") and re.match(r"[IWEF]\d{4} |\[?\d\d", text) and form.score(column):
-            fields = form.fields(column, datetime.now(timezone.utc)).row(0)
-            extra = {"_severity": fields[1]} if fields[1] else {}
-            return {**json.loads(fields[2] or "{}"), **extra, "": form.bodies(column)[0]}
-    return {"": text}
+    left = pl.DataFrame({"text": texts}).with_row_index("row")
+    for form in _INNER:
+        if not len(left):
+            return
+        has = form.has(left["text"])
+        if has.any():
+            yield form, left.filter(has)
+            left = left.filter(~has)
+    if len(left):
+        yield PLAIN, left
 
 
-def _decode_json(text: str) -> Fields | None:
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return _read(row, text) if isinstance(row, dict) else None
+def _docker(lines: pl.Series) -> tuple[pl.Series, pl.Series]:
+    found = lines.str.json_path_match("$.log")
+    texts = found.str.replace(r"\r?\n$", "").zip_with(found.is_not_null(), lines)
+    return texts, ~found.str.ends_with("\n").fill_null(value=True)
 
 
-def _decode_logfmt(text: str) -> Fields | None:
-    pairs = [(m[1], m[2].replace('\\"', '"').replace("\\n", "\n") if m[2] is not None else m[3]) for m in _LOGFMT.finditer(text)]
-    return _read(dict(pairs), text) if len(pairs) >= 2 else None
+def _docker_outer(lines: pl.Series) -> tuple[pl.Series, pl.Series]:
+    import polars as pl
+
+    keys = pl.DataFrame({"line": lines}).select(
+        time=pl.col("line").str.json_path_match("$.time"),
+        stream=pl.struct(pl.col("line").str.json_path_match("$.stream").alias("log.iostream")).struct.json_encode(),
+        attrs=',"attrs":' + pl.col("line").str.json_path_match("$.attrs") + "}",
+        known=pl.col("line").str.contains(r'"stream"\s*:'),
+    )
+    outer = pl.coalesce(pl.col("stream").str.strip_suffix("}") + pl.col("attrs"), "stream")
+    return keys["time"], keys.select(pl.when("known").then(outer)).to_series()
 
 
-def _decode_journald(text: str) -> Fields | None:
-    try:
-        row = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(row, dict) or "MESSAGE" not in row:
+_CRI = r"^\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) [FP](?::\S+)?(?: |$)"
+
+
+def _cri(lines: pl.Series) -> tuple[pl.Series, pl.Series]:
+    return lines.str.replace(_CRI, ""), lines.str.contains(r"^\d{4}-\d\d-\d\dT\S+ (?:stdout|stderr) P")
+
+
+def _cri_outer(lines: pl.Series) -> tuple[pl.Series, pl.Series]:
+    stream = lines.str.extract(r"^\d{4}-\d\d-\d\dT\S+ (stdout|stderr) [FP]")
+    return lines.str.extract(r"^(\S+)"), '{"log.iostream":"' + stream + '"}'
+
+
+def _quick_json(records: pl.Series) -> pl.Series:
+    """Messages under the usual keys, where no key hints at a cause: what is said then is the message alone."""
+    return _quick(records, ~records.str.contains(_CAUSED), ["message", "msg"])
+
+
+def _quick_journald(records: pl.Series) -> pl.Series:
+    return _quick(records, records.str.contains(r'"MESSAGE"\s*:\s*"'), ["MESSAGE"])
+
+
+def _quick(records: pl.Series, plain: pl.Series, keys: list[str]) -> pl.Series:
+    import polars as pl
+
+    left, parts = pl.DataFrame({"text": records, "plain": plain}).with_row_index("row"), []
+    for key in keys:
+        here = left["plain"] & left["text"].str.contains(f'"{key}"', literal=True)
+        rows = left.filter(here)
+        parts.append(rows.select("row", body=pl.col("text").str.json_path_match(f"$.{key}")))
+        left = left.filter(~here)
+    parts.append(left.select("row", body=pl.lit(None, pl.String)))
+    found = pl.concat(parts).sort("row")
+    return found.select(pl.when(pl.col("body") != "").then("body")).to_series()
+
+
+def _quick_logfmt(records: pl.Series) -> pl.Series:
+    import polars as pl
+
+    found = records.str.extract(rf'^{_PAIRS}*?(?:msg|message)="([^"\\]+)"')
+    caused = records.str.contains(r"\b(?:err|exc|stack)[A-Za-z_.]*=")
+    return found.to_frame("body").select(pl.when(~caused).then("body")).to_series()
+
+
+def _decode_json(text: str) -> Decoded | None:
+    row = _object(text)
+    return None if row is None else _sorted_out(row, text)
+
+
+def _decode_journald(text: str) -> Decoded | None:
+    row = _object(text)
+    if row is None or "MESSAGE" not in row:
         return None
     message = row["MESSAGE"]
     if isinstance(message, list) and all(isinstance(byte, int) and 0 <= byte < 256 for byte in message):
         row["MESSAGE"] = bytes(message).decode("utf-8", "replace")  # journald writes what is no UTF-8 as an array of bytes
-    return _read(row, text)
+    level = SEVERITY.get(str(row.pop("PRIORITY", None)))
+    time = row.get("_SOURCE_REALTIME_TIMESTAMP") or row.pop("__REALTIME_TIMESTAMP", None)
+    body = _cleaned(_text(row.pop("MESSAGE"))) or text
+    return Decoded(body, time, level, {_JOURNAL.get(key, key): value for key, value in row.items()})
 
 
-def _decode_docker(text: str) -> Fields | None:
+def _decode_logfmt(text: str) -> Decoded | None:
+    row: dict[str, Any] = {}
+    for key, quoted, bare in _PAIR.findall(text):
+        row.setdefault(key, re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), quoted) if quoted else bare)
+    return _sorted_out(row, text) if len(row) >= 2 else None
+
+
+def _object(text: str) -> dict[str, Any] | None:
     try:
-        row = json.loads(text)
+        row = json.loads(text, parse_constant=str, strict=False)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(row, dict) or not isinstance(row.get("log"), str) or "time" not in row:
-        return None
-    body = row["log"]
-    return {"": body.removesuffix("\n"), "_partial": not body.endswith("\n"), "_time": row["time"], "log.iostream": row.get("stream", "stdout")}
+    return row if isinstance(row, dict) else None
 
 
-def _decode_cri(text: str) -> Fields | None:
-    match = _CRI.match(text)
-    return match and {"": match[4], "_partial": match[3] == "P", "_time": match[1], "log.iostream": match[2]}
-
-
-def _read(row: Mapping[str, Any], text: str) -> Fields:
-    """Sort a mapping's keys into body, time, severity and the rest."""
-    rest: Fields = dict(row)
+def _sorted_out(row: dict[str, Any], text: str) -> Decoded:
+    """A mapping's keys sorted into body, time, severity and the rest."""
+    rest = dict(row)
     if isinstance(rest.get("log"), dict):  # ECS: {"log": {"level": …, "logger": …}}
         rest |= {f"log.{key}": value for key, value in rest.pop("log").items()}
-    if isinstance(rest.get("attributes"), dict) and "body" in rest:  # OpenTelemetry: the attributes are the attributes
-        rest |= rest.pop("attributes")
-    message = _take(rest, MESSAGE)
-    if isinstance(message, dict):
-        message = message.get("stringValue", json.dumps(message, ensure_ascii=False))
-    level, time = _take(rest, LEVEL), _take(rest, TIME)
-    body = text if message is None or message == "" else _text(message)
-    cause = next((_cause(rest[key]) for key in CAUSE if rest.get(key) not in (None, "", False)), "")
-    if message is not None and cause and cause not in body:
+    if "body" in rest or "Body" in rest:  # OpenTelemetry: the attributes are the attributes
+        rest |= _attributes(rest.pop("attributes", None) or rest.pop("Attributes", None))
+    message, (level_key, level), (_, time) = _take(rest, MESSAGE)[1], _take(rest, LEVEL), _take(rest, TIME)
+    severity = _severity(level, otel="umber" in level_key)
+    if level is not None and severity is None:
+        rest["severity_text"] = level
+    body = _completed(_text(message), rest) if message not in (None, "") else text
+    return Decoded(_cleaned(body) or text, time, severity, rest)
+
+
+def _completed(body: str, row: Mapping[str, Any]) -> str:
+    """The body, with the cause that stands beside it, and the stack trace."""
+    cause = next((found for key in CAUSE if (found := _cause(row.get(key)))), "")
+    if cause and cause not in body:
         body = f"{body}: {cause}"
-    stack = next((_text(rest[key]) for key in STACK if isinstance(rest.get(key), str) and rest[key]), "")
-    if message is not None and stack and stack not in body:
-        body = f"{body}\n{stack}"
-    return {**rest, "": body, "_time": time, "_severity": _severity(level)}
-
-
-def _take(row: Fields, keys: list[str]) -> Any:
-    return next((row.pop(key) for key in keys if row.get(key) is not None), None)
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    nested = [row[key] for key in ("err", "error", "exception") if isinstance(row.get(key), Mapping)]
+    traces = [row.get(key) for key in STACK] + [trace for error in nested for trace in (error.get("stack"), error.get("stack_trace"))]
+    stack = next((trace for trace in traces if isinstance(trace, str) and "\n" in trace), "")
+    return body if not stack or stack in body else f"{body}\n{stack}"
 
 
 def _cause(value: object) -> str:
-    """The words of an error, which many loggers write as an object."""
+    """The words of an error, which many loggers write as an object; of a long text the first line, the others being its stack trace."""
     if isinstance(value, Mapping):
         name, words = value.get("type") or value.get("name"), value.get("message") or value.get("msg")
         return ": ".join(str(part) for part in (name, words) if part) or _text(value)
-    return value if isinstance(value, str) else ""
+    return value.split("\n", 1)[0] if isinstance(value, str) and value not in ("null", "<nil>", "nil", "-") else ""
 
 
-def _severity(level: object) -> str | None:
-    if isinstance(level, int | float) and not isinstance(level, bool):
-        if level in _NUMBERED:
-            return _NUMBERED[int(level)]
-        if 0 <= level <= 7:  # syslog
-            return SEVERITY[str(int(level))]
-        return ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")[min(5, int(level - 1) // 4)] if 1 <= level <= 24 else None
-    return SEVERITY.get(level.strip().lower()) if isinstance(level, str) else None
+def _attributes(found: object) -> dict[str, Any]:
+    """Attributes of OTLP's JSON, a list of {key, value: {stringValue: …}}, or of exporters that write an object."""
+    if isinstance(found, list) and all(isinstance(item, Mapping) and "key" in item for item in found):
+        return {str(item["key"]): _value(item.get("value")) for item in found}
+    return found if isinstance(found, dict) else {} if found is None else {"attributes": found}
 
 
-def _times(values: list[Any], now: datetime) -> pl.Series:
-    """ISO texts, datetimes, and numbers since the epoch in s, ms, us or ns, told apart by their size."""
+def _value(value: object) -> object:
+    if isinstance(value, Mapping) and len(value) == 1 and str(next(iter(value))).endswith("Value"):
+        return next(iter(value.values()))
+    return value
+
+
+def _take(row: dict[str, Any], keys: list[str]) -> tuple[str, Any]:
+    return next(((key, row.pop(key)) for key in keys if row.get(key) is not None), ("", None))
+
+
+def _text(value: object) -> str:
+    value = _value(value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str, separators=(",", ":"))
+
+
+def _cleaned(text: str) -> str:
+    """Without lone surrogates, which JSON can name and no encoding can write."""
+    return text if text.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def _dumped(row: Mapping[str, Any]) -> str | None:
+    try:
+        return _cleaned(json.dumps(row, ensure_ascii=False, default=str)) if row else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _severity(level: object, *, otel: bool = False) -> str | None:
+    """The short name of what a logger wrote; numbers are those of pino and bunyan, of syslog, or of OpenTelemetry."""
+    if isinstance(level, str):
+        return SEVERITY.get(level.strip().lower()) or (_severity(int(level)) if level.isdecimal() and len(level) < 4 else None)
+    if not isinstance(level, int | float) or isinstance(level, bool):
+        return None
+    if otel or 8 <= level < 10 or 10 < level < 20:
+        return _OTEL[(int(level) - 1) // 4] if 1 <= level <= 24 else None
+    return _NUMBERED.get(int(level) // 10 * 10) if 10 <= level < 70 else SEVERITY.get(str(int(level))) if 0 <= level < 8 else None
+
+
+def _times(values: list[Any], now: datetime) -> list[datetime | None]:
+    """ISO texts, and numbers since the epoch in s, ms, us or ns, told apart by their size; MongoDB's {"$date": …}."""
     import polars as pl
 
-    texts = pl.Series([value if isinstance(value, str) else None for value in values], dtype=pl.String)
-    parsed = iso_times(texts, now).to_list()
-    found = [stamp if stamp is not None else _epoch(value) for stamp, value in zip(parsed, values)]
-    return pl.Series("timestamp", found, dtype=pl.Datetime("us", "UTC"))
+    values = [value.get("$date") if isinstance(value, Mapping) else value for value in values]
+    parsed = iso_times(pl.Series([_cleaned(value) if isinstance(value, str) else None for value in values], dtype=pl.String), now)
+    return [_epoch(value) if stamp is None and value is not None else stamp for stamp, value in zip(parsed.to_list(), values)]
 
 
-def _epoch(value: Any) -> datetime | None:
+def _epoch(value: object) -> datetime | None:
     try:
-        number = float(value)
-    except (TypeError, ValueError):
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         return None
     if not math.isfinite(number) or not 1e8 < number < 4e18:
         return None
@@ -224,10 +365,14 @@ def _epoch(value: Any) -> datetime | None:
     return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(microseconds=round(number * 1e6))
 
 
-JSON_FORMATS: tuple[DecodedFormat, ...] = (
-    DecodedFormat("journald", r'^\{.*"MESSAGE"', _decode_journald),
-    DecodedFormat("docker", r'^\{"log":|^\{.*"log":".*"time":', _decode_docker, inner=True),
-    DecodedFormat("cri", _CRI_LINE, _decode_cri, inner=True),
-    DecodedFormat("json", r"^\s*\{", _decode_json),
-    DecodedFormat("logfmt", _LOGFMT_LINE, _decode_logfmt),
+_JSON = DecodedFormat("json", r"^\s*\{", _decode_json, _quick_json)
+_LOGFMT_FORMAT = DecodedFormat("logfmt", _LOGFMT, _decode_logfmt, _quick_logfmt)
+JSON_FORMATS: tuple[DecodedFormat | ContainerFormat, ...] = (
+    DecodedFormat("journald", r'^\{.*"MESSAGE"\s*:', _decode_journald, _quick_journald),
+    ContainerFormat("docker", r'^\s*\{.*"log"\s*:\s*".*"time"\s*:|^\s*\{.*"time"\s*:.*"log"\s*:\s*"', _docker, _docker_outer),
+    ContainerFormat("cri", _CRI, _cri, _cri_outer),
+    _JSON,
+    _LOGFMT_FORMAT,
 )
+_WRAPPED = ("klog", "access", "nginx-error", "apache-error", "java", "python", "iso")  # what programs in containers write
+_INNER: tuple[DecodedFormat | TableFormat, ...] = (_JSON, _LOGFMT_FORMAT, *(form for form in TABLE if form.name in _WRAPPED))

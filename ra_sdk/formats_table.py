@@ -286,8 +286,8 @@ _JTIME = rf"(?P<time>(?:\d{{4}}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d(?:[.,]\d{{3,9}})?{
 _LOGGER = r"(?P<log__logger>[A-Za-z_$][\w.$/\-]*(?:\[[^\]\s]*\])?)"
 _JAVA = (
     Layout(rf"\[?{_JTIME}\]? +(?P<severity>{_LEVEL}) +(?P<process__pid>\d+) +--- +(?:\[[^\]]*\] +)?\[ *(?P<thread__name>[^\]]*)\] +{_LOGGER} *: "),
-    Layout(rf"\[?{_JTIME}\]? +\[ *(?P<thread__name>[^\]]*)\] +\[?(?P<severity>{_LEVEL}) *\]? +{_LOGGER}(?:[:(][\w.:]*\)?)?(?: -|:) "),
-    Layout(rf"\[?{_JTIME}\]? +\[?(?P<severity>{_LEVEL}) *\]? +(?:\[ *(?P<thread__name>[^\]]*)\] +)?{_LOGGER}(?:[:(][\w.:]*\)?)? +- "),
+    Layout(rf"\[?{_JTIME}\]? +\[ *(?P<thread__name>[^\]]*)\] +\[?(?P<severity>{_LEVEL}) *\]? +{_LOGGER}(?:[:(][\w.:]*\)?)?(?: --?|:) "),
+    Layout(rf"\[?{_JTIME}\]? +\[?(?P<severity>{_LEVEL}) *\]? +(?:\[ *(?P<thread__name>[^\]]*)\] +)?{_LOGGER}(?:[:(][\w.:]*\)?)? +--? "),
     Layout(rf"\[?{_JTIME}\]? +(?P<severity>{_LEVEL}) +(?:\[ *(?P<thread__name>[^\]]*)\] +)?(?P<log__logger>[A-Za-z]\w*\.[\w.$]+): "),
     Layout(rf"\[?{_JTIME}\]? +(?P<severity>{_LEVEL}) +\[(?P<log__logger>[\w.$-]+)\] +\((?P<thread__name>[^)]*)\) "),
     Layout(rf"\[?{_JTIME}\]? +(?:\[[^\]]*\] +)?- +(?P<severity>{_LEVEL}) +\[(?P<thread__name>[^\]]*)\] +- "),
@@ -310,7 +310,7 @@ _PYTHON = (
 )
 _BGL = (
     Layout(
-        r"(?:(?P<alert>-|[A-Za-z_]\S*) \d{9,10} \d{4}\.\d\d\.\d\d \S+ )?(?P<time>\d{4}-\d\d-\d\d-\d\d\.\d\d\.\d\d\.\d+) (?P<host__name>\S+) (?P<type>\S+) "
+        r"(?:(?P<alert>-|[A-Za-z_]\S*) \d{9,10} \d{4}\.\d\d\.\d\d \S+ )?(?P<time>\d{4}-\d\d-\d\d-\d\d\.\d\d\.\d\d\.\d+) (?:(?P<host__name>\S+) )?(?P<type>RAS|NULL) "
         r"(?P<component>\S+) (?P<severity>[A-Z]+)(?: |(?m:$))",
         stamps("%Y-%m-%d-%H.%M.%S%.f"),
     ),

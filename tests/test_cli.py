@@ -134,7 +134,7 @@ FAULTS = {  # command -> exit code, what the one line says
     "detect app.log --store .": (1, "."),
     "detect app.log --threshold 7": (2, "7"),
     "detect app.log --threshold much": (2, "--threshold"),
-    "detect app.log --window many": (2, "'many'"),
+    "detect app.log --window 12x": (2, "'12x'"),
     "detect app.log --output sessions": (2, "--window"),
     "detect app.log --output xml": (2, "xml"),
     "detect app.log --mode guess": (2, "guess"),

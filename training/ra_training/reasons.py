@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from ra_sdk.grounding import grounded
 from ra_sdk.masks import PLACEHOLDERS
@@ -34,20 +35,15 @@ def anchored(think: str, message: str, text: str) -> str | None:
             return None
         parts[at] = f'"{quote}"'
     for at in range(0, len(parts), 2):
-        parts[at] = _plain(parts[at], text)
+        parts[at] = _plain(parts[at], message, text)
     said = "".join(parts)
     known = all(name in text for name in _PLACEHOLDER.findall(said))
     return said if known and grounded(text, said) else None
 
 
 def _quote(quote: str, message: str, text: str) -> str | None:
-    """The quote as it stands in ``text``, in its case. Masks look at what is before: so the message is masked up to both of its ends too."""
-    candidates = [quote, *masked([quote])]
-    start = message.lower().find(quote.lower())
-    if start >= 0:
-        before, until = masked([message[:start], message[: start + len(quote)]])
-        candidates.append(until.removeprefix(before))
-    for candidate in candidates:
+    """The quote as it stands in ``text``, in its case; None if it is not there."""
+    for candidate in _candidates(quote, message):
         words = " ".join(candidate.split()).strip(_EDGES)
         found = text.lower().find(words.lower()) if words else -1
         if found >= 0:
@@ -56,12 +52,24 @@ def _quote(quote: str, message: str, text: str) -> str | None:
     return None
 
 
-def _plain(part: str, text: str) -> str:
+def _candidates(quote: str, message: str) -> Iterator[str]:
+    """What masking may have made of a quote. Masks look at what is before, so the message is masked up to both ends of the quote too."""
+    yield quote
+    start = message.lower().find(quote.lower())
+    cut = start > 0 and quote[0].isdigit() and message[start - 1].isalnum()
+    if start >= 0 and not cut:
+        alone, before, until = masked([quote, message[:start], message[: start + len(quote)]])
+        yield alone
+        yield until.removeprefix(before)
+
+
+def _plain(part: str, message: str, text: str) -> str:
     """Words outside quotes: values that the message has, masked as there; the rest as it is."""
     words = re.split(r"(\s+)", part)
     for at, word in enumerate(words):
         core = word.strip("(),;:.!?")
-        if re.search(r"[0-9]|[/\\]", core) and core.lower() not in text.lower():
+        stands = re.search(rf"(?<![A-Za-z0-9]){re.escape(core)}(?![A-Za-z0-9])", message, re.IGNORECASE)
+        if stands and re.search(r"[0-9]|[/\\]", core) and core.lower() not in text.lower():
             there = masked([core])[0]
             if _PLACEHOLDER.search(there) and there in text:
                 words[at] = word.replace(core, there)

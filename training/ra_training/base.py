@@ -1,0 +1,80 @@
+"""The base model: a GGUF file, dequantised, with the tokenizer that llama.cpp would use; and the LoRA on it.
+
+The adapter is trained on exactly the weights that run, so that no quantisation gap is left.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ra_sdk.model import resolve
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["TARGETS", "Base", "base_path", "fast_bf16", "load_base", "load_tokenizer", "with_lora"]
+
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A model in PyTorch and its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+    path: Path
+
+
+def base_path(given: str | None) -> Path:
+    """The GGUF to train on: the given one, or the one that ra_sdk runs by default. Raises ra_sdk.errors.ModelError."""
+    return resolve(given, "none").path
+
+
+def load_tokenizer(path: Path) -> Any:
+    """The tokenizer in a GGUF.
+
+    transformers leaves out the split into single digits of the "smollm" pre-tokenizer; with it, tokens equal those of llama.cpp.
+    """
+    from tokenizers import pre_tokenizers
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
+    )
+    return tokenizer
+
+
+def load_base(path: Path) -> Base:
+    """Model (float32) and tokenizer of a GGUF."""
+    import torch
+    from transformers import AutoModelForCausalLM
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    model = AutoModelForCausalLM.from_pretrained(str(path.parent), gguf_file=path.name, dtype=torch.float32)
+    model.config.use_cache = False
+    return Base(model, load_tokenizer(path), path)
+
+
+def with_lora(model: Any, rank: int, alpha: int) -> Any:
+    """The model with a fresh LoRA on every linear layer; only that is trained."""
+    from peft import LoraConfig, get_peft_model
+
+    return get_peft_model(model, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=list(TARGETS), task_type="CAUSAL_LM"))
+
+
+def fast_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 is faster than float32 here. On a CPU without instructions for it, it is five to fifteen times slower."""
+    import torch
+
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    if device.type != "cpu" or platform.system() != "Linux":
+        return False
+    flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    return "avx512_bf16" in flags or "amx_bf16" in flags

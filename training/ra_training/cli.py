@@ -1,0 +1,136 @@
+"""The command ``ra-train``: one sub-command a stage."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from ra_sdk.errors import RaError
+from ra_training.corpus import place
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    args = _parser().parse_args(arguments)
+    try:
+        code: int = args.run(args)
+    except RaError as error:
+        print(f"ra-train: {error}", file=sys.stderr)
+        return 1
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ra-train", description="Make the model of ra_sdk, or yours.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_sft(commands.add_parser("sft", help="fine-tune on reasoned verdicts", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
+    _add_export(commands.add_parser("export", help="adapter to GGUF", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
+    _add_evaluate(commands.add_parser("evaluate", help="one table over labelled files", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
+    return parser
+
+
+def _add_corpus(parser: argparse.ArgumentParser, why: str) -> None:
+    parser.add_argument("--corpus", type=Path, help=f"directory with corpus/ and data/ ({why}); else RA_SHARED")
+
+
+def _add_sft(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--out", type=Path, required=True, help="the run's directory")
+    _add_corpus(parser, "what is learnt")
+    parser.add_argument("--sets", default="general,templates,panel", help="which of them")
+    parser.add_argument("--base", help="GGUF to train on; else the default model")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--epochs", type=float, default=2.0, help="passes over the corpus")
+    parser.add_argument("--minutes", type=float, help="time instead of epochs; the schedule is shaped to it")
+    parser.add_argument("--rate", type=float, default=6e-4, help="peak learning rate")
+    parser.add_argument("--batch", type=int, default=16, help="examples a step")
+    parser.add_argument("--rank", type=int, default=32, help="of the LoRA")
+    parser.add_argument("--alpha", type=int, default=64, help="of the LoRA")
+    parser.add_argument("--verdict-weight", type=float, default=4.0, help="weight of the verdict's token in the loss")
+    parser.add_argument("--longest", type=int, default=384, help="tokens; longer examples are left out")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="of matrix products; auto: bf16 where it is fast")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--checkpoint-minutes", type=float, default=8.0, help="time between checkpoints")
+    parser.add_argument("--dev", type=int, default=120, help="dev rows judged at each checkpoint")
+    parser.add_argument("--pairs", type=int, default=150, help="value pairs an epoch")
+    parser.add_argument("--hostile", type=float, default=0.25, help="injected copies, as a share of the rows")
+    parser.add_argument("--seed", type=int, default=1, help="of everything random")
+    parser.set_defaults(run=_sft)
+
+
+def _sft(args: argparse.Namespace) -> int:
+    from ra_training.examples import Mixture
+    from ra_training.sft import SftConfig, sft
+
+    given = {name: value for name, value in vars(args).items() if name not in ("run", "sets", "pairs", "hostile", "corpus")}
+    mixture = Mixture(pairs=args.pairs, hostile=args.hostile)
+    sft(SftConfig(corpus=place(args.corpus), sets=tuple(args.sets.split(",")), mixture=mixture, **given))
+    return 0
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_directory", type=Path, metavar="RUN", help="a run's directory, or an adapter in peft's form")
+    parser.add_argument("out", type=Path, metavar="OUT.gguf")
+    parser.add_argument("--base", help="the GGUF that was trained on; else the default model")
+    parser.add_argument("--merge", choices=("F16", "Q8_0"), help="write base and adapter as one model")
+    parser.add_argument("--check", type=int, default=200, help="dev messages on which PyTorch and llama.cpp must agree; 0: none")
+    parser.add_argument("--least", type=float, default=0.98, help="share of them that must")
+    _add_corpus(parser, "for the check")
+    parser.set_defaults(run=_export)
+
+
+def _export(args: argparse.Namespace) -> int:
+    from ra_training import export
+    from ra_training.base import base_path
+    from ra_training.record import Run
+
+    run, base = Run(args.run_directory), base_path(args.base)
+    directory = run.adapter if run.adapter.is_dir() else run.path
+    if not (directory / "adapter_config.json").is_file():
+        raise SystemExit(f"run {str(run.path)!r} holds no adapter; give the directory that ra-train sft wrote")
+    config, shape = run.config(), export.read_shape(base)
+    adapter = export.read_adapter(directory, shape)
+    if args.merge:
+        export.merge(base, adapter, config, args.out, args.merge)
+    else:
+        export.write_adapter(adapter, shape, config, args.out)
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, {len(adapter.pairs)} layers, rank {adapter.rank}")
+    return _check(args, base, directory) if args.check else 0
+
+
+def _check(args: argparse.Namespace, base: Path, directory: Path) -> int:
+    from ra_training.corpus import corpus_files, masked, training_rows
+    from ra_training.export import agreement
+
+    rows = training_rows(corpus_files(place(args.corpus)), "dev")[: args.check]
+    same, apart = agreement(base, directory, args.out, masked([row.message for row in rows]), merged=bool(args.merge))
+    print(f"agreement of PyTorch and llama.cpp on {len(rows)} dev messages: {same:.3f} (scores at most {apart:.3f} apart)")
+    return int(same < args.least)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="FILE[:LABEL]", help="labelled JSONL or CSV; LABEL names the label's column")
+    parser.add_argument("--out", type=Path, required=True, help="directory for results.md, results.json and the predictions")
+    parser.add_argument("--split", help="only the rows of this split (dev for choices; test once)")
+    parser.add_argument("--model", help="GGUF; else the default model with its adapter")
+    parser.add_argument("--adapter", help='LoRA adapter (GGUF); "none" for the bare base')
+    parser.add_argument("--mode", choices=("direct", "think", "both"), default="direct", help="how the model judges")
+    parser.add_argument("--explain", choices=("abnormal", "always", "never"), default="abnormal", help="whose verdicts get a rationale in direct mode")
+    parser.add_argument("--limit", type=int, help="at most so many rows of a set")
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    parser.add_argument("--no-baselines", action="store_true", help="leave out the baselines (they need the corpus)")
+    _add_corpus(parser, "what the baselines learn from")
+    parser.set_defaults(run=_evaluate)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from ra_training.evaluate import EvaluateConfig, evaluate, markdown
+
+    corpus = None if args.no_baselines else place(args.corpus)
+    modes = ("direct", "think") if args.mode == "both" else (args.mode,)
+    given = {name: getattr(args, name) for name in ("out", "split", "model", "adapter", "limit", "threads", "explain")}
+    print(markdown(evaluate(EvaluateConfig(tuple(args.files), corpus=corpus, modes=modes, **given))), end="")
+    return 0

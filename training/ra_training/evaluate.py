@@ -1,0 +1,157 @@
+"""One table over labelled files: the model as the product runs it, and the baselines, on the same rows.
+
+Every prediction goes through `ra_sdk.reasoner.LlamaReasoner`, and rationales are filled from the message, as the product shows them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from ra_sdk.grounding import fill
+from ra_training.baselines import keywords, tfidf
+from ra_training.corpus import Row, corpus_files, masked, read_rows, training_rows
+from ra_training.metrics import figures, rationale_figures
+
+__all__ = ["EvaluateConfig", "Prediction", "evaluate", "evaluation_sets", "markdown"]
+
+FEW = 3  # a file with at most so many systems is shown system by system
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What something says of a row. ``score`` is P(abnormal)."""
+
+    score: float
+    abnormal: bool
+    category: str | None = None
+    rationale: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateConfig:
+    """``files``: paths, with ``:column`` where the label is not in ``label``. ``adapter`` "none": the base as it is, few-shot."""
+
+    files: tuple[str, ...]
+    out: Path
+    split: str | None = None
+    corpus: Path | None = None
+    model: str | None = None
+    adapter: str | None = None
+    modes: tuple[Literal["direct", "think"], ...] = ("direct",)
+    limit: int | None = None
+    threads: int | None = None
+    explain: Literal["abnormal", "always", "never"] = "abnormal"
+
+
+def evaluate(config: EvaluateConfig) -> list[dict[str, Any]]:
+    """Predict, score, and write ``results.json``, ``results.md`` and the predictions. The table's rows."""
+    sets = evaluation_sets(config)
+    config.out.mkdir(parents=True, exist_ok=True)
+    table = []
+    for mode in config.modes:
+        table += _model_rows(config, mode, sets)
+    if config.corpus is not None:
+        table += _baseline_rows(config, config.corpus, sets)
+    (config.out / "results.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
+    (config.out / "results.md").write_text(markdown(table), encoding="utf-8")
+    return table
+
+
+def evaluation_sets(config: EvaluateConfig) -> dict[str, list[Row]]:
+    """The rows to predict, by the name of their set. Raises SystemExit if a file has no row of the split."""
+    sets: dict[str, list[Row]] = {}
+    for name in config.files:
+        path, _, label = name.partition(":")
+        rows = [row for row in read_rows(Path(path), label or "label") if config.split in (None, row.split)]
+        if not rows:
+            raise SystemExit(f"file {path!r} has no row of split {config.split!r}; give another --split, or none")
+        systems = sorted({row.system for row in rows})
+        stem = f"{Path(path).stem} {label}".strip()
+        for system in systems if 1 < len(systems) <= FEW else [None]:
+            chosen = [row for row in rows if system in (None, row.system)]
+            sets[f"{stem} {system}" if system else stem] = chosen[: config.limit]
+    return sets
+
+
+def _model_rows(config: EvaluateConfig, mode: Literal["direct", "think"], sets: dict[str, list[Row]]) -> list[dict[str, Any]]:
+    from ra_sdk.reasoner import LlamaReasoner
+
+    table = []
+    with LlamaReasoner(config.model, adapter=config.adapter, threads=config.threads, explain=config.explain) as reasoner:
+        for name, rows in sets.items():
+            texts, began = masked([row.message for row in rows]), time.perf_counter()
+            verdicts = list(reasoner.judge(texts, mode))
+            seconds = time.perf_counter() - began
+            predictions = [
+                Prediction(v.score or 0.0, v.label == "abnormal", v.category, v.rationale and fill(v.rationale, text, row.message))
+                for v, text, row in zip(verdicts, texts, rows, strict=True)
+            ]
+            _write_predictions(config.out / f"{name} {mode}.jsonl".replace(" ", "-"), rows, predictions)
+            line = _line(f"model, {mode}", name, rows, predictions) | {"templates_per_second": round(len(rows) / seconds, 1)}
+            table.append(line | {"model": reasoner.name, "digest": reasoner.digest})
+    return table
+
+
+def _baseline_rows(config: EvaluateConfig, corpus: Path, sets: dict[str, list[Row]]) -> list[dict[str, Any]]:
+    """Fitted on the train split; on dev too if the question is test."""
+    splits = ("train", "dev") if config.split == "test" else ("train",)
+    train = [row for split in splits for row in training_rows(corpus_files(corpus), split, plain=1_000_000)]
+    messages = [row.message for rows in sets.values() for row in rows]
+    table = []
+    for title, scores in (("keyword regex", keywords(messages)), ("TF-IDF, logistic regression", tfidf(train, messages))):
+        left = iter(scores)
+        for name, rows in sets.items():
+            table.append(_line(title, name, rows, [Prediction(score, score >= 0.5) for score, _ in zip(left, rows)]))
+    return table
+
+
+def _line(title: str, name: str, rows: Sequence[Row], predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """A row of the table."""
+    truth, said = [row.abnormal for row in rows], [prediction.abnormal for prediction in predictions]
+    line: dict[str, Any] = {"what": title, "set": name, **figures(truth, [prediction.score for prediction in predictions], said)}
+    if any(prediction.category for prediction in predictions):
+        found = [(row.category, prediction.category) for row, prediction in zip(rows, predictions) if row.category and prediction.category]
+        line["category_accuracy"] = round(sum(true == guess for true, guess in found) / len(found), 4) if found else None
+        line |= rationale_figures([row.message for row in rows], [prediction.rationale for prediction in predictions], said)
+    return line
+
+
+def _write_predictions(path: Path, rows: Sequence[Row], predictions: Sequence[Prediction]) -> None:
+    """One JSON object a row, in the form that other scorers read."""
+    with path.open("w", encoding="utf-8") as file:
+        for row, p in zip(rows, predictions):
+            label = "abnormal" if p.abnormal else "normal"
+            file.write(json.dumps({"id": row.id, "label": label, "score": p.score, "category": p.category, "rationale": p.rationale}) + "\n")
+
+
+_COLUMNS = (
+    ("what", "what"),
+    ("set", "set"),
+    ("n", "rows"),
+    ("precision", "precision"),
+    ("recall", "recall"),
+    ("f1", "F1"),
+    ("macro_f1", "macro F1"),
+    ("balanced_accuracy", "balanced"),
+    ("average_precision", "AP"),
+    ("ece", "ECE"),
+    ("category_accuracy", "category"),
+    ("ungrounded_share", "ungrounded"),
+    ("words", "words"),
+    ("templates_per_second", "templates/s"),
+)
+
+
+def markdown(table: Sequence[dict[str, Any]]) -> str:
+    """The table, set by set, in Markdown. What does not apply is a dash."""
+    lines = ["| " + " | ".join(title for _, title in _COLUMNS) + " |", "|---" * len(_COLUMNS) + "|"]
+    order = list(dict.fromkeys(line["set"] for line in table))
+    for line in sorted(table, key=lambda line: order.index(line["set"])):
+        cells = [line.get(key) for key, _ in _COLUMNS]
+        lines.append("| " + " | ".join("–" if cell is None else f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"

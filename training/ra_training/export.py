@@ -1,0 +1,181 @@
+"""From a run's adapter to GGUF: a LoRA file for shipping, or base and adapter merged into one model.
+
+Tensor names and the order of the rows of q and k are those of llama.cpp's own converters (convert_lora_to_gguf.py, convert_hf_to_gguf.py:
+``LlamaModel.permute``): llama.cpp rotates neighbouring pairs of rows, transformers the two halves of a head.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ra_sdk.prompt import PROMPT_VERSION
+
+if TYPE_CHECKING:
+    import numpy as np
+    from gguf import GGUFReader, GGUFWriter
+
+    Array = np.ndarray[Any, Any]
+
+__all__ = ["Adapter", "Shape", "agreement", "merge", "read_adapter", "read_shape", "write_adapter"]
+
+_NAMES = {
+    "self_attn.q_proj": "attn_q",
+    "self_attn.k_proj": "attn_k",
+    "self_attn.v_proj": "attn_v",
+    "self_attn.o_proj": "attn_output",
+    "mlp.gate_proj": "ffn_gate",
+    "mlp.up_proj": "ffn_up",
+    "mlp.down_proj": "ffn_down",
+}
+_KEY = re.compile(r"base_model\.model\.model\.layers\.([0-9]+)\.(\S+)\.lora_([AB])\.weight")
+LICENCE = "apache-2.0"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What of the base's metadata the export needs."""
+
+    heads: int
+    kv_heads: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """``pairs``: GGUF tensor name -> (A: rank x in, B: out x rank), rows in llama.cpp's order. A linear layer gains scale * B @ A."""
+
+    alpha: float
+    rank: int
+    pairs: Mapping[str, tuple[Array, Array]]
+
+    @property
+    def scale(self) -> float:
+        """What the product of the two is multiplied with."""
+        return self.alpha / self.rank
+
+
+def read_shape(base: Path) -> Shape:
+    """Heads and name of a GGUF of the llama architecture. Raises SystemExit if it is of another."""
+    from gguf import GGUFReader
+
+    fields = GGUFReader(base).fields
+    architecture = fields["general.architecture"].contents()
+    if architecture != "llama":
+        raise SystemExit(f"base {str(base)!r} is of architecture {architecture!r}; only llama is known here")
+    name = fields["general.name"].contents() if "general.name" in fields else base.stem
+    heads = int(fields["llama.attention.head_count"].contents())
+    kv_heads = fields["llama.attention.head_count_kv"].contents() if "llama.attention.head_count_kv" in fields else heads
+    return Shape(heads, int(kv_heads), str(name))
+
+
+def read_adapter(directory: Path, shape: Shape) -> Adapter:
+    """An adapter in peft's form. Raises SystemExit if it holds what llama.cpp's LoRA files cannot."""
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    config = json.loads((directory / "adapter_config.json").read_text(encoding="utf-8"))
+    halves: dict[str, dict[str, Array]] = {}
+    for key, tensor in load_file(directory / "adapter_model.safetensors").items():
+        match = _KEY.fullmatch(key)
+        if match is None or match[2] not in _NAMES:
+            raise SystemExit(f"adapter {str(directory)!r}: tensor {key!r} has no place in a GGUF; train linear layers only")
+        name = _NAMES[match[2]]
+        if match[3] == "B" and name in ("attn_q", "attn_k"):
+            tensor = permuted(tensor, shape.heads if name == "attn_q" else shape.kv_heads)
+        halves.setdefault(f"blk.{match[1]}.{name}.weight", {})[match[3]] = np.ascontiguousarray(tensor, dtype=np.float32)
+    pairs = {name: (half["A"], half["B"]) for name, half in sorted(halves.items())}
+    return Adapter(float(config["lora_alpha"]), int(config["r"]), pairs)
+
+
+def permuted(rows: Array, heads: int) -> Array:
+    """Rows (out x anything) of q or k from transformers' order to llama.cpp's."""
+    return rows.reshape(heads, 2, rows.shape[0] // heads // 2, rows.shape[1]).swapaxes(1, 2).reshape(rows.shape)
+
+
+def write_adapter(adapter: Adapter, shape: Shape, config: Mapping[str, Any], out: Path) -> None:
+    """A LoRA file in f16, with where it comes from in its metadata."""
+    import numpy as np
+    from gguf import GGUFWriter
+
+    writer = GGUFWriter(out, "llama")
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", "lora")
+    writer.add_float32("adapter.lora.alpha", adapter.alpha)
+    writer.add_name(f"RationAnomaly adapter for {shape.name}")
+    _describe(writer, config)
+    for name, (a, b) in adapter.pairs.items():
+        writer.add_tensor(f"{name}.lora_a", a.astype(np.float16))
+        writer.add_tensor(f"{name}.lora_b", b.astype(np.float16))
+    _finish(writer)
+
+
+def merge(base: Path, adapter: Adapter, config: Mapping[str, Any], out: Path, kind: str) -> None:
+    """Base and adapter as one GGUF, the adapted layers in ``kind`` (F16 or Q8_0), everything else as in the base."""
+    from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
+    from gguf.quants import dequantize, quantize
+
+    reader, wanted = GGUFReader(base), GGMLQuantizationType[kind]
+    writer = GGUFWriter(out, "llama")
+    _copy_fields(reader, writer, leave={"general.file_type", "general.name", "general.license"})
+    writer.add_name("RationAnomaly")
+    writer.add_file_type({"F16": 1, "Q8_0": 7}[kind])
+    _describe(writer, config)
+    for tensor in reader.tensors:
+        if tensor.name in adapter.pairs:
+            a, b = adapter.pairs[tensor.name]
+            whole = dequantize(tensor.data, tensor.tensor_type).reshape(b.shape[0], a.shape[1]) + adapter.scale * (b @ a)
+            writer.add_tensor(tensor.name, quantize(whole.astype("float32"), wanted), raw_dtype=wanted)
+        else:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+    _finish(writer)
+
+
+def agreement(base: Path, directory: Path, exported: Path, texts: list[str], *, merged: bool) -> tuple[float, float]:
+    """Share of masked texts with the same direct verdict in PyTorch and in llama.cpp, and the largest difference of the two scores."""
+    from peft import PeftModel
+
+    from ra_sdk.reasoner import LlamaReasoner
+    from ra_training.base import load_base
+    from ra_training.examples import Encoder
+    from ra_training.sft import abnormal_scores
+
+    loaded = load_base(base)
+    ours = abnormal_scores(PeftModel.from_pretrained(loaded.model, str(directory)).eval(), Encoder(loaded.tokenizer), texts)
+    files = {"model": exported} if merged else {"model": base, "adapter": exported}
+    with LlamaReasoner(**files, explain="never") as reasoner:
+        theirs = [verdict.score or 0.0 for verdict in reasoner.judge(texts)]
+    same = sum((mine >= 0.5) == (other >= 0.5) for mine, other in zip(ours, theirs, strict=True))
+    return same / max(len(texts), 1), max((abs(mine - other) for mine, other in zip(ours, theirs)), default=0.0)
+
+
+def _describe(writer: GGUFWriter, config: Mapping[str, Any]) -> None:
+    writer.add_license(LICENCE)
+    writer.add_string("ra.prompt_version", str(config.get("prompt_version", PROMPT_VERSION)))
+    for key in ("base", "base_sha256", "stage"):
+        if key in config:
+            writer.add_string(f"ra.{key}", str(config[key]))
+    for name, value in dict(config.get("corpus", {})).items():
+        writer.add_string(f"ra.corpus.{name}.sha256", str(value))
+
+
+def _copy_fields(reader: GGUFReader, writer: GGUFWriter, leave: set[str]) -> None:
+    from gguf import GGUFValueType
+
+    for name, field in reader.fields.items():
+        if name.startswith("GGUF.") or name == "general.architecture" or name in leave:
+            continue
+        kind = field.types[0]
+        inner = field.types[-1] if kind == GGUFValueType.ARRAY else None
+        writer.add_key_value(name, field.contents(), kind, sub_type=inner)
+
+
+def _finish(writer: GGUFWriter) -> None:
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()

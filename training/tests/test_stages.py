@@ -1,0 +1,96 @@
+"""The real commands on a miniature: loss goes down, a checkpoint resumes, the export loads in llama.cpp and says the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from ra_training.cli import main
+
+SMALL = ["--rank", "8", "--alpha", "16", "--batch", "8", "--rate", "0.01", "--pairs", "2", "--longest", "600", "--threads", "1"]
+
+
+def losses(run: Path) -> list[float]:
+    lines = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+@pytest.fixture(scope="module")
+def trained(tiny, corpus, tmp_path_factory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "sft"
+    assert main(["sft", "--out", str(run), "--corpus", str(corpus), "--base", str(tiny), "--epochs", "8", *SMALL]) == 0
+    return run
+
+
+def test_loss_goes_down_and_the_run_is_written(trained):
+    found = losses(trained)
+    assert found[-1] < found[0] * 0.7
+    config = json.loads((trained / "config.json").read_text(encoding="utf-8"))
+    assert set(config["corpus"]) == {"general"}
+    assert len(config["base_sha256"]) == 64
+
+
+def test_a_stopped_run_goes_on_where_it_was(tiny, corpus, tmp_path, monkeypatch):
+    import torch
+    from ra_training import sft
+
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    common = ["--corpus", str(corpus), "--base", str(tiny), "--epochs", "1", *SMALL]
+    assert main(["sft", "--out", str(whole), *common]) == 0
+    with monkeypatch.context() as patch:  # as if the process got a signal after its third step
+        learn = sft._Training.learn
+
+        def interrupted(training, batch):
+            loss = learn(training, batch)
+            if training.step == 3:
+                import os
+                import signal
+
+                os.kill(os.getpid(), signal.SIGTERM)
+            return loss
+
+        patch.setattr(sft._Training, "learn", interrupted)
+        assert main(["sft", "--out", str(parts), *common]) == 0
+    stopped = torch.load(parts / "checkpoint.pt", weights_only=True)
+    assert stopped["place"][0] == 3
+    with pytest.raises(SystemExit, match="--resume"):
+        main(["sft", "--out", str(parts), *common])
+    assert main(["sft", "--out", str(parts), "--resume", *common]) == 0
+    one, other = (torch.load(run / "checkpoint.pt", weights_only=True) for run in (whole, parts))
+    assert one["place"][:3] == other["place"][:3]
+    for name, weight in one["weights"].items():
+        torch.testing.assert_close(other["weights"][name], weight, rtol=1e-3, atol=1e-4)
+
+
+def test_another_configuration_does_not_resume(trained, tiny, corpus):
+    with pytest.raises(SystemExit, match="differs in rank"):
+        main(["sft", "--out", str(trained), "--resume", "--corpus", str(corpus), "--base", str(tiny), *SMALL, "--rank", "4"])
+
+
+@pytest.mark.parametrize("how", [[], ["--merge", "F16"]])
+def test_export_says_in_llama_cpp_what_pytorch_says(trained, tiny, corpus, tmp_path, capsys, how):
+    out = tmp_path / "out.gguf"
+    assert main(["export", str(trained), str(out), "--base", str(tiny), "--corpus", str(corpus), *how]) == 0
+    said = capsys.readouterr().out
+    assert "agreement of PyTorch and llama.cpp on 10 dev messages: 1.000" in said
+    apart = float(said.split("at most ")[1].split()[0])
+    assert apart < 0.02
+
+
+def test_export_without_a_run_says_so(tmp_path, tiny):
+    with pytest.raises(SystemExit, match="holds no adapter"):
+        main(["export", str(tmp_path), str(tmp_path / "x.gguf"), "--base", str(tiny)])
+
+
+def test_evaluate_writes_a_table(trained, tiny, corpus, tmp_path):
+    adapter, out = tmp_path / "adapter.gguf", tmp_path / "table"
+    assert main(["export", str(trained), str(adapter), "--base", str(tiny), "--check", "0"]) == 0
+    file = corpus / "corpus" / "general.jsonl"
+    arguments = ["evaluate", str(file), "--split", "dev", "--out", str(out), "--model", str(tiny), "--adapter", str(adapter), "--corpus", str(corpus)]
+    assert main(arguments) == 0
+    table = json.loads((out / "results.json").read_text(encoding="utf-8"))
+    assert [line["what"] for line in table] == ["model, direct", "keyword regex", "TF-IDF, logistic regression"]
+    assert {line["n"] for line in table} == {10}
+    assert len((out / "general-direct.jsonl").read_text(encoding="utf-8").splitlines()) == 10
+    assert (out / "results.md").read_text(encoding="utf-8").count("\n") == 5
