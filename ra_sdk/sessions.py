@@ -326,5 +326,5 @@ def _gather(column: pl.Series, rows: Sequence[int]) -> pl.Series:
     """Rows of a column; texts anew, as Polars would let them share the memory of all."""
     import polars as pl
 
-    taken = column.gather(rows)
+    taken = column.gather(list(rows))
     return pl.Series(column.name, taken.to_list(), dtype=pl.String) if column.dtype == pl.String else taken
