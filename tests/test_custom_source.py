@@ -14,12 +14,13 @@ ROOT = Path(__file__).resolve().parent.parent
 def python(tmp_path_factory):
     """A fresh environment that sees this one's packages, with the plugin installed in it."""
     place = tmp_path_factory.mktemp("venv")
-    venv.create(place, with_pip=True)
+    venv.create(place, with_pip=False)
     python = place / "bin" / "python"
-    paths = subprocess.run([sys.executable, "-c", "import sys; print('\\n'.join(p for p in sys.path if p))"], capture_output=True, text=True, check=True).stdout
+    install = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", ROOT / "examples" / "custom_source"]
+    subprocess.run(install, check=True, capture_output=True)
+    paths = "\n".join(path for path in sys.path if path)
     (sites,) = (place / "lib").glob("python*/site-packages")
-    (sites / "outer.pth").write_text(f"{paths}{ROOT}\n")
-    subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", ROOT / "examples" / "custom_source"], check=True, capture_output=True)
+    (sites / "outer.pth").write_text(f"{paths}\n{ROOT}\n")
     return python
 
 
