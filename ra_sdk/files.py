@@ -48,7 +48,7 @@ class LogFile:
             if self.plain and not force:
                 streams.refuse_binary(head, name)
             self._chunks = iter(()) if self.plain else streams.text(self._raw(PIECE >> 4), name, force=force)
-            first = next(self._chunks, b"")
+            first = next((piece for piece in self._chunks if piece), b"")
         except BaseException:
             self.file.close()
             raise
@@ -83,10 +83,10 @@ class LogFile:
         if self.plain:
             self.file.seek(offset + len(self._mark))
             self.offset = offset
-        while self.offset < offset and (piece := next(self._chunks, b"")):
+        while self.offset < offset and (piece := next(self._chunks, None)) is not None:
             rest = piece[offset - self.offset :]
             self.offset += len(piece) - len(rest)
-            self._chunks = chain([rest], self._chunks)
+            self._chunks = chain([rest] if rest else [], self._chunks)
 
     def pieces(self) -> Iterator[bytes]:
         """The text from here to where it ends now. A plain file may be asked again, when it has grown. Raises SourceError."""
@@ -133,7 +133,10 @@ class LogFile:
             raise SourceError(f"{self.name!r} cannot be read: {error.strerror or error}; check the disk") from error
 
     def _first(self, length: int) -> bytes:
-        return os.pread(self.file.fileno(), length, len(self._mark)) if self.plain else self._start[:length]
+        """The first bytes, as they were when they were first asked for: after a truncation they tell what was read."""
+        if self.plain and len(self._start) < length:
+            self._start = os.pread(self.file.fileno(), FIRST_LINE, len(self._mark))
+        return self._start[:length]
 
     def _head(self, length: int) -> str:
         return f"{length}:{hashlib.sha256(self._first(length)).hexdigest()[:16]}"
@@ -151,7 +154,7 @@ class FileSource:
     def __init__(self, path: str, *, name: str | None = None, options: Mapping[str, Any] | None = None) -> None:
         options = options or {}
         self.path, self.name = Path(path), name or path
-        self._home = str(self.path.resolve())
+        self._home = _resolved(self.path, self.name)
         self.live, self._tail = _flag(options, "follow"), _flag(options, "tail")
         self._force = options.get("format") == "plain"
         self._poll = _seconds(options.get("poll", POLL_SECONDS))
@@ -315,7 +318,12 @@ def _opened(path: Path, name: str) -> IO[bytes]:
         raise SourceError(f"{name!r} is a directory; name the files in it, as in {name.rstrip('/')}/*.log") from error
     except OSError as error:
         raise SourceError(f"{name!r} cannot be read: {error.strerror or error}; check the path and its permissions") from error
-    except ValueError as error:
+
+
+def _resolved(path: Path, name: str) -> str:
+    try:
+        return str(path.resolve())
+    except (OSError, ValueError, RuntimeError) as error:  # a NUL in it, or links in a circle
         raise SourceError(f"{name!r} is no path: {error}; name a file") from error
 
 

@@ -29,12 +29,15 @@ LEVEL = ["level", "severity", "severity_text", "severityText", "log.level", "lev
 LEVEL += ["SeverityText", "severityNumber", "severity_number", "SeverityNumber", "PRIORITY", "s"]
 CAUSE = ["err", "error", "error.message", "error_message", "exception", "exception.message", "exc_info"]
 STACK = ["stack", "stack_trace", "stacktrace", "error.stack_trace", "exception.stacktrace", "errorVerbose", "exc_info", "exception"]
+_HINTS = frozenset(CAUSE + STACK)
 _CAUSED = r'"(?:err|exc|stack)[A-Za-z_.]*"\s*:'  # a key that a body may have to be completed from
 _NUMBERED = {10: "TRACE", 20: "DEBUG", 30: "INFO", 40: "WARN", 50: "ERROR", 60: "FATAL"}  # pino, bunyan
 _OTEL = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")  # four numbers each, from 1
 _PAIR = re.compile(r'(?<![^\s,])([A-Za-z_@][\w.@/-]*)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
 _PAIRS = r'(?:[A-Za-z_@][A-Za-z0-9_.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$))'
 _LOGFMT = rf"^{_PAIRS}*?(?:msg|message|level|lvl|time|ts)=.*?\s[A-Za-z_@][A-Za-z0-9_.@/-]*=|^{_PAIRS}{{3,}}"
+_DECODE = json.JSONDecoder(parse_constant=str, strict=False).decode
+_ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 _JOURNAL = {"_HOSTNAME": "host.name", "_PID": "process.pid", "SYSLOG_IDENTIFIER": "service.name"}
 
@@ -259,7 +262,7 @@ def _decode_logfmt(text: str) -> Decoded | None:
 
 def _object(text: str) -> dict[str, Any] | None:
     try:
-        row = json.loads(text, parse_constant=str, strict=False)
+        row = _DECODE(text)
     except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
@@ -282,10 +285,12 @@ def _sorted_out(row: dict[str, Any], text: str) -> Decoded:
 
 def _completed(body: str, row: Mapping[str, Any]) -> str:
     """The body, with the cause that stands beside it, and the stack trace."""
+    if _HINTS.isdisjoint(row):
+        return body
     cause = next((found for key in CAUSE if (found := _cause(row.get(key)))), "")
     if cause and cause not in body:
         body = f"{body}: {cause}"
-    nested = [row[key] for key in ("err", "error", "exception") if isinstance(row.get(key), Mapping)]
+    nested = [row[key] for key in ("err", "error", "exception") if isinstance(row.get(key), dict)]
     traces = [row.get(key) for key in STACK] + [trace for error in nested for trace in (error.get("stack"), error.get("stack_trace"))]
     stack = next((trace for trace in traces if isinstance(trace, str) and "\n" in trace), "")
     return body if not stack or stack in body else f"{body}\n{stack}"
@@ -293,7 +298,7 @@ def _completed(body: str, row: Mapping[str, Any]) -> str:
 
 def _cause(value: object) -> str:
     """The words of an error, which many loggers write as an object; of a long text the first line, the others being its stack trace."""
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         name, words = value.get("type") or value.get("name"), value.get("message") or value.get("msg")
         return ": ".join(str(part) for part in (name, words) if part) or _text(value)
     return value.split("\n", 1)[0] if isinstance(value, str) and value not in ("null", "<nil>", "nil", "-") else ""
@@ -301,19 +306,22 @@ def _cause(value: object) -> str:
 
 def _attributes(found: object) -> dict[str, Any]:
     """Attributes of OTLP's JSON, a list of {key, value: {stringValue: …}}, or of exporters that write an object."""
-    if isinstance(found, list) and all(isinstance(item, Mapping) and "key" in item for item in found):
+    if isinstance(found, list) and all(isinstance(item, dict) and "key" in item for item in found):
         return {str(item["key"]): _value(item.get("value")) for item in found}
     return found if isinstance(found, dict) else {} if found is None else {"attributes": found}
 
 
 def _value(value: object) -> object:
-    if isinstance(value, Mapping) and len(value) == 1 and str(next(iter(value))).endswith("Value"):
+    if isinstance(value, dict) and len(value) == 1 and str(next(iter(value))).endswith("Value"):
         return next(iter(value.values()))
     return value
 
 
 def _take(row: dict[str, Any], keys: list[str]) -> tuple[str, Any]:
-    return next(((key, row.pop(key)) for key in keys if row.get(key) is not None), ("", None))
+    for key in keys:
+        if row.get(key) is not None:
+            return key, row.pop(key)
+    return "", None
 
 
 def _text(value: object) -> str:
@@ -328,7 +336,7 @@ def _cleaned(text: str) -> str:
 
 def _dumped(row: Mapping[str, Any]) -> str | None:
     try:
-        return _cleaned(json.dumps(row, ensure_ascii=False, default=str)) if row else None
+        return _cleaned(_ENCODE(row)) if row else None
     except (ValueError, RecursionError):
         return None
 
@@ -348,7 +356,7 @@ def _times(values: list[Any], now: datetime) -> list[datetime | None]:
     """ISO texts, and numbers since the epoch in s, ms, us or ns, told apart by their size; MongoDB's {"$date": …}."""
     import polars as pl
 
-    values = [value.get("$date") if isinstance(value, Mapping) else value for value in values]
+    values = [value.get("$date") if isinstance(value, dict) else value for value in values]
     parsed = iso_times(pl.Series([_cleaned(value) if isinstance(value, str) else None for value in values], dtype=pl.String), now)
     return [_epoch(value) if stamp is None and value is not None else stamp for stamp, value in zip(parsed.to_list(), values)]
 

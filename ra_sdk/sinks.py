@@ -116,7 +116,8 @@ class JsonlSink:
 def record_ids(detections: Detections) -> list[str]:
     """Deterministic ids: 128 bits (hex) of BLAKE2b over source identity, first line and body."""
     block = detections.block
-    seed = hashlib.blake2b(block.identity.encode("utf-8", "replace") + b"\0", digest_size=16)
+    identity = block.identity.encode("utf-8", "backslashreplace")
+    seed = hashlib.blake2b(b"%d\0%b" % (len(identity), identity), digest_size=16)
     ids = []
     for line, body in zip(block.lines.to_list(), block.bodies.to_list()):
         state = seed.copy()
@@ -205,7 +206,7 @@ def _cut_and_known(path: Path) -> set[bytes]:
     with path.open("r+b") as file:
         end = file.seek(0, os.SEEK_END)
         start, tail = end, b""
-        while start and (end - start < TAIL or b"\n" not in tail):
+        while start and (end - start < TAIL or tail.count(b"\n") < 2):  # one whole line at least
             start = max(0, start - TAIL)
             file.seek(start)
             tail = file.read(end - start)

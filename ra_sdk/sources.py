@@ -59,7 +59,7 @@ def as_source(thing: object) -> Source | None:
         if hasattr(thing, method):
             return IterableSource(getattr(thing, method)(), nulls=True)
     kind = type(thing).__name__
-    if hasattr(thing, "columns"):
+    if hasattr(type(thing), "columns"):  # of the type, since a lazy frame has to work for its own
         raise UsageError(f"a {kind} is a table, not a column of log lines; name the column, as in frame['message']")
     if isinstance(thing, Iterable) and not isinstance(thing, bytes | bytearray | Mapping):
         return IterableSource(thing)

@@ -16,7 +16,8 @@ from ra_sdk.errors import SourceError
 __all__ = ["HEAD", "byte_order_mark", "compression", "refuse_binary", "text"]
 
 HEAD = 8192  # bytes by which a stream is known
-STEP = 256 << 10  # bytes that one step of decompression gives: however small the archive, it cannot fill the memory
+STEP = 64 << 10  # bytes that one step of decompression gives, and the most that is lost before damage
+MOST = 1 << 20  # bytes of a piece: however small an archive, it cannot fill the memory
 SLICE = 2 << 10  # compressed bytes in a step of zstandard, which takes no limit of what it gives
 _MAGIC = {
     b"\x1f\x8b": "gzip",
@@ -51,7 +52,7 @@ def refuse_binary(head: bytes, name: str) -> None:
 
 
 def text(chunks: Iterable[bytes], name: str, *, force: bool = False) -> Iterator[bytes]:
-    """The stream as UTF-8 without a mark, in pieces of at most 256 KiB or as they come. Reads the first chunks at once.
+    """The stream as UTF-8 without a mark, in pieces of about a MiB or as they come. Reads the first chunks at once.
 
     ``force`` takes even what looks binary. Raises SourceError here, or later where a compressed stream breaks off, after all that could be read of it.
     """
@@ -78,7 +79,7 @@ def _decoded(chunks: Iterator[bytes], mark: bytes) -> Iterator[bytes]:
     decoder = codecs.getincrementaldecoder(_MARKS[mark])("replace")
     skip = len(mark)
     for chunk in chunks:
-        piece, skip = chunk[skip:], 0
+        piece, skip = chunk[skip:], max(0, skip - len(chunk))
         yield piece if _MARKS[mark] == "utf-8" else decoder.decode(piece).encode("utf-8", "replace")
     yield decoder.decode(b"", final=True).encode("utf-8", "replace")
 
@@ -88,23 +89,27 @@ def _decompressed(chunks: Iterable[bytes], kind: str, name: str) -> Iterator[byt
     stream: Any = None
     taken = given = 0
     for chunk in chunks:
+        held: list[bytes] = []  # what a chunk gives is handed on with it, so that nothing of a live stream waits for more
         while chunk or (stream and not stream.needs_input):
             if stream is None:
                 chunk = chunk.lstrip(b"\0")  # padding of tapes and of xz
                 stream = _STREAMS[kind]() if chunk else None
                 continue
             try:
-                piece = stream.decompress(chunk, STEP)
+                held.append(stream.decompress(chunk, STEP))
             except Exception as error:
+                yield b"".join(held)
                 raise _broken(name, kind, taken, given, str(error)) from error
-            given += len(piece)
+            given += len(held[-1])
             taken += len(chunk)
-            if piece:
-                yield piece
             chunk = stream.unused_data if stream.eof else b""
             if stream.eof:
                 taken -= len(chunk)
                 stream = None
+            if len(held) * STEP >= MOST:
+                yield b"".join(held)
+                held = []
+        yield b"".join(held)
     if stream is not None:
         raise _broken(name, kind, taken, given, "it ends in the middle")
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ra_sdk.errors import UnknownFormat
 from ra_sdk.formats import builtin_formats, detect_format, format_named
+from ra_sdk.formats_json import DecodedFormat
 from ra_sdk.records import SEVERITIES
 
 SAMPLES = Path(__file__).parent / "data" / "formats"
@@ -438,3 +439,11 @@ def test_bgl_as_it_is_found(shared, name):
     assert not bodies.str.contains(r"^\S* ?\d{4}-\d\d-\d\d-").any()
     fields = form.fields(lines.head(2_000), NOW)
     assert fields["timestamp"].null_count() == fields["severity"].null_count() == 0
+
+
+@pytest.mark.parametrize("form", [form for form in FORMATS if isinstance(form, DecodedFormat)], ids=lambda form: form.name)
+def test_what_is_read_by_columns_is_what_decoding_gives(form):
+    lines = [line for name in EXPECTED if name.split(".")[0] == form.name for line in sample(name)]
+    quick = form.quick(series(lines)).to_list()
+    assert any(body is not None for body in quick)
+    assert all(body in (None, form.decode(line).body) for body, line in zip(quick, lines, strict=True))
