@@ -155,7 +155,7 @@ class FileSource:
         options = options or {}
         self.path, self.name = Path(path), name or path
         self._home = _resolved(self.path, self.name)
-        self.live, self._tail = _flag(options, "follow"), _flag(options, "tail")
+        self.live = _flag(options, "follow")
         self._force = options.get("format") == "plain"
         self._poll = _seconds(options.get("poll", POLL_SECONDS))
         self._stop: Event = options.get("stop") or Event()
@@ -170,6 +170,8 @@ class FileSource:
         self.started = datetime.fromtimestamp(os.fstat(self._file.file.fileno()).st_mtime, timezone.utc)
         self.size, self.position = self._file.size, 0
         self._line: int | None = None  # of the next piece
+        if self.live and self._saved is None and _flag(options, "tail"):
+            self._line = self._file.skip_lines() + 1
 
     def __iter__(self) -> Iterator[Lines | None]:
         try:
@@ -193,7 +195,6 @@ class FileSource:
         """Go to the saved position; first finish the file that has it, if that was rotated away."""
         saved, file = self._saved, self._file
         if saved is None:
-            self._line = file.skip_lines() + 1 if self.live and self._tail else None
             return
         if not (file.inode == saved["inode"] and file.holds(saved)):
             found = self._find(saved)

@@ -139,6 +139,7 @@ class Cutter:
     earlier: object = None  # the checkpoint before the last piece
 
     def __post_init__(self) -> None:
+        self.identity = self.source.identity
         if self.name:
             self.format = format_named(self.name, self.formats)
         self.now = getattr(self.source, "started", None) or datetime.now(timezone.utc)
@@ -147,6 +148,7 @@ class Cutter:
         """Take one item of the source; yield the blocks that it completes."""
         if isinstance(item, Lines):
             self.earlier, self.checkpoint = self.checkpoint, item.checkpoint
+            self.identity = item.identity or self.identity
             if item.line is not None:
                 self.number = item.line
             if item.data:
@@ -236,7 +238,7 @@ class Cutter:
             if isinstance(group[0], LogRecord):
                 yield self._raw(group, lines, lines, None, None)
             elif isinstance(group[0], Mapping):
-                texts = pl.Series([json.dumps(dict(item), default=str, ensure_ascii=False) for item in group], dtype=pl.String)
+                texts = pl.Series([_json(item) for item in group], dtype=pl.String)
                 yield self._raw(texts, lines, lines, None, format_named("json", self.formats))
             else:
                 texts = pl.Series([text.rstrip("\r\n") for text in group], dtype=pl.String)
@@ -244,7 +246,7 @@ class Cutter:
         self.items = []
 
     def _raw(self, records: Any, lines: pl.Series, last_lines: pl.Series, reached: object, form: Format | None) -> RawBlock:
-        return RawBlock(self.source.name, self.source.identity, records, lines, last_lines, form, self.now, reached)
+        return RawBlock(self.source.name, self.identity, records, lines, last_lines, form, self.now, reached)
 
     def _reached(self) -> object:
         """Where reading would resume: behind the last record cut, not behind what is still held."""
@@ -300,6 +302,11 @@ def _runs(items: Iterable[Any]) -> Iterator[list[Any]]:
         run.append(item)
     if run:
         yield run
+
+
+def _json(item: Mapping[str, Any]) -> str:
+    """A mapping as a line of JSON; half of a surrogate pair, which no UTF-8 has, becomes a question mark."""
+    return json.dumps(dict(item), default=str, ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
 
 
 def _kind(item: object) -> str:

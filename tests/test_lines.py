@@ -159,3 +159,13 @@ def test_what_a_live_source_raises_is_raised_to_the_reader():
 def test_an_unknown_format_names_the_known_ones():
     with pytest.raises(UnknownFormat, match="plain"):
         records([Lines(b"a\n")], "nosuch")
+
+
+def test_a_file_that_took_anothers_place_has_its_own_identity():
+    pieces = [Lines(b"same\n", boundary=True, identity="old"), Lines(b"same\n", identity="new"), Lines(b"more\n")]
+    raws = [raw for raw in raw_blocks(Given(pieces, live=True), FORMATS, "plain", 10, 0.05) if raw]
+    assert [(raw.identity, raw.lines[0]) for raw in raws] == [("old", 1), ("new", 1), ("new", 2)]
+
+
+def test_half_a_surrogate_pair_in_a_mapping_loses_nothing_else():
+    assert [body for _, _, body in records([{"message": "bad \ud800 half"}, {"message": "next"}])] == ["bad ? half", "next"]
