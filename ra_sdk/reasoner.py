@@ -1,13 +1,12 @@
-"""The model that judges templates. The only file that knows llama.cpp.
+"""The model that judges templates.
 
 Every template is a small coroutine that asks for tokens to be decoded and is sent the logits of the last one; the loop packs what all of them
 ask for into one llama.cpp batch. So scoring, reasoning and forced tags of many templates run side by side, a place that is free
-is taken at once, and the prompt's head is computed once: each sequence shares its keys and values.
+is taken at once, and what prompts have in common is computed once: the head, and what neighbours in the alphabet begin with.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 from collections import deque
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from ra_sdk.echo import EchoReasoner
 from ra_sdk.errors import BadOption, ModelError
 from ra_sdk.grounding import grounded, keeps_to, whole
-from ra_sdk.model import INSTALL, digest, resolve
+from ra_sdk.llama import BATCH, Llama
+from ra_sdk.model import resolve
 from ra_sdk.prompt import (
     ABNORMAL,
     CATEGORY_WORDS,
@@ -43,8 +43,8 @@ __all__ = ["LlamaReasoner", "open_reasoner"]
 Explain = Literal["abnormal", "always", "never"]
 Task = Generator[list[int], Any, Verdict]
 
-BATCH = 512  # tokens decoded at once
 CANDIDATES = 40  # tokens among which the next one is looked for when writing
+NEIGHBOURS = 256  # templates that are sorted, so that those which begin alike are decoded together; verdicts come in order nevertheless
 CUT = " … "
 
 
@@ -84,16 +84,16 @@ class LlamaReasoner:
             if value < 1:
                 raise BadOption(f"{name} {value!r} is too small; give at least 1")
         self.files = resolve(model, adapter)
+        self.threads, self.context, self.gpu_layers, self.width = threads or _cores(), context, gpu_layers, width
         self.think_tokens, self.explain_tokens, self.threshold, self.explain = think_tokens, explain_tokens, threshold, explain
         self._lock = threading.Lock()
-        self._llama = _Llama(self.files.path, self.files.adapter, threads or _cores(), context, gpu_layers, width + 1)
+        self._llama = Llama(self.files.ready(), self.files.adapter, self.threads, context, gpu_layers, width + 1)
         self.trained = self.files.adapter is not None or self._llama.metadata("ra.prompt_version") == PROMPT_VERSION
         self._shots = () if self.trained else SHOTS
         title = self._llama.metadata("general.name") or self.files.path.stem
         with_adapter = f" + {self.files.adapter.stem}" if self.files.adapter else ""
         self.name = f"{title}{with_adapter}" if self.trained else f"{title} (few-shot, not trained for this)"
-        parts = [digest(self.files.path), digest(self.files.adapter) if self.files.adapter else "", repr(self._shots)]
-        self.digest = _short_hash(parts)
+        self.digest = _short_hash([self.files.digest(), repr(self._shots)])
         self._words = _Words(self._llama)
         self._room = min(self._llama.context // 2, BATCH) - 64  # tokens of one template
         self._longest = max(think_tokens, explain_tokens) + 32
@@ -169,21 +169,18 @@ class LlamaReasoner:
 
     def _next(self, logits: np.ndarray[Any, Any], written: str, text: str) -> int | None:
         """The likeliest token that keeps to the text; None for the end."""
-        import numpy as np
-
-        best = np.argpartition(logits, -CANDIDATES)[-CANDIDATES:]
-        for token in best[np.argsort(-logits[best], kind="stable")].tolist():
+        for token in _likeliest(logits):
             if token in self._words.ends:
                 return None
             if keeps_to(text, written + self._words.text(token)):
-                return int(token)
+                return token
         return None
 
     def _run(self, tasks: Sequence[Task], head: list[int]) -> Iterator[Verdict]:
         """Run tasks side by side; yield their verdicts in order."""
         llama, done, turn = self._llama, dict[int, Verdict](), 0
         llama.start(head)
-        waiting = deque((number, task, next(task)) for number, task in enumerate(tasks))
+        waiting = deque(sorted(((number, task, next(task)) for number, task in enumerate(tasks)), key=lambda entry: (entry[0] // NEIGHBOURS, entry[2])))
         free, active = list(range(1, llama.sequences)), list[_Active]()
         while waiting or active:
             held = sum(place.position - len(head) + len(place.asked) for place in active)
@@ -226,7 +223,7 @@ class _Active:
 class _Words:
     """The tokens that mean something to us."""
 
-    def __init__(self, llama: _Llama) -> None:
+    def __init__(self, llama: Llama) -> None:
         first = {word: llama.tokens(word, special=False)[0] for word in (NORMAL, ABNORMAL, *CATEGORY_WORDS.values())}
         if len(set(first.values())) < len(first):
             raise ModelError("the model's vocabulary cannot tell our answer words apart; use a model with another tokenizer")
@@ -247,124 +244,13 @@ class _Words:
         return max(self._categories, key=lambda category: float(logits[self._categories[category]]))
 
 
-class _Llama:
-    """The low-level API: a model, a context, and one batch that is filled again and again. Sequence 0 holds the prompt's head."""
+def _likeliest(logits: np.ndarray[Any, Any]) -> Iterator[int]:
+    """Tokens, the most probable first. The first is nearly always taken, so the others are sorted only when it is not."""
+    import numpy as np
 
-    def __init__(self, path: Path, adapter: Path | None, threads: int, context: int, gpu_layers: int, sequences: int) -> None:
-        self.sequences, self.context = sequences, context
-        self._api: Any = _api()
-        self._model = self._load(path, gpu_layers)
-        self._vocab = self._api.llama_model_get_vocab(self._model)
-        self._context = self._open(path, threads, context, sequences)
-        if adapter is not None:
-            self._adapt(adapter)
-        self._memory = self._api.llama_get_memory(self._context)
-        self._size = self._api.llama_vocab_n_tokens(self._vocab)
-        self._batch = self._api.llama_batch_init(max(BATCH, 512), 0, 1)
-        self._head: list[int] | None = None
-        self._pieces: dict[int, str] = {}
-        self.ends = {
-            self._api.llama_vocab_eos(self._vocab),
-            self._api.llama_vocab_eot(self._vocab),
-            *self.tokens("<|im_end|>", special=True)[:1],
-        }
-
-    def tokens(self, text: str, *, special: bool) -> list[int]:
-        """Token ids; with ``special``, names of control tokens become these."""
-        data = text.encode("utf-8", "replace")
-        room = (self._api.llama_token * (len(data) + 8))()
-        count = self._api.llama_tokenize(self._vocab, data, len(data), room, len(room), False, special)
-        return list(room[:count])
-
-    def text(self, token: int) -> str:
-        """What a token writes; bytes that are no character alone are dropped."""
-        if token not in self._pieces:
-            room = ctypes.create_string_buffer(256)
-            count = self._api.llama_token_to_piece(self._vocab, token, room, len(room), 0, False)
-            self._pieces[token] = room.raw[: max(count, 0)].decode("utf-8", "ignore")
-        return self._pieces[token]
-
-    def metadata(self, key: str) -> str | None:
-        """A text of the file's metadata."""
-        room = ctypes.create_string_buffer(1024)
-        count = self._api.llama_model_meta_val_str(self._model, key.encode(), room, len(room))
-        return room.value.decode("utf-8", "replace") if count >= 0 else None
-
-    def start(self, head: list[int]) -> None:
-        """Have the head computed, and every other sequence empty."""
-        for sequence in range(1, self.sequences):
-            self.forget(sequence)
-        if self._head == head:
-            return
-        self._head = None
-        self._api.llama_memory_clear(self._memory, True)
-        for at in range(0, len(head), BATCH):
-            self.decode([(head[at : at + BATCH], at, 0)])
-        self._head = head
-
-    def share(self, sequence: int) -> None:
-        """Let a sequence begin with the head; unified memory shares the cells."""
-        self._api.llama_memory_seq_cp(self._memory, 0, sequence, -1, -1)
-
-    def forget(self, sequence: int) -> None:
-        """Empty a sequence."""
-        self._api.llama_memory_seq_rm(self._memory, sequence, -1, -1)
-
-    def decode(self, parts: Sequence[tuple[list[int], int, int]]) -> list[int]:
-        """Decode (tokens, first position, sequence) of many sequences at once; the rows of their last tokens."""
-        batch, count, rows = self._batch, 0, []
-        for tokens, position, sequence in parts:
-            for offset, token in enumerate(tokens):
-                batch.token[count], batch.pos[count] = token, position + offset
-                batch.n_seq_id[count], batch.seq_id[count][0] = 1, sequence
-                batch.logits[count] = offset == len(tokens) - 1
-                count += 1
-            rows.append(count - 1)
-        batch.n_tokens = count
-        status = self._api.llama_decode(self._context, batch)
-        if status != 0:
-            self._head = None
-            raise ModelError(f"llama.cpp could not decode a batch of {count} tokens (status {status}); give a larger context or a smaller width")
-        return rows
-
-    def logits(self, row: int) -> np.ndarray[Any, Any]:
-        """Logits (float32, one for every token of the vocabulary) of a row; valid until the next decode."""
-        import numpy as np
-
-        return np.ctypeslib.as_array(self._api.llama_get_logits_ith(self._context, row), (self._size,))
-
-    def close(self) -> None:
-        """Free everything, once."""
-        if self._context is not None:
-            self._api.llama_batch_free(self._batch)
-            self._api.llama_free(self._context)
-            self._api.llama_model_free(self._model)
-            self._context = None
-
-    def _load(self, path: Path, gpu_layers: int) -> Any:
-        options = self._api.llama_model_default_params()
-        options.n_gpu_layers = 10_000 if gpu_layers < 0 else gpu_layers
-        model = self._api.llama_model_load_from_file(str(path).encode(), options)
-        if not model:
-            raise ModelError(f"model {str(path)!r} cannot be loaded, it is broken or of an unknown kind; get it again, or give another GGUF file")
-        return model
-
-    def _open(self, path: Path, threads: int, context: int, sequences: int) -> Any:
-        options = self._api.llama_context_default_params()
-        options.n_ctx, options.n_batch, options.n_ubatch = context, BATCH, BATCH
-        options.n_seq_max, options.kv_unified, options.no_perf = sequences, True, True
-        options.n_threads = options.n_threads_batch = threads
-        opened = self._api.llama_init_from_model(self._model, options)
-        if not opened:
-            raise ModelError(f"model {str(path)!r} got no context of {context} tokens; give a smaller context or width")
-        return opened
-
-    def _adapt(self, path: Path) -> None:
-        adapter = self._api.llama_adapter_lora_init(self._model, str(path).encode())
-        if not adapter:
-            raise ModelError(f"adapter {str(path)!r} does not fit the model; give the adapter that was trained on it, or none")
-        adapters, scales = (self._api.llama_adapter_lora_p_ctypes * 1)(adapter), (ctypes.c_float * 1)(1.0)
-        self._api.llama_set_adapters_lora(self._context, adapters, 1, scales)
+    yield int(logits.argmax())
+    best = np.argpartition(logits, -CANDIDATES)[-CANDIDATES:]
+    yield from best[np.argsort(-logits[best], kind="stable")].tolist()[1:]
 
 
 def _cores() -> int:
@@ -375,20 +261,3 @@ def _short_hash(parts: Sequence[str]) -> str:
     import hashlib
 
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
-
-
-_quiet: Any = None  # llama.cpp keeps the pointer: the callback must live as long as the process
-
-
-def _api() -> Any:
-    """llama_cpp's low-level module, with its log switched off."""
-    global _quiet
-    try:
-        from llama_cpp import llama_cpp as api
-    except (ImportError, OSError, RuntimeError) as error:
-        raise ModelError(f"llama-cpp-python cannot be loaded ({error}); {INSTALL}") from error
-    if _quiet is None:
-        _quiet = api.llama_log_callback(lambda _level, _text, _data: None)
-        api.llama_log_set(_quiet, ctypes.c_void_p(0))
-        api.llama_backend_init()
-    return api

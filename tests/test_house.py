@@ -14,6 +14,7 @@ MODULES = sorted(PACKAGE.glob("*.py"))
 TOP = {"__init__", "cli", "table", "server"}
 BELOW = {  # what each room may import of the others; the detector joins, the doors stand above it
     "errors": set(),
+    "llama": {"errors"},
     "records": {"blocks"},  # for types only
     "prompt": {"records"},
     "masks": set(),
@@ -28,8 +29,8 @@ EXTRA = {
     "lines": {"formats"},
     "templates": {"masks"},
     "echo": {"prompt", "grounding"},
-    "reasoner": {"prompt", "grounding", "model", "echo"},
-    "model": {"prompt"},
+    "reasoner": {"prompt", "grounding", "model", "echo", "llama"},
+    "model": {"llama"},
     "verdicts": {"prompt"},
     "hookspecs": {"prompt"},
     "sessions": {"window"},

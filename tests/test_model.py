@@ -53,3 +53,30 @@ def test_a_digest_is_of_the_content(gguf, tmp_path):
     assert digest(gguf) == digest(other)
     other.write_bytes(b"GGUF something else")
     assert digest(gguf) != digest(other)
+
+
+@pytest.mark.model
+def test_the_default_base_is_requantised_once_into_the_cache(tmp_path, monkeypatch):
+    pytest.importorskip("llama_cpp", reason="the model extra is not installed")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    files = resolve(None, "none")
+    made = files.ready()
+    assert made.is_relative_to(tmp_path)
+    assert made.name.endswith("-q4_0.gguf")
+    assert list(made.parent.iterdir()) == [made]
+    written = made.stat().st_mtime_ns
+    assert files.ready() == made
+    assert made.stat().st_mtime_ns == written
+
+
+@pytest.mark.model
+def test_a_cache_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch):
+    pytest.importorskip("llama_cpp", reason="the model extra is not installed")
+    (tmp_path / "ra_sdk").write_text("a file where the directory should be")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(ModelError, match="set XDG_CACHE_HOME to a directory"):
+        resolve(None, "none").ready()
+
+
+def test_a_named_model_runs_as_it_is(gguf):
+    assert resolve(gguf).ready() == gguf

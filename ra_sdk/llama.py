@@ -1,0 +1,198 @@
+"""llama.cpp through llama-cpp-python's low-level API: the only file that knows it.
+
+A model, a context, and one batch that is filled again and again. Sequence 0 holds the prompt's head; every other sequence begins
+with its keys and values. What several new sequences have in common after the head is decoded once, for all of them.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ra_sdk.errors import ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["BATCH", "INSTALL", "Llama", "requantise"]
+
+BATCH = 512  # tokens decoded at once
+INSTALL = "install it with: pip install 'ra-sdk[model]'"
+
+Part = tuple[list[int], int, int]  # tokens, the first one's position, sequence
+
+
+class Llama:
+    """A loaded model with room for ``context`` tokens of ``sequences`` sequences. Raises ModelError.
+
+    ``adapter``: a LoRA in GGUF, applied at run time. ``gpu_layers``: -1 for all. Not safe for several threads at once.
+    """
+
+    def __init__(self, path: Path, adapter: Path | None, threads: int, context: int, gpu_layers: int, sequences: int) -> None:
+        self.sequences, self.context = sequences, context
+        self._api: Any = _api()
+        self._model = self._load(path, gpu_layers)
+        self._vocab = self._api.llama_model_get_vocab(self._model)
+        self._context = self._open(path, threads, context, sequences)
+        if adapter is not None:
+            self._adapt(adapter)
+        self._memory = self._api.llama_get_memory(self._context)
+        self._size = self._api.llama_vocab_n_tokens(self._vocab)
+        self._batch = self._api.llama_batch_init(BATCH, 0, sequences)
+        self._head: list[int] | None = None
+        self._pieces: dict[int, str] = {}
+        self.decoded = 0  # tokens, since the model was loaded
+        self.ends = {
+            self._api.llama_vocab_eos(self._vocab),
+            self._api.llama_vocab_eot(self._vocab),
+            *self.tokens("<|im_end|>", special=True)[:1],
+        }
+
+    def tokens(self, text: str, *, special: bool) -> list[int]:
+        """Token ids; with ``special``, names of control tokens become these."""
+        data = text.encode("utf-8", "replace")
+        room = (self._api.llama_token * (len(data) + 8))()
+        count = self._api.llama_tokenize(self._vocab, data, len(data), room, len(room), False, special)
+        return list(room[:count])
+
+    def text(self, token: int) -> str:
+        """What a token writes; bytes that are no character alone are dropped."""
+        if token not in self._pieces:
+            room = ctypes.create_string_buffer(256)
+            count = self._api.llama_token_to_piece(self._vocab, token, room, len(room), 0, False)
+            self._pieces[token] = room.raw[: max(count, 0)].decode("utf-8", "ignore")
+        return self._pieces[token]
+
+    def metadata(self, key: str) -> str | None:
+        """A text of the file's metadata."""
+        room = ctypes.create_string_buffer(1024)
+        count = self._api.llama_model_meta_val_str(self._model, key.encode(), room, len(room))
+        return room.value.decode("utf-8", "replace") if count >= 0 else None
+
+    def start(self, head: list[int]) -> None:
+        """Have the head computed, and every other sequence empty."""
+        for sequence in range(1, self.sequences):
+            self.forget(sequence)
+        if self._head == head:
+            return
+        self._head = None
+        self._api.llama_memory_clear(self._memory, True)
+        for at in range(0, len(head), BATCH):
+            self.decode([(head[at : at + BATCH], at, 0)])
+        self._head = head
+
+    def share(self, sequence: int) -> None:
+        """Let a sequence begin with the head; unified memory shares the cells."""
+        self._api.llama_memory_seq_cp(self._memory, 0, sequence, -1, -1)
+
+    def forget(self, sequence: int) -> None:
+        """Empty a sequence."""
+        self._api.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+
+    def decode(self, parts: Sequence[Part]) -> list[int]:
+        """Decode tokens of many sequences at once; the rows of their last tokens.
+
+        Parts that begin right after the head are laid out as a tree: a token with the same tokens before it is one row, which belongs to all
+        of their sequences. Raises ModelError.
+        """
+        batch, rows = self._batch, list[int]()
+        tree: dict[tuple[int, int], int] = {}  # (row before, token) -> row
+        count, fresh = 0, len(self._head or ())
+        for tokens, position, sequence in parts:
+            row = -1
+            for offset, token in enumerate(tokens):
+                key = (row, token) if position == fresh else (-2 - sequence, count)
+                row = tree.setdefault(key, count)
+                if row == count:
+                    batch.token[row], batch.pos[row], batch.n_seq_id[row], batch.logits[row] = token, position + offset, 0, False
+                    count += 1
+                batch.seq_id[row][batch.n_seq_id[row]] = sequence
+                batch.n_seq_id[row] += 1
+            batch.logits[row] = True
+            rows.append(row)
+        batch.n_tokens = count
+        self._run(count)
+        return rows
+
+    def logits(self, row: int) -> np.ndarray[Any, Any]:
+        """Logits (float32, one for every token of the vocabulary) of a row; valid until the next decode."""
+        import numpy as np
+
+        return np.ctypeslib.as_array(self._api.llama_get_logits_ith(self._context, row), (self._size,))
+
+    def close(self) -> None:
+        """Free everything, once."""
+        if self._context is not None:
+            self._api.llama_batch_free(self._batch)
+            self._api.llama_free(self._context)
+            self._api.llama_model_free(self._model)
+            self._context = None
+
+    def _run(self, count: int) -> None:
+        status = self._api.llama_decode(self._context, self._batch)
+        if status != 0:
+            self._head = None
+            raise ModelError(f"llama.cpp could not decode a batch of {count} tokens (status {status}); give a larger context or a smaller width")
+        self.decoded += count
+
+    def _load(self, path: Path, gpu_layers: int) -> Any:
+        options = self._api.llama_model_default_params()
+        options.n_gpu_layers = 10_000 if gpu_layers < 0 else gpu_layers
+        model = self._api.llama_model_load_from_file(str(path).encode(), options)
+        if not model:
+            raise ModelError(f"model {str(path)!r} cannot be loaded, it is broken or of an unknown kind; get it again, or give another GGUF file")
+        return model
+
+    def _open(self, path: Path, threads: int, context: int, sequences: int) -> Any:
+        options = self._api.llama_context_default_params()
+        options.n_ctx, options.n_batch, options.n_ubatch = context, BATCH, BATCH
+        options.n_seq_max, options.kv_unified, options.no_perf = sequences, True, True
+        options.n_threads = options.n_threads_batch = threads
+        opened = self._api.llama_init_from_model(self._model, options)
+        if not opened:
+            raise ModelError(f"model {str(path)!r} got no context of {context} tokens; give a smaller context or width")
+        return opened
+
+    def _adapt(self, path: Path) -> None:
+        adapter = self._api.llama_adapter_lora_init(self._model, str(path).encode())
+        if not adapter:
+            raise ModelError(f"adapter {str(path)!r} does not fit the model; give the adapter that was trained on it, or none")
+        adapters, scales = (self._api.llama_adapter_lora_p_ctypes * 1)(adapter), (ctypes.c_float * 1)(1.0)
+        self._api.llama_set_adapters_lora(self._context, adapters, 1, scales)
+
+
+def requantise(source: Path, target: Path, kind: str) -> None:
+    """Write the GGUF ``source`` to ``target`` with its weights in another type (such as "Q4_0"), all of it or nothing. Raises ModelError."""
+    api = _api()
+    options = api.llama_model_quantize_default_params()
+    options.allow_requantize, options.ftype = True, getattr(api, f"LLAMA_FTYPE_MOSTLY_{kind}")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, fresh = tempfile.mkstemp(suffix=".part", dir=target.parent)
+    os.close(handle)
+    try:
+        if api.llama_model_quantize(str(source).encode(), fresh.encode(), ctypes.byref(options)) != 0:
+            raise ModelError(f"model {str(source)!r} cannot be written as {kind} to {str(target.parent)!r}; is it a whole GGUF file, and is there room?")
+        Path(fresh).replace(target)
+    finally:
+        Path(fresh).unlink(missing_ok=True)
+
+
+_quiet: Any = None  # llama.cpp keeps the pointer: the callback must live as long as the process
+
+
+def _api() -> Any:
+    """llama_cpp's low-level module, with its log switched off."""
+    global _quiet
+    try:
+        from llama_cpp import llama_cpp as api
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ModelError(f"llama-cpp-python cannot be loaded ({error}); {INSTALL}") from error
+    if _quiet is None:
+        _quiet = api.llama_log_callback(lambda _level, _text, _data: None)
+        api.llama_log_set(_quiet, ctypes.c_void_p(0))
+        api.llama_backend_init()
+    return api
