@@ -30,8 +30,8 @@ class Base:
 
 
 def base_path(given: str | None) -> Path:
-    """The GGUF to train on: the given one, or the one that ra_sdk runs by default. Raises ra_sdk.errors.ModelError."""
-    return resolve(given, "none").path
+    """The GGUF to train on: the given one, or what ra_sdk runs by default, in the very type it runs in. Raises ra_sdk.errors.ModelError."""
+    return resolve(given, "none").ready()
 
 
 def load_tokenizer(path: Path) -> Any:

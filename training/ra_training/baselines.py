@@ -10,8 +10,11 @@ from ra_training.corpus import Row
 __all__ = ["keywords", "tfidf"]
 
 _FAULT = re.compile(
-    r"error|fail|fatal|exception|panic|denied|refused|timed? ?out|timeout|corrupt|abort|kill|crash|invalid|cannot|can't|could not|unable|unreachable|"
-    r"lost|reset by|broken|critical|severe|warn|missing|not found|bad |illegal|violation|interrupt|unexpected|no such|overflow|expired|degraded|segfault|down\b",
+    "|".join(
+        r"""error fail fatal exception panic denied refused timed?.?out corrupt abort kill crash invalid cannot can't could.not unable unreachable lost
+        reset.by broken critical severe warn missing not.found bad. illegal violation interrupt unexpected no.such overflow expired degraded
+        segfault down\b""".split()
+    ),
     re.IGNORECASE,
 )
 

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ra_sdk.errors import RaError
+from ra_sdk.prompt import Mode
+
 from ra_training.corpus import place
 
 __all__ = ["main"]
@@ -55,18 +57,23 @@ def _add_sft(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--checkpoint-minutes", type=float, default=8.0, help="time between checkpoints")
     parser.add_argument("--dev", type=int, default=120, help="dev rows judged at each checkpoint")
+    parser.add_argument("--explain", type=float, default=0.5, help="share of verdict, then rationale; what the two leave is verdict only")
+    parser.add_argument("--think", type=float, default=0.33, help="share of reasoning, then verdict")
     parser.add_argument("--pairs", type=int, default=150, help="value pairs an epoch")
     parser.add_argument("--hostile", type=float, default=0.25, help="injected copies, as a share of the rows")
     parser.add_argument("--seed", type=int, default=1, help="of everything random")
     parser.set_defaults(run=_sft)
 
 
+_MIXTURE = ("explain", "think", "pairs", "hostile")
+
+
 def _sft(args: argparse.Namespace) -> int:
     from ra_training.examples import Mixture
     from ra_training.sft import SftConfig, sft
 
-    given = {name: value for name, value in vars(args).items() if name not in ("run", "sets", "pairs", "hostile", "corpus")}
-    mixture = Mixture(pairs=args.pairs, hostile=args.hostile)
+    given = {name: value for name, value in vars(args).items() if name not in ("run", "sets", "corpus", *_MIXTURE)}
+    mixture = Mixture(**{name: getattr(args, name) for name in _MIXTURE})
     sft(SftConfig(corpus=place(args.corpus), sets=tuple(args.sets.split(",")), mixture=mixture, **given))
     return 0
 
@@ -97,7 +104,7 @@ def _export(args: argparse.Namespace) -> int:
         export.merge(base, adapter, config, args.out, args.merge)
     else:
         export.write_adapter(adapter, shape, config, args.out)
-    print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, {len(adapter.pairs)} layers, rank {adapter.rank}")
+    print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, {len(adapter.pairs)} layers, rank {adapter.rank}", flush=True)
     return _check(args, base, directory) if args.check else 0
 
 
@@ -130,7 +137,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from ra_training.evaluate import EvaluateConfig, evaluate, markdown
 
     corpus = None if args.no_baselines else place(args.corpus)
-    modes = ("direct", "think") if args.mode == "both" else (args.mode,)
+    modes: tuple[Mode, ...] = ("direct", "think") if args.mode == "both" else (args.mode,)
     given = {name: getattr(args, name) for name in ("out", "split", "model", "adapter", "limit", "threads", "explain")}
     print(markdown(evaluate(EvaluateConfig(tuple(args.files), corpus=corpus, modes=modes, **given))), end="")
     return 0

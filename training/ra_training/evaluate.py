@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ra_sdk.grounding import fill
+
 from ra_training.baselines import keywords, tfidf
 from ra_training.corpus import Row, corpus_files, masked, read_rows, training_rows
 from ra_training.metrics import figures, rationale_figures
@@ -106,7 +107,7 @@ def _baseline_rows(config: EvaluateConfig, corpus: Path, sets: dict[str, list[Ro
     for title, scores in (("keyword regex", keywords(messages)), ("TF-IDF, logistic regression", tfidf(train, messages))):
         left = iter(scores)
         for name, rows in sets.items():
-            table.append(_line(title, name, rows, [Prediction(score, score >= 0.5) for score, _ in zip(left, rows)]))
+            table.append(_line(title, name, rows, [Prediction(score, score >= 0.5) for _, score in zip(rows, left)]))
     return table
 
 

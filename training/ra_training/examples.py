@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ra_sdk.prompt import ABNORMAL, END, NORMAL, OPEN_ANSWER, OPEN_THINK, Mode, prompt, reply
+
 from ra_training.augment import hostile, relevelled, starred
 from ra_training.corpus import Row, masked
 from ra_training.pairs import value_pairs
@@ -53,10 +54,7 @@ class Encoder:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self._ends: dict[Mode, tuple[list[int], list[int]]] = {
-            mode: (self.tokens(layout.head, special=True), self.tokens(layout.tail, special=True))
-            for mode, layout in (("direct", prompt("direct")), ("think", prompt("think")))
-        }
+        self._ends = {mode: self._both(mode) for mode in get_args(Mode)}
         self.normal, self.abnormal = (self.tokens(word, special=False)[0] for word in (NORMAL, ABNORMAL))
         self._end = self.tokens(END, special=True)
 
@@ -64,6 +62,10 @@ class Encoder:
         """Token ids; with ``special``, names of control tokens become these."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not special)
         return ids
+
+    def _both(self, mode: Mode) -> tuple[list[int], list[int]]:
+        layout = prompt(mode)
+        return self.tokens(layout.head, special=True), self.tokens(layout.tail, special=True)
 
     def asked(self, text: str, mode: Mode = "direct") -> list[int]:
         """A prompt: up to where the model goes on."""

@@ -94,7 +94,9 @@ def read_adapter(directory: Path, shape: Shape) -> Adapter:
 
 def permuted(rows: Array, heads: int) -> Array:
     """Rows (out x anything) of q or k from transformers' order to llama.cpp's."""
-    return rows.reshape(heads, 2, rows.shape[0] // heads // 2, rows.shape[1]).swapaxes(1, 2).reshape(rows.shape)
+    halves: Array = rows.reshape(heads, 2, rows.shape[0] // heads // 2, rows.shape[1])
+    pairs: Array = halves.swapaxes(1, 2).reshape(rows.shape)
+    return pairs
 
 
 def write_adapter(adapter: Adapter, shape: Shape, config: Mapping[str, Any], out: Path) -> None:
@@ -138,16 +140,15 @@ def merge(base: Path, adapter: Adapter, config: Mapping[str, Any], out: Path, ki
 def agreement(base: Path, directory: Path, exported: Path, texts: list[str], *, merged: bool) -> tuple[float, float]:
     """Share of masked texts with the same direct verdict in PyTorch and in llama.cpp, and the largest difference of the two scores."""
     from peft import PeftModel
-
     from ra_sdk.reasoner import LlamaReasoner
+
     from ra_training.base import load_base
     from ra_training.examples import Encoder
     from ra_training.sft import abnormal_scores
 
     loaded = load_base(base)
     ours = abnormal_scores(PeftModel.from_pretrained(loaded.model, str(directory)).eval(), Encoder(loaded.tokenizer), texts)
-    files = {"model": exported} if merged else {"model": base, "adapter": exported}
-    with LlamaReasoner(**files, explain="never") as reasoner:
+    with LlamaReasoner(exported if merged else base, adapter="none" if merged else exported, explain="never") as reasoner:
         theirs = [verdict.score or 0.0 for verdict in reasoner.judge(texts)]
     same = sum((mine >= 0.5) == (other >= 0.5) for mine, other in zip(ours, theirs, strict=True))
     return same / max(len(texts), 1), max((abs(mine - other) for mine, other in zip(ours, theirs)), default=0.0)

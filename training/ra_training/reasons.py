@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from ra_sdk.grounding import grounded
 from ra_sdk.masks import PLACEHOLDERS
+
 from ra_training.corpus import masked
 
 __all__ = ["anchored", "reason", "shortened"]

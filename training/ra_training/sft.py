@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.prompt import PROMPT_VERSION
+
 from ra_training.base import base_path, fast_bf16, load_base, with_lora
 from ra_training.corpus import corpus_files, digest, training_rows
 from ra_training.examples import Encoder, Example, Mixture, batches, epoch_examples, prepare
@@ -95,7 +96,7 @@ class _Training:
     def batches(self) -> Iterator[list[Example]]:
         """Batches, epoch after epoch, from where the run is, until its end."""
         while True:
-            rng = random.Random(f"{self.config.seed} {self.epoch}")  # noqa: S311 - the order of examples is no secret
+            rng = random.Random(f"{self.config.seed} {self.epoch}")
             made = batches(epoch_examples(self.train, self.encoder, self.config.mixture, rng, self.config.longest), self.config.batch, rng)
             self.steps_per_epoch = max(len(made), 1)
             for batch in made[self.at :]:
@@ -114,13 +115,13 @@ class _Training:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         loss = self._loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         self.step, self.at = self.step + 1, self.at + 1
         self.tokens += sum(len(example.ids) for example in batch)
-        return loss.item()
+        return float(loss.item())
 
     def _loss(self, batch: Sequence[Example]) -> torch.Tensor:
         """Weighted mean cross entropy of the reply's tokens. Only their rows go through the output layer: it is a fifth of the model."""
@@ -137,7 +138,7 @@ class _Training:
     def check(self, most: int | None) -> dict[str, float]:
         """Direct verdicts on the dev rows (the first ``most`` of a fixed order)."""
         rows = list(self.dev)
-        random.Random(0).shuffle(rows)  # noqa: S311
+        random.Random(0).shuffle(rows)
         rows = rows[:most]
         self.model.eval()
         scores = abnormal_scores(self.model, self.encoder, [item.text for item in rows], self.bf16)

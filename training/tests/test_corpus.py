@@ -7,6 +7,7 @@ import re
 
 import pytest
 from ra_sdk.grounding import invented
+
 from ra_training.augment import hostile, relevelled, starred
 from ra_training.corpus import Row, corpus_files, masked, read_rows, training_rows
 from ra_training.hostile import injection

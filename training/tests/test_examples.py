@@ -6,6 +6,7 @@ import random
 
 import pytest
 from ra_sdk.prompt import prompt, reply
+
 from ra_training.base import base_path, load_tokenizer
 from ra_training.corpus import Row, masked
 from ra_training.examples import Encoder, Mixture, batches, epoch_examples, prepare
@@ -66,6 +67,7 @@ def test_an_epoch_is_the_same_for_the_same_seed(tokenizer):
 @pytest.mark.model
 def test_tokens_equal_those_of_llama_cpp(shared):
     from ra_sdk.reasoner import LlamaReasoner
+
     from ra_training.corpus import corpus_files, training_rows
 
     path = base_path(None)

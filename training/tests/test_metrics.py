@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ra_training.baselines import keywords
 from ra_training.evaluate import markdown
 from ra_training.metrics import average_precision, calibration_error, figures, rationale_figures

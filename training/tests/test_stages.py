@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from ra_training.cli import main
 
 SMALL = ["--rank", "8", "--alpha", "16", "--batch", "8", "--rate", "0.01", "--pairs", "2", "--longest", "600", "--threads", "1"]
@@ -33,6 +34,7 @@ def test_loss_goes_down_and_the_run_is_written(trained):
 
 def test_a_stopped_run_goes_on_where_it_was(tiny, corpus, tmp_path, monkeypatch):
     import torch
+
     from ra_training import sft
 
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -83,14 +85,22 @@ def test_export_without_a_run_says_so(tmp_path, tiny):
         main(["export", str(tmp_path), str(tmp_path / "x.gguf"), "--base", str(tiny)])
 
 
-def test_evaluate_writes_a_table(trained, tiny, corpus, tmp_path):
+def test_evaluate_writes_a_table_of_all_sets(trained, tiny, corpus, tmp_path):
     adapter, out = tmp_path / "adapter.gguf", tmp_path / "table"
     assert main(["export", str(trained), str(adapter), "--base", str(tiny), "--check", "0"]) == 0
-    file = corpus / "corpus" / "general.jsonl"
-    arguments = ["evaluate", str(file), "--split", "dev", "--out", str(out), "--model", str(tiny), "--adapter", str(adapter), "--corpus", str(corpus)]
+    other = tmp_path / "other.csv"  # two systems: a set each
+    other.write_text(
+        "id,system,split,template,said\n"
+        + "".join(f"{k},{'xy'[k % 2]},dev,probe #{k}# failed,abnormal\n{k}b,{'xy'[k % 2]},dev,all #{k}# well,normal\n" for k in range(4)),
+        encoding="utf-8",
+    )
+    files = [str(corpus / "corpus" / "general.jsonl"), f"{other}:said"]
+    arguments = ["evaluate", *files, "--split", "dev", "--out", str(out), "--model", str(tiny), "--adapter", str(adapter), "--corpus", str(corpus)]
     assert main(arguments) == 0
     table = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    assert [line["what"] for line in table] == ["model, direct", "keyword regex", "TF-IDF, logistic regression"]
-    assert {line["n"] for line in table} == {10}
+    kinds, sets = ["model, direct", "keyword regex", "TF-IDF, logistic regression"], {"general": 10, "other said x": 4, "other said y": 4}
+    assert [(line["what"], line["set"], line["n"]) for line in table] == [(kind, name, size) for kind in kinds for name, size in sets.items()]
+    regex = {line["set"]: line["f1"] for line in table if line["what"] == kinds[1]}
+    assert regex["other said x"] == 1.0
     assert len((out / "general-direct.jsonl").read_text(encoding="utf-8").splitlines()) == 10
-    assert (out / "results.md").read_text(encoding="utf-8").count("\n") == 5
+    assert (out / "results.md").read_text(encoding="utf-8").count("\n") == 2 + 9
