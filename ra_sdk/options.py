@@ -125,7 +125,7 @@ All = Annotated[bool, _opt("--all", help="Show every template in the table, norm
 Plugin = Annotated[list[str] | None, _opt("--plugin-option", metavar="NAME=VALUE", help="An option for a plugin's source or sink. Repeatable.")]
 Model = Annotated[str | None, _opt(envvar="RA_MODEL", metavar="MODEL", help="A GGUF file, a plugin's model, or echo: no model, for trials.")]
 Threads = Annotated[int | None, _opt(metavar="N", min=1, help="Threads of the model.")]
-Context = Annotated[int | None, _opt(metavar="N", min=1, help="Tokens of the model's context.")]
+Context = Annotated[int | None, _opt(metavar="N", min=1, help="Tokens of one template's prompt and reply.")]
 GpuLayers = Annotated[int | None, _opt("--gpu-layers", metavar="N", help="Layers of the model on the GPU; -1: all.")]
 Width = Annotated[int | None, _opt(metavar="N", min=1, help="Templates judged at once.")]
 AsJson = Annotated[bool, _opt("--json", help="Print one JSON object.")]

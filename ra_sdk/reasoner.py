@@ -2,7 +2,7 @@
 
 Every template is a small coroutine that asks for tokens to be decoded and is sent the logits of the last one; the loop packs what all of them
 ask for into one llama.cpp batch. So scoring, reasoning and forced tags of many templates run side by side, a place that is free
-is taken at once, and what prompts have in common is computed once: the head, and what neighbours in the alphabet begin with.
+is taken at once, and the head that all prompts have in common is computed once.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ Explain = Literal["abnormal", "always", "never"]
 Task = Generator[list[int], Any, Verdict]
 
 CANDIDATES = 40  # tokens among which the next one is looked for when writing
-NEIGHBOURS = 256  # templates that are sorted, so that those which begin alike are decoded together; verdicts come in order nevertheless
+TEMPLATE = 384  # tokens of a template that the model sees; a longer one is cut in the middle
+ALIKE = 256  # templates that are sorted by length, since llama.cpp decodes equal lengths together best; verdicts come in order nevertheless
+FORCED = 32  # tokens of a prompt's tail, of tags and of the answer, at most
 CUT = " … "
 
 
@@ -59,9 +61,9 @@ class LlamaReasoner:
     """A GGUF model run by llama.cpp.
 
     ``model``, ``adapter``: see ``ra_sdk.model.resolve``. ``threads``: CPU threads (None: the cores this process may use). ``context``: tokens of
-    keys and values for all sequences. ``gpu_layers``: layers on the GPU, -1 for all. ``width``: templates at once. ``think_tokens``,
-    ``explain_tokens``: the most that reasoning may take. ``threshold``: P(abnormal) from which the label is abnormal. ``explain``: whose
-    verdicts get a rationale in direct mode. A model without our training gets a few examples in its prompt, and ``name`` says so.
+    one template's prompt and reply (None: what they need). ``gpu_layers``: layers on the GPU, -1 for all. ``width``: templates at once.
+    ``think_tokens``, ``explain_tokens``: the most that reasoning may take. ``threshold``: P(abnormal) from which the label is abnormal.
+    ``explain``: whose verdicts get a rationale in direct mode. A model without our training gets a few examples in its prompt, and ``name`` says so.
 
     Greedy and with fixed seeds: the same templates get the same verdicts. Raises ModelError, BadOption.
     """
@@ -72,22 +74,22 @@ class LlamaReasoner:
         *,
         adapter: str | Path | None = None,
         threads: int | None = None,
-        context: int = 8192,
+        context: int | None = None,
         gpu_layers: int = 0,
-        width: int = 32,
+        width: int = 16,
         think_tokens: int = 64,
         explain_tokens: int = 64,
         threshold: float = 0.5,
         explain: Explain = "abnormal",
     ) -> None:
-        for name, value in (("context", context), ("width", width), ("threads", threads or 1)):
+        for name, value in (("context", 1 if context is None else context), ("width", width), ("threads", 1 if threads is None else threads)):
             if value < 1:
                 raise BadOption(f"{name} {value!r} is too small; give at least 1")
         self.files = resolve(model, adapter)
-        self.threads, self.context, self.gpu_layers, self.width = threads or _cores(), context, gpu_layers, width
+        self.threads, self.gpu_layers, self.width = threads or _cores(), gpu_layers, width
         self.think_tokens, self.explain_tokens, self.threshold, self.explain = think_tokens, explain_tokens, threshold, explain
         self._lock = threading.Lock()
-        self._llama = Llama(self.files.ready(), self.files.adapter, self.threads, context, gpu_layers, width + 1)
+        self._llama = Llama(self.files.ready(), self.files.adapter, gpu_layers)
         self.trained = self.files.adapter is not None or self._llama.metadata("ra.prompt_version") == PROMPT_VERSION
         self._shots = () if self.trained else SHOTS
         title = self._llama.metadata("general.name") or self.files.path.stem
@@ -95,12 +97,13 @@ class LlamaReasoner:
         self.name = f"{title}{with_adapter}" if self.trained else f"{title} (few-shot, not trained for this)"
         self.digest = _short_hash([self.files.digest(), repr(self._shots)])
         self._words = _Words(self._llama)
-        self._room = min(self._llama.context // 2, BATCH) - 64  # tokens of one template
-        self._longest = max(think_tokens, explain_tokens) + 32
         self._heads: dict[Mode, list[int]] = {mode: self._llama.tokens(prompt(mode, self._shots).head, special=True) for mode in ("direct", "think")}
-        needed = max(map(len, self._heads.values())) + self._longest + 128
-        if self._llama.context < needed:
-            raise ModelError(f"context {context} is too small for the prompt; give at least {needed} tokens")
+        taken = max(map(len, self._heads.values())) + max(think_tokens, explain_tokens) + FORCED
+        self.context = context or taken + TEMPLATE
+        self._room = min(self.context - taken, TEMPLATE, BATCH - FORCED - width)
+        if self._room < FORCED:
+            raise ModelError(f"context {self.context} is too small for the prompt; give at least {taken + FORCED} tokens")
+        self._llama.open(self.threads, self.context, width + 1)
 
     def judge(self, templates: Sequence[str], mode: Mode = "direct") -> Iterator[Verdict]:
         """A verdict for every template, in order, as soon as it and those before it are done."""
@@ -180,18 +183,15 @@ class LlamaReasoner:
         """Run tasks side by side; yield their verdicts in order."""
         llama, done, turn = self._llama, dict[int, Verdict](), 0
         llama.start(head)
-        waiting = deque(sorted(((number, task, next(task)) for number, task in enumerate(tasks)), key=lambda entry: (entry[0] // NEIGHBOURS, entry[2])))
-        free, active = list(range(1, llama.sequences)), list[_Active]()
+        waiting = deque(sorted(((number, task, next(task)) for number, task in enumerate(tasks)), key=lambda entry: (entry[0] // ALIKE, len(entry[2]))))
+        free, active = list(range(llama.sequences - 1, 0, -1)), list[_Active]()
         while waiting or active:
-            held = sum(place.position - len(head) + len(place.asked) for place in active)
             room = BATCH - sum(len(place.asked) for place in active)
-            while (
-                waiting and free and len(waiting[0][2]) <= room and held + len(waiting[0][2]) + self._longest * (len(active) + 1) <= llama.context - len(head)
-            ):
+            while waiting and free and len(waiting[0][2]) <= room:
                 number, task, asked = waiting.popleft()
-                active.append(_Active(number, task, asked, free.pop(0), len(head)))
+                active.append(_Active(number, task, asked, free.pop(), len(head)))
                 llama.share(active[-1].sequence)
-                room, held = room - len(asked), held + len(asked)
+                room -= len(asked)
             rows = llama.decode([(place.asked, place.position, place.sequence) for place in active])
             still = []
             for place, row in zip(active, rows):

@@ -31,7 +31,7 @@ def llama():
     pytest.importorskip("llama_cpp", reason="the model extra is not installed")
     from ra_sdk import LlamaReasoner
 
-    with LlamaReasoner(width=4) as reasoner:
+    with LlamaReasoner(width=4, threads=1) as reasoner:
         yield reasoner
 
 
@@ -80,26 +80,6 @@ def test_control_tokens_in_a_log_are_text(llama):
 def test_odd_texts_are_judged(llama, text):
     (verdict,) = llama.judge([text])
     assert verdict.label in ("normal", "abnormal")
-
-
-@model
-def test_what_templates_have_in_common_is_decoded_once_and_changes_no_verdict(llama):
-    texts = [f"the controller of rack seven reports that its {part} has failed" for part in ("fan", "disk", "memory", "cable")]
-    alone, together = [next(iter(llama.judge([text]))) for text in texts], list(llama.judge(texts))
-    assert [v.label for v in together] == [v.label for v in alone]
-    assert all(abs(one.score - other.score) < 0.02 for one, other in zip(together, alone, strict=True))
-
-
-@model
-def test_a_common_beginning_is_one_row_of_the_tree(llama):
-    inner = llama._llama
-    inner.start(llama._heads["direct"])
-    at, before = len(llama._heads["direct"]), inner.decoded
-    for sequence in (1, 2):
-        inner.share(sequence)
-    rows = inner.decode([([500, 600, 700], at, 1), ([500, 600, 800, 900], at, 2)])
-    assert rows == [2, 4]
-    assert inner.decoded - before == 5
 
 
 @model
