@@ -13,7 +13,6 @@ import lzma
 import os
 import platform
 import re
-import resource
 import subprocess
 import sys
 import tempfile
@@ -144,7 +143,6 @@ def small(results: dict[str, float]) -> None:
     bare, _ = child("pass")
     results["import_ms"] = (child("import ra_sdk")[0] - bare) * 1e3
     results["help_ms"] = child("import sys; sys.argv=['ra','--help']; from ra_sdk.cli import main\ntry: main()\nexcept SystemExit: pass")[0] * 1e3
-    results["rss_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def table(rows: dict[str, dict[str, float]]) -> str:
@@ -167,12 +165,13 @@ def main() -> None:
     shared = Path(os.environ.get("RA_SHARED", HERE.parent.parent / "shared")) / "data"
     arguments.add_argument("--data", type=Path, default=shared if shared.is_dir() else None, help="folder with the research data")
     arguments.add_argument("--quick", action="store_true", help="smaller inputs")
+    arguments.add_argument("--no-warm", action="store_true", help="leave the warm part out")
     arguments.add_argument("--no-model", action="store_true", help="leave the cold part out")
     options = arguments.parse_args()
     results: dict[str, float] = {}
     rows: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as place:
-        for name, path in files(options.data, Path(place), options.quick):
+        for name, path in () if options.no_warm else files(options.data, Path(place), options.quick):
             rows[name] = warm(path)
             print(f"warm: {name} done", file=sys.stderr)
     small(results)

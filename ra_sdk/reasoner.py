@@ -113,6 +113,10 @@ class LlamaReasoner:
         with self._lock:
             yield from self._run([make(text, self._message(text) + tail) for text in templates], self._heads[mode])
 
+    def tokens(self, text: str) -> int:
+        """How many tokens a text takes."""
+        return len(self._llama.tokens(text, special=False))
+
     def close(self) -> None:
         """Free the model."""
         with self._lock:
