@@ -153,6 +153,37 @@ def plugins(output: options.List = options.Listing.TABLE) -> int:
     return FINE
 
 
+@app.command()
+def bench(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A log file of yours.", show_default=False)],
+    lines: Annotated[int, typer.Option(metavar="N", min=1, help="How many of its lines to measure with.")] = 200_000,
+    sample: Annotated[int, typer.Option(metavar="N", min=1, help="How many templates the model judges.")] = 64,
+    as_json: options.AsJson = False,
+    model: options.Model = None,
+    format_: options.Format = None,
+    threads: options.Threads = None,
+    width: options.Width = None,
+) -> int:
+    """Measure what this machine does with FILE, and how long a first pass over it will take.
+
+    \b
+      ra bench app.log
+      ra bench app.log --lines 1000000 --json
+    """
+    from ra_sdk.bench import bench as measure
+    from ra_sdk.table import console, show_fields
+
+    def say(text: str) -> None:
+        print(f"{text} …", file=sys.stderr)
+
+    found = measure(source, lambda: _reasoner(model, {"threads": threads, "width": width}), lines=lines, sample=sample, log_format=format_, say=say).to_dict()
+    if as_json:
+        print(json.dumps(found))
+    else:
+        show_fields(found, console())
+    return FINE
+
+
 @model_app.command()
 def info(
     model: options.Model = None,

@@ -113,6 +113,11 @@ class LlamaReasoner:
         with self._lock:
             yield from self._run([make(text, self._message(text) + tail) for text in templates], self._heads[mode])
 
+    @property
+    def decoded(self) -> int:
+        """Tokens that the model has decoded so far, prompts and replies."""
+        return self._llama.decoded
+
     def tokens(self, text: str) -> int:
         """How many tokens a text takes."""
         return len(self._llama.tokens(text, special=False))

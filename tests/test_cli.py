@@ -314,3 +314,25 @@ def test_the_example_logs_are_read_whole(ra):
     assert all(row["timestamp"] for row in rows)
     trace = next(row for row in rows if "CertificateExpired" in row["body"])
     assert trace["last_line"] - trace["line"] == 8
+
+
+def test_bench_measures_a_part_and_tells_how_long_the_whole_will_take(ra, log):
+    code, out, err = ra("bench", log, "--json", "--lines", "10", "--sample", "3")
+    found = json.loads(out)
+    assert code == 0
+    assert "judging" in err
+    assert found["lines"] == 10
+    assert found["model_calls"] == found["templates"] == 1
+    assert found["share_read"] == pytest.approx(len("".join(LOG.splitlines(True)[:10])) / len(LOG), abs=0.001)
+    assert found["first_pass_s"] > found["second_pass_s"] > 0
+    assert found["tokens_per_s"] is None
+
+
+@pytest.mark.parametrize(("content", "message"), [(None, "No such file"), ("", "holds no line to measure with")])
+def test_bench_needs_a_log(ra, tmp_path, content, message):
+    path = tmp_path / "x.log"
+    if content is not None:
+        path.write_text(content)
+    code, _, err = ra("bench", path)
+    assert code == 1
+    assert message in err
