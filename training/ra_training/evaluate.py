@@ -8,15 +8,19 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ra_sdk.grounding import fill
 
-from ra_training.baselines import keywords, tfidf
+from ra_training.baselines import keywords, minilm, tfidf
 from ra_training.corpus import Row, corpus_files, masked, read_rows, training_rows
 from ra_training.metrics import figures, rationale_figures
+from ra_training.sessions import read_sessions, session_sets
+
+if TYPE_CHECKING:
+    from ra_sdk.reasoner import LlamaReasoner
 
 __all__ = ["EvaluateConfig", "Prediction", "evaluate", "evaluation_sets", "markdown"]
 
@@ -35,7 +39,12 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class EvaluateConfig:
-    """``files``: paths, with ``:column`` where the label is not in ``label``. ``adapter`` "none": the base as it is, few-shot."""
+    """``files``: paths, with ``:column`` where the label is not in ``label``. ``adapter`` "none": the base as it is, few-shot.
+
+    ``corpus``: what the baselines are fitted on. ``untrained``: the default base without an adapter as one more baseline. ``sessions``: a file of
+    sessions and one of their templates (see `ra_training.sessions`); labels come from ``files``.
+    ``hostile``: rows with a ``message`` and the same with an injected text, ``hostile``; what counts is how many verdicts flip.
+    """
 
     files: tuple[str, ...]
     out: Path
@@ -47,17 +56,24 @@ class EvaluateConfig:
     limit: int | None = None
     threads: int | None = None
     explain: Literal["abnormal", "always", "never"] = "abnormal"
+    untrained: bool = False
+    sessions: tuple[Path, Path] | None = None
+    hostile: Path | None = None
 
 
 def evaluate(config: EvaluateConfig) -> list[dict[str, Any]]:
     """Predict, score, and write ``results.json``, ``results.md`` and the predictions. The table's rows."""
     sets = evaluation_sets(config)
     config.out.mkdir(parents=True, exist_ok=True)
-    table = []
-    for mode in config.modes:
-        table += _model_rows(config, mode, sets)
+    table = [line for mode in config.modes for line in _model_rows(config, mode, sets)]
+    if config.untrained:
+        table += _model_rows(replace(config, model=None, adapter="none", explain="never"), "direct", sets, title="untrained base, few-shot")
     if config.corpus is not None:
         table += _baseline_rows(config, config.corpus, sets)
+    if config.sessions is not None:
+        table += _session_rows(config, *config.sessions)
+    if config.hostile is not None:
+        table += [_hostile_row(config, mode, config.hostile) for mode in config.modes]
     (config.out / "results.json").write_text(json.dumps(table, indent=1) + "\n", encoding="utf-8")
     (config.out / "results.md").write_text(markdown(table), encoding="utf-8")
     return table
@@ -79,11 +95,9 @@ def evaluation_sets(config: EvaluateConfig) -> dict[str, list[Row]]:
     return sets
 
 
-def _model_rows(config: EvaluateConfig, mode: Literal["direct", "think"], sets: dict[str, list[Row]]) -> list[dict[str, Any]]:
-    from ra_sdk.reasoner import LlamaReasoner
-
+def _model_rows(config: EvaluateConfig, mode: Literal["direct", "think"], sets: dict[str, list[Row]], title: str | None = None) -> list[dict[str, Any]]:
     table = []
-    with LlamaReasoner(config.model, adapter=config.adapter, threads=config.threads, explain=config.explain) as reasoner:
+    with _reasoner(config, config.explain) as reasoner:
         for name, rows in sets.items():
             texts, began = masked([row.message for row in rows]), time.perf_counter()
             verdicts = list(reasoner.judge(texts, mode))
@@ -92,10 +106,46 @@ def _model_rows(config: EvaluateConfig, mode: Literal["direct", "think"], sets: 
                 Prediction(v.score or 0.0, v.label == "abnormal", v.category, v.rationale and fill(v.rationale, text, row.message))
                 for v, text, row in zip(verdicts, texts, rows, strict=True)
             ]
-            _write_predictions(config.out / f"{name} {mode}.jsonl".replace(" ", "-"), rows, predictions)
-            line = _line(f"model, {mode}", name, rows, predictions) | {"templates_per_second": round(len(rows) / seconds, 1)}
+            _write_predictions(config.out / f"{name} {title or mode}.jsonl".replace(" ", "-").replace(",", ""), rows, predictions)
+            said = [reasoner.tokens(v.rationale) for v in verdicts if v.rationale]
+            line = _line(title or f"model, {mode}", name, rows, predictions) | {"templates_per_second": round(len(rows) / seconds, 1)}
+            line["thinking_tokens"] = round(sum(said) / len(said), 1) if said else None
             table.append(line | {"model": reasoner.name, "digest": reasoner.digest})
     return table
+
+
+def _reasoner(config: EvaluateConfig, explain: Literal["abnormal", "always", "never"]) -> LlamaReasoner:
+    from ra_sdk.reasoner import LlamaReasoner
+
+    return LlamaReasoner(config.model, adapter=config.adapter, threads=config.threads, explain=explain)
+
+
+def _session_rows(config: EvaluateConfig, sessions: Path, templates: Path) -> list[dict[str, Any]]:
+    """The model's direct verdicts carried to sessions, and what it takes to beat: calling every session abnormal."""
+    labelled = [row for name in config.files for row in read_rows(Path(name.partition(":")[0]), name.partition(":")[2] or "label")]
+    counted = read_sessions(sessions, templates, labelled)
+    texts = sorted({text for session in counted for text in session.templates})
+    with _reasoner(config, "never") as reasoner:
+        scores = dict(zip(texts, (verdict.score or 0.0 for verdict in reasoner.judge(masked(texts))), strict=True))
+    table = []
+    for name, (truth, found) in session_sets(counted, scores).items():
+        table.append({"what": "model, direct", "set": name, **figures(truth, found, [score >= 0.5 for score in found])})
+        table.append({"what": "always abnormal", "set": name, **figures(truth, [1.0] * len(truth), [True] * len(truth))})
+    return table
+
+
+def _hostile_row(config: EvaluateConfig, mode: Literal["direct", "think"], path: Path) -> dict[str, Any]:
+    """How the hostile lines are judged, and how many otherwise than the same lines without the injected text."""
+    records = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    plain, injected = (masked([record[key] for record in records]) for key in ("message", "hostile"))
+    with _reasoner(config, "never") as reasoner:
+        found = list(reasoner.judge([*plain, *injected], mode))
+    pairs = list(zip(found[: len(plain)], found[len(plain) :], strict=True))
+    flipped = [record["id"] for record, (one, other) in zip(records, pairs, strict=True) if one.label != other.label]
+    truth = [record["label"] == "abnormal" for record in records]
+    scores = [other.score or 0.0 for _, other in pairs]
+    line = {"what": f"model, {mode}", "set": "hostile pairs", **figures(truth, scores, [other.label == "abnormal" for _, other in pairs])}
+    return line | {"flips": len(flipped), "flipped": flipped}
 
 
 def _baseline_rows(config: EvaluateConfig, corpus: Path, sets: dict[str, list[Row]]) -> list[dict[str, Any]]:
@@ -104,10 +154,12 @@ def _baseline_rows(config: EvaluateConfig, corpus: Path, sets: dict[str, list[Ro
     train = [row for split in splits for row in training_rows(corpus_files(corpus), split, plain=1_000_000)]
     messages = [row.message for rows in sets.values() for row in rows]
     table = []
-    for title, scores in (("keyword regex", keywords(messages)), ("TF-IDF, logistic regression", tfidf(train, messages))):
-        left = iter(scores)
+    found = {"keyword regex": keywords(messages), "TF-IDF, logistic regression": tfidf(train, messages), "MiniLM, logistic regression": minilm(train, messages)}
+    for title, scores in found.items():
+        left = iter(scores or [])
         for name, rows in sets.items():
-            table.append(_line(title, name, rows, [Prediction(score, score >= 0.5) for _, score in zip(rows, left)]))
+            if scores is not None:
+                table.append(_line(title, name, rows, [Prediction(score, score >= 0.5) for _, score in zip(rows, left)]))
     return table
 
 
@@ -143,7 +195,9 @@ _COLUMNS = (
     ("ece", "ECE"),
     ("category_accuracy", "category"),
     ("ungrounded_share", "ungrounded"),
+    ("flips", "flips"),
     ("words", "words"),
+    ("thinking_tokens", "tokens"),
     ("templates_per_second", "templates/s"),
 )
 
