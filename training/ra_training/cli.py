@@ -11,6 +11,9 @@ from ra_sdk.errors import RaError
 from ra_sdk.prompt import Mode
 
 from ra_training.corpus import place
+from ra_training.correct_cli import add_correct
+from ra_training.distil_cli import add_distil, add_validate
+from ra_training.grpo_cli import add_grpo
 
 __all__ = ["main"]
 
@@ -29,7 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ra-train", description="Make the model of ra_sdk, or yours.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    add_correct(commands.add_parser("correct", help="find wrong labels, have them reviewed, patch them"))
+    add_distil(commands.add_parser("distil", help="a teacher's reasoning for messages", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
+    add_validate(commands.add_parser("validate", help="check files of a corpus", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     _add_sft(commands.add_parser("sft", help="fine-tune on reasoned verdicts", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
+    add_grpo(commands.add_parser("grpo", help="align an adapter by rewards", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     _add_export(commands.add_parser("export", help="adapter to GGUF", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     _add_evaluate(commands.add_parser("evaluate", help="one table over labelled files", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     return parser
@@ -129,6 +136,15 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="at most so many rows of a set")
     parser.add_argument("--threads", type=int, help="CPU threads")
     parser.add_argument("--no-baselines", action="store_true", help="leave out the baselines (they need the corpus)")
+    parser.add_argument("--untrained", action="store_true", help="the default base without an adapter, few-shot, as one more baseline")
+    parser.add_argument(
+        "--sessions",
+        type=Path,
+        nargs=2,
+        metavar=("SESSIONS.csv", "TEMPLATES.csv"),
+        help="sessions as template_ids, judged by their templates; labels come from FILE",
+    )
+    parser.add_argument("--hostile", type=Path, metavar="PAIRS.jsonl", help="lines and the same with an injected text: how many verdicts flip")
     _add_corpus(parser, "what the baselines learn from")
     parser.set_defaults(run=_evaluate)
 
@@ -138,6 +154,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     corpus = None if args.no_baselines else place(args.corpus)
     modes: tuple[Mode, ...] = ("direct", "think") if args.mode == "both" else (args.mode,)
-    given = {name: getattr(args, name) for name in ("out", "split", "model", "adapter", "limit", "threads", "explain")}
+    given = {name: getattr(args, name) for name in ("out", "split", "model", "adapter", "limit", "threads", "explain", "untrained", "hostile")}
+    given["sessions"] = tuple(args.sessions) if args.sessions else None
     print(markdown(evaluate(EvaluateConfig(tuple(args.files), corpus=corpus, modes=modes, **given))), end="")
     return 0

@@ -19,7 +19,7 @@ from typing import Any
 from ra_sdk.masks import mask
 from ra_sdk.records import CATEGORIES
 
-__all__ = ["Row", "corpus_files", "digest", "masked", "place", "read_rows", "training_rows"]
+__all__ = ["Row", "corpus_files", "digest", "masked", "place", "read_rows", "training_rows", "wildcards"]
 
 _VARIABLE = re.compile(r"#[0-9]+#")  # how the templates of the paper write a variable; mining writes <*>
 
@@ -67,14 +67,14 @@ def _row(record: dict[str, Any], label: str, where: str) -> Row:
     category = record.get("category") or None
     if category is not None and category not in CATEGORIES:
         raise SystemExit(f"{where}: category {category!r} is none of {', '.join(CATEGORIES)}")
-    text, think = _VARIABLE.sub("<*>", message), record.get("think") or None
+    text, think = wildcards(message), record.get("think") or None
     return Row(
         id=str(record.get("id", where)),
         system=record.get("system") or "",
         message=text,
         label=str(said),
         category=category if said == "abnormal" else None,
-        think=_VARIABLE.sub("<*>", think) if think else None,
+        think=wildcards(think) if think else None,
         split=record.get("split") or "",
     )
 
@@ -116,6 +116,11 @@ def _distinct(rows: Iterable[Row]) -> Iterator[Row]:
 def masked(messages: Sequence[str]) -> list[str]:
     """Messages as the product's miner hands them on: masked, white space single."""
     return [" ".join(text.split()) for text in mask(messages)]
+
+
+def wildcards(text: str) -> str:
+    """A template as it was published, its variables written as mining writes them."""
+    return _VARIABLE.sub("<*>", text)
 
 
 def digest(path: Path) -> str:

@@ -9,6 +9,11 @@ from typing import Any
 
 __all__ = ["Run"]
 
+_FIXED = (  # what a run may not change on its way; a stage that has no such thing has none before and after
+    *("stage", "base_sha256", "adapter_sha256", "corpus", "rank", "alpha", "seed", "batch", "mixture", "prompt_version"),
+    *("mode", "prompts", "group", "temperature", "kl", "think_tokens", "hostile", "weights", "outcomes"),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -32,9 +37,7 @@ class Run:
         file = self.path / "config.json"
         if resume and self.checkpoint.is_file():
             before = json.loads(file.read_text(encoding="utf-8"))
-            changed = [
-                key for key in ("base_sha256", "corpus", "rank", "alpha", "seed", "batch", "mixture", "prompt_version") if before.get(key) != config.get(key)
-            ]
+            changed = [key for key in _FIXED if before.get(key) != config.get(key)]
             if changed:
                 raise SystemExit(f"run {str(self.path)!r} cannot go on, it differs in {', '.join(changed)}; give another --out")
         elif self.checkpoint.is_file():

@@ -1,0 +1,70 @@
+"""The sub-command ``ra-train grpo``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ra_training.corpus import place
+from ra_training.rewards import NAMES, AnswerWeights, Rewards
+
+__all__ = ["add_grpo"]
+
+
+def add_grpo(parser: argparse.ArgumentParser) -> None:
+    """Give ``ra-train grpo`` its options."""
+    _add_rewards(parser)
+    parser.add_argument("--out", type=Path, required=True, help="the run's directory")
+    parser.add_argument("--corpus", type=Path, help="directory with corpus/ and data/ (what is learnt); else RA_SHARED")
+    parser.add_argument("--sets", default="general,templates,panel", help="which of them")
+    parser.add_argument("--base", help="GGUF that the adapter was trained on; else the default model")
+    parser.add_argument("--adapter", type=Path, metavar="RUN", help="where to start: a run of ra-train sft, or an adapter in peft's form; else a fresh LoRA")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--steps", type=int, default=200, help="steps of the optimiser, over all resumptions")
+    parser.add_argument("--minutes", type=float, help="time instead of steps")
+    parser.add_argument("--mode", choices=("think", "direct"), default="think", help="reasoning, then verdict; or verdict, then reasoning")
+    parser.add_argument("--prompts", type=int, default=4, help="log lines a step")
+    parser.add_argument("--group", type=int, default=8, help="replies to each, which are compared with one another")
+    parser.add_argument("--rate", type=float, default=5e-5, help="learning rate")
+    parser.add_argument("--warmup", type=int, default=5, help="steps up to that rate")
+    parser.add_argument("--temperature", type=float, default=1.0, help="of sampling")
+    parser.add_argument("--kl", type=float, default=0.04, help="weight of the divergence from the adapter as it was")
+    parser.add_argument("--think-tokens", type=int, default=64, help="most tokens of reasoning")
+    parser.add_argument("--longest", type=int, default=256, help="tokens of a prompt; longer ones are left out")
+    parser.add_argument("--hostile", type=float, default=0.25, help="injected copies, as a share of the rows")
+    parser.add_argument("--rank", type=int, default=32, help="of a fresh LoRA")
+    parser.add_argument("--alpha", type=int, default=64, help="of a fresh LoRA")
+    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="of matrix products; auto: bf16 where it is fast")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--checkpoint-minutes", type=float, default=8.0, help="time between checkpoints")
+    parser.add_argument("--dev", type=int, default=60, help="dev rows judged at each checkpoint; 0: none")
+    parser.add_argument("--vllm", metavar="URL", help="a trl vllm-serve that writes the replies")
+    parser.add_argument("--seed", type=int, default=1, help="of everything random")
+    parser.set_defaults(run=_grpo)
+
+
+def _add_rewards(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights", default="", metavar="NAME=W,…", help="weights of rewards that shall not be the default")
+    parser.add_argument("--without", action="append", default=[], choices=NAMES, help="switch a reward off (may be repeated)")
+    parser.add_argument("--outcomes", type=float, nargs=4, metavar=("FOUND", "CONFIRMED", "FALSE", "MISSED"), help="the answer's reward; else by class balance")
+    parser.add_argument("--invention", type=float, default=1.0, help="what each invention costs of the grounding")
+    parser.add_argument("--words", type=float, help="target length of the reasoning; else the corpus's median")
+    parser.add_argument("--perplexity", type=float, help="target perplexity of the reasoning; else that of the corpus's under the adapter as it was")
+
+
+_REWARDS = ("weights", "without", "outcomes", "invention")
+
+
+def _grpo(args: argparse.Namespace) -> int:
+    from ra_training.grpo import GrpoConfig, grpo
+
+    given = {name: value for name, value in vars(args).items() if name not in ("run", "sets", "corpus", *_REWARDS)}
+    try:
+        pairs = (pair.partition("=") for pair in args.weights.split(",") if pair)
+        weights = Rewards(invention=args.invention).weighed({name: float(value) for name, _, value in pairs}).without(args.without)
+        outcomes = AnswerWeights(*args.outcomes) if args.outcomes else None
+        config = GrpoConfig(corpus=place(args.corpus), sets=tuple(args.sets.split(",")), weights=weights, outcomes=outcomes, **given)
+    except ValueError as error:
+        raise SystemExit(f"ra-train grpo: {error}") from error
+    grpo(config)
+    return 0
