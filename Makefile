@@ -2,7 +2,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: install lint test test-sdk test-training bench readme
+.PHONY: install lint test training bench readme
 
 install: .venv/installed
 
@@ -17,19 +17,16 @@ install: .venv/installed
 	$(BIN)/pip install $(TORCH) --editable '.[model]' --editable './training[distil,grpo]' --group training/pyproject.toml:test
 	touch $@
 
-lint: install .venv/installed-training
+lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	cd training && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy
 
-test: lint test-sdk test-training
-
-test-sdk: install
+test: lint
 	$(BIN)/python -m pytest
 
-test-training: .venv/installed-training
-	cd training && ../$(BIN)/python -m pytest
+training: install .venv/installed-training
+	cd training && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy && ../$(BIN)/python -m pytest
 
 bench: install
 	$(BIN)/python -m benchmarks

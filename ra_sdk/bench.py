@@ -61,7 +61,7 @@ def bench(
     """
     path = Path(source)
     with tempfile.TemporaryDirectory() as place:
-        part, share = _part(path, Path(place) / path.name, lines)
+        part, share = _part(path, Path(place) / path.name, lines, force=log_format == "plain")
         with Detector(model="echo", store=":memory:", format=log_format) as detector:
             say("mining, as new")
             new = _seconds(detector, part)
@@ -87,14 +87,16 @@ def bench(
     )
 
 
-def _part(path: Path, target: Path, lines: int) -> tuple[Path, float]:
+def _part(path: Path, target: Path, lines: int, *, force: bool) -> tuple[Path, float]:
     """The first lines of a plain file, in a file of their own, and which share they are; what is compressed is taken whole."""
-    from ra_sdk.streams import HEAD, compression
+    from ra_sdk.streams import HEAD, compression, refuse_binary
 
     try:
         with path.open("rb") as file:
-            if compression(file.read(HEAD)):
+            if compression(head := file.read(HEAD)):
                 return path, 1.0
+            if not force:
+                refuse_binary(head, str(path))  # here, where the file has its own name
             file.seek(0)
             data = b"".join(islice(file, lines))
         target.write_bytes(data)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 import warnings
 from contextlib import ExitStack, contextmanager, nullcontext
 from io import TextIOWrapper
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 FINE, WORLD, USAGE, FOUND, INTERRUPTED, NO_READER = 0, 1, 2, 3, 130, 141
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 LINES = (options.Output.JSONL, options.Output.SESSIONS)  # what is written to standard output as it comes
 _Misuse: Any = typer.BadParameter.__base__  # what the command line's parser raises; typer has moved it about
 
@@ -80,7 +83,7 @@ def detect_(
     judging = {"mode": mode.value, "explain": explain, "threshold": threshold, "store": store, "state": state, "format": format_}
     sizes = {"model": model, "threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
     detecting = {**judging, **sizes, "window": _window(window, output)}
-    code, abnormal = _detect(sources, to or [], output, everything, {**reading, **_pairs(plugin_option or [])}, detecting)
+    code, abnormal = _detect(sources, to or [], output, everything, {**reading, **options.pairs(plugin_option or [])}, detecting)
     return FOUND if code == FINE and abnormal and fail_on else code
 
 
@@ -215,9 +218,7 @@ def info(
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run ``ra``. Returns the exit code; every error that is no bug is one line on stderr."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    _ready_streams()
     with warnings.catch_warnings():
         for kind in (RuntimeWarning, UserWarning):
             warnings.simplefilter("default", kind)
@@ -226,11 +227,30 @@ def main(args: Sequence[str] | None = None) -> int:
             return _run(sys.argv[1:] if args is None else list(args))
         except RaError as error:
             return _complain(error)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more when it flushes at its end
-            return NO_READER
+        except OSError as error:
+            return _unwritten(error)
         except KeyboardInterrupt:
             return INTERRUPTED
+
+
+def _ready_streams() -> None:
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # it was closed before we began, as a daemon's may be
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  it is open as long as we are  # noqa: SIM115  open to the end
+        elif isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+
+
+def _unwritten(error: OSError) -> int:
+    """What standard output did not take: its reader has left, or there is no room. Any other error is a bug."""
+    if not isinstance(error, BrokenPipeError) and error.errno not in NO_ROOM:
+        raise error
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more when it flushes at its end
+    if isinstance(error, BrokenPipeError):
+        return NO_READER
+    _say(f"standard output cannot be written: {error.strerror}; make room or choose another place")
+    return WORLD
 
 
 def _run(args: list[str]) -> int:
@@ -243,7 +263,7 @@ def _run(args: list[str]) -> int:
         return done.exit_code
     except _Misuse as error:
         path = getattr(getattr(error, "ctx", None), "command_path", "ra")
-        _say(f"{error.format_message().rstrip('.')}; try '{path} --help'")
+        _say(f"{options.misuse(error)}; try '{path} --help'")
         return USAGE
     return code or FINE
 
@@ -258,16 +278,23 @@ def _detect(
 ) -> tuple[int, int]:
     """Detect, and print what was found, however far it got. The exit code, and the number of abnormal records."""
     from ra_sdk.detector import Detector
+    from ra_sdk.sinks import keep_apart
     from ra_sdk.table import TemplateTable, console, show, show_counts, show_row
 
-    out, follow = console(), bool(reading["follow"])
+    keep_apart([*urls, *filter(None, (detecting["store"], detecting["state"], reading["checkpoint"]))], sources)
+    out, follow, code = console(), bool(reading["follow"]), None
     table = TemplateTable((lambda row: show_row(row, out)) if follow else None)
-    with (
-        _meter(output, follow) as meter,
-        Detector(progress=meter, **detecting) as detector,
-        _sinks(detector, urls, output, table, reading) as sinks,
-    ):
-        code = _take(detector, sources, sinks, output, reading)
+    try:
+        with (
+            _meter(output, follow) as meter,
+            Detector(progress=meter, **detecting) as detector,
+            _sinks(detector, urls, output, table, reading) as sinks,
+        ):
+            code = _take(detector, sources, sinks, output, reading)
+    except RaError as error:
+        if code is None:
+            raise
+        code = max(code, _complain(error))  # it could not be brought to its end; what was found is shown nevertheless
     if output is options.Output.TABLE:
         show(table, out, everything)
         show_counts(detector.counts, detector.reasoner.name, out)
@@ -344,13 +371,6 @@ def _window(text: str | None, output: options.Output) -> Window | None:
     if text is None and output is options.Output.SESSIONS:
         raise BadOption("--output sessions without --window: sessions are windows of records; add --window 100, 60s or key=trace_id")
     return None if text is None else Window.parse(text)
-
-
-def _pairs(texts: Sequence[str]) -> dict[str, str]:
-    for text in texts:
-        if "=" not in text:
-            raise BadOption(f"--plugin-option {text!r} has no value; write NAME=VALUE")
-    return dict(text.split("=", 1) for text in texts)
 
 
 def _list(output: options.Listing, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.blocks import Block, Detections
-from ra_sdk.errors import BadOption
+from ra_sdk.errors import BadOption, SourceError
 from ra_sdk.formats import detect_format, format_named
 from ra_sdk.lines import RawBlock, raw_blocks
 from ra_sdk.masks import coarse, mask
@@ -26,6 +26,7 @@ from ra_sdk.plugins import PluginSet
 from ra_sdk.prompt import Mode
 from ra_sdk.records import Detection, Session, Template, Verdict
 from ra_sdk.sessions import Window, sessions
+from ra_sdk.sinks import keep_apart
 from ra_sdk.templates import Miner, distinct, has_words
 from ra_sdk.verdicts import VerdictStore
 
@@ -153,8 +154,9 @@ class Detector:
     def write(self, source: object, *sinks: str | Sink) -> Counts:
         """Take a source to its end, into sinks (URLs or objects). A checkpoint moves once every sink has written.
 
-        Sinks opened here are closed here. Raises SourceError, SinkError.
+        Sinks opened here are closed here. Raises SourceError, SinkError, BadOption.
         """
+        keep_apart([sink for sink in sinks if isinstance(sink, str)], [str(source)] if isinstance(source, str | Path) else [])
         opened: Source = self.plugins.open_source(source, self._reading)
         resumed = {"append": self._reading["checkpoint"] is not None}
         outlets = [self.plugins.open_sink(sink, resumed) if isinstance(sink, str) else sink for sink in sinks]
@@ -205,13 +207,19 @@ class Detector:
     def _prepared(self, source: Source) -> Iterator[tuple[Block, pl.Series, list[str], list[int]]]:
         """Blocks parsed and masked in threads, a few ahead of who asks; Polars lets go of the interpreter while it works."""
         waiting: deque[Future[tuple[Block, pl.Series, list[str], list[int]]]] = deque()
-        for raw in raw_blocks(source, self.formats, self._format, self._size, self._wait):
-            if raw is not None:
-                waiting.append(self._ahead.submit(_prepare, raw))
-            while waiting and (source.live or len(waiting) > LOOKAHEAD):
-                yield waiting.popleft().result()
+        broken: SourceError | None = None
+        try:
+            for raw in raw_blocks(source, self.formats, self._format, self._size, self._wait):
+                if raw is not None:
+                    waiting.append(self._ahead.submit(_prepare, raw))
+                while waiting and (source.live or len(waiting) > LOOKAHEAD):
+                    yield waiting.popleft().result()
+        except SourceError as error:
+            broken = error
         while waiting:
             yield waiting.popleft().result()
+        if broken is not None:
+            raise broken
 
     def _judge(self, texts: Sequence[str], mode: Mode, source: Source | None = None) -> list[tuple[Verdict, bool]]:
         """A verdict for every text, and whether it was known before this run: from memory, the store, or the model."""

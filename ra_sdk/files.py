@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, suppress
 from datetime import datetime, timezone
@@ -284,6 +285,11 @@ class _Positions:
         if not path.parent.is_dir():
             raise StoreError(f"checkpoint {str(path)!r} cannot be written: its folder does not exist; make it, or choose another path")
         self._read()
+        try:
+            with tempfile.TemporaryFile(dir=path.parent):  # better now than after the first block was judged
+                pass
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     def get(self, key: str) -> dict[str, Any] | None:
         """The checkpoint of a source; None if there is none that can be used."""
@@ -301,7 +307,9 @@ class _Positions:
                 os.fsync(file.fileno())
             fresh.replace(self._path)
         except OSError as error:
-            raise StoreError(f"checkpoint {str(self._path)!r} cannot be written: {error.strerror or error}; choose another path") from error
+            with suppress(OSError):
+                fresh.unlink()
+            raise self._unwritable(error) from error
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -309,7 +317,12 @@ class _Positions:
         except FileNotFoundError:
             return {}
         except (OSError, ValueError, TypeError) as error:
-            raise StoreError(f"checkpoint {str(self._path)!r} cannot be read: {error}; remove it to start at the beginning") from error
+            reason = getattr(error, "strerror", None)  # of the system; else it is the content
+            remedy = "choose another path" if reason else "remove it to start at the beginning"
+            raise StoreError(f"checkpoint {str(self._path)!r} cannot be read: {reason or error}; {remedy}") from error
+
+    def _unwritable(self, error: OSError) -> StoreError:
+        return StoreError(f"checkpoint {str(self._path)!r} cannot be written: {error.strerror or error}; choose another path")
 
 
 def _opened(path: Path, name: str) -> IO[bytes]:

@@ -16,6 +16,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.blocks import Block, fields_of
+from ra_sdk.errors import SourceError
 from ra_sdk.formats import detect_format, format_named
 from ra_sdk.hookspecs import Lines
 from ra_sdk.records import LogRecord
@@ -68,13 +69,17 @@ def raw_blocks(source: Source, formats: Sequence[Format], name: str | None, size
     """Blocks of at most ``size`` records from a source; None for an idle tick of a live one.
 
     ``name`` is a format's name; None detects it from the first lines. A live source is read in a thread, so that what it gave is
-    handed on after ``wait`` seconds at the latest. Raises UnknownFormat.
+    handed on after ``wait`` seconds at the latest. Raises UnknownFormat, and what the source raises, after the whole lines that came before it.
     """
     cut = Cutter(source, formats, name, size)
-    for item in _ticking(source, wait) if source.live else source:
-        yield from cut.add(item)
-        if item is None:
-            yield None
+    try:
+        for item in _ticking(source, wait) if source.live else source:
+            yield from cut.add(item)
+            if item is None:
+                yield None
+    except SourceError:
+        yield from cut.add(None)
+        raise
     yield from cut.flush()
 
 

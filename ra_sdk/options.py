@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Annotated, Any
 
 import typer
+
+from ra_sdk.errors import BadOption
 
 __all__ = [
     "ABOUT",
@@ -40,6 +43,8 @@ __all__ = [
     "To",
     "Width",
     "WindowText",
+    "misuse",
+    "pairs",
 ]
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -78,7 +83,7 @@ JUDGE = """Judge one LINE, and show the whole reasoning. The model sees the line
 """
 
 Sources = Annotated[list[str], typer.Argument(metavar="SOURCE", help="Paths or URLs; - is standard input.", show_default=False)]
-Source = Annotated[str, typer.Argument(help="A path or URL; - is standard input.", show_default=False)]
+Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A path or URL; - is standard input.", show_default=False)]
 
 
 class Output(str, Enum):
@@ -130,3 +135,19 @@ GpuLayers = Annotated[int | None, _opt("--gpu-layers", metavar="N", help="Layers
 Width = Annotated[int | None, _opt(metavar="N", min=1, help="Templates judged at once.")]
 AsJson = Annotated[bool, _opt("--json", help="Print one JSON object.")]
 List = Annotated[Listing, typer.Option("--output", "-o", help="How the list is printed.")]
+
+
+def pairs(texts: Sequence[str]) -> dict[str, str]:
+    """The options of ``--plugin-option NAME=VALUE``. Raises BadOption."""
+    for text in texts:
+        if "=" not in text:
+            raise BadOption(f"--plugin-option {text!r} has no value; write NAME=VALUE")
+    return dict(text.split("=", 1) for text in texts)
+
+
+def misuse(error: Any) -> str:
+    """What the parser's error says, and the value that it is about: where typer asks pydantic, that is left out."""
+    said = str(error.format_message()).rstrip(".").replace("Value error, ", "")
+    faults: list[Any] = getattr(error.__cause__, "errors", list)()
+    value = repr(faults[0]["input"]) if faults else ""
+    return said if value in said else f"{said}, not {value}"

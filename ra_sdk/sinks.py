@@ -11,19 +11,20 @@ import json
 import os
 import stat
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import product
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ra_sdk.blocks import Detections
-from ra_sdk.errors import SinkError
+from ra_sdk.errors import BadOption, SinkError
 from ra_sdk.hookspecs import Sink, hookimpl
 from ra_sdk.records import Session, Verdict
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["JsonlSink", "json_lines", "ra_sdk_open_sink", "record_ids"]
+__all__ = ["JsonlSink", "json_lines", "keep_apart", "ra_sdk_open_sink", "record_ids"]
 
 TAIL = 64 << 20  # bytes of an existing file whose ids are known when appending
 
@@ -33,11 +34,18 @@ def ra_sdk_open_sink(url: str, options: Mapping[str, Any]) -> Sink | None:
     """``jsonl:PATH``, and ``jsonl:-`` for standard output. A run with a checkpoint goes on with the file, others begin it anew."""
     if not url.startswith("jsonl:"):
         return None
-    path = url.removeprefix("jsonl:").removeprefix("//")
+    path = _path(url)
     if path in ("-", ""):
         sys.stdout.flush()  # what was printed before comes before
         return JsonlSink(sys.stdout.buffer, name=url)
     return JsonlSink(path, name=url, append=bool(options.get("append") or options.get("checkpoint")))
+
+
+def keep_apart(places: Iterable[str], sources: Iterable[str]) -> None:
+    """Raise BadOption if one of the places that will be written (paths, or URLs of this sink) is the file of a source."""
+    for place, source in product(places, sources):
+        if _same(_path(place), source.removeprefix("file:")):
+            raise BadOption(f"{place!r} is the source {source!r} itself, which would be overwritten; choose another file")
 
 
 class JsonlSink:
@@ -186,6 +194,17 @@ def _tail(verdict: Verdict, rationale: str | None, cached: bool) -> str:
         "cached": cached,
     }
     return _json(tail)[1:]
+
+
+def _path(url: str) -> str:
+    return url.removeprefix("jsonl:").removeprefix("//")
+
+
+def _same(one: str, other: str) -> bool:
+    try:
+        return Path(one).is_file() and Path(one).samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 def _json(thing: object) -> str:

@@ -14,8 +14,10 @@ import gzip
 import json
 import os
 import re
+import tempfile
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,7 @@ __all__ = ["Miner", "distinct", "has_words", "is_protected"]
 
 SIMILARITY = 0.6  # share of words that must be equal; Drain's usual 0.4 merges messages that merely share their frame
 STATE_VERSION = 1
+AFRESH = "remove the file to start afresh"
 
 _STATES = """
 abnormal absent accepted active alive allowed alone always any asleep available awake bad below above better big blocked broken busy clean clear cold
@@ -96,24 +99,27 @@ class Miner:
                 json.dump(state, file)
             fresh.replace(path)
         except OSError as error:
-            fresh.unlink(missing_ok=True)
-            raise StoreError(f"state {str(path)!r} cannot be written: {error.strerror or error}; choose another path") from error
+            with suppress(OSError):
+                fresh.unlink()
+            raise _unwritable(path, error) from error
 
     def load(self, path: str | Path) -> None:
-        """Take up a saved state; a file that does not exist is an empty state. Raises StoreError."""
+        """Take up a saved state; a file that does not exist is an empty state. Raises StoreError, also where it could not be saved again."""
+        _check_folder(Path(path))
         if not Path(path).exists():
             return
         try:
             with gzip.open(path, "rt", encoding="utf-8") as file:
                 state = json.load(file)
             if state["version"] != STATE_VERSION:
-                raise StoreError(f"state {str(path)!r} has version {state['version']}, this is version {STATE_VERSION}; remove the file to start afresh")
+                raise StoreError(f"state {str(path)!r} has version {state['version']}, this is version {STATE_VERSION}; {AFRESH}")
             self._memo, self._counts = OrderedDict(state["memo"]), Counter(dict(state["counts"]))
             self._restore(state["clusters"])
         except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             if isinstance(error, StoreError):
                 raise
-            raise StoreError(f"state {str(path)!r} cannot be read: {error}; remove the file to start afresh") from error
+            reason = getattr(error, "strerror", None)  # of the system; else it is the content
+            raise StoreError(f"state {str(path)!r} cannot be read: {reason or error}; {'choose another path' if reason else AFRESH}") from error
 
     def _template(self, masked: str) -> str:
         known = self._memo.get(masked)
@@ -213,3 +219,17 @@ def _drain_class() -> Any:
             self.add_seq_to_prefix_tree(self.root_node, cluster)
 
     return ProtectedDrain
+
+
+def _check_folder(path: Path) -> None:
+    """Raise StoreError if a state cannot be saved there: now, and not after the work."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(f"state {str(path)!r} cannot be written: {error.strerror or error}; choose another path")

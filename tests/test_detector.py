@@ -1,7 +1,9 @@
 """The whole way of a line, with the stand-in for the model."""
 
 import asyncio
+import gzip
 import json
+import re
 import warnings
 
 import pytest
@@ -103,6 +105,9 @@ def test_a_column_of_a_data_frame(echo):
         (["x"], {"window": 100}, ra_sdk.BadOption),
         (["x"], {"model": "/no/such.gguf"}, ra_sdk.ModelError),
         (["x"], {"store": "/proc/nowhere/v.db"}, ra_sdk.StoreError),
+        (["x"], {"state": "/proc/nowhere/state"}, ra_sdk.StoreError),
+        (["x"], {"state": f"{__file__}/state"}, ra_sdk.StoreError),
+        (__file__, {"checkpoint": "/proc/position"}, ra_sdk.StoreError),
         (42, {}, ra_sdk.UsageError),
     ],
 )
@@ -150,6 +155,28 @@ class Moody:
             if "cursed" in template:
                 raise ValueError("unreadable reply")
             yield ra_sdk.Verdict(template, "normal", 0.1, mode=mode, model=self.name)
+
+
+@pytest.mark.parametrize("block", [10, 50_000])
+def test_what_came_before_a_break_is_given(tmp_path, echo, block):
+    text = "".join(f"2025-03-01T10:00:00Z INFO worker {number} of {number * 7919 % 10007} started\n" for number in range(2_000)).encode()
+    packed = gzip.compress(text)
+    path = tmp_path / "app.log.gz"
+    path.write_bytes(packed[: len(packed) // 2])
+    found = []
+    with Detector(model=echo, store=":memory:", block=block) as detector, pytest.raises(ra_sdk.SourceError, match="breaks off") as broken:
+        found.extend(detector.detect(path))
+    given = int(re.search(r"after (\d+) bytes", str(broken.value))[1])
+    assert [d.line for d in found] == list(range(1, text[:given].count(b"\n") + 1))
+    assert 100 < len(found) < 2_000
+    assert all(d.record.body.endswith("started") for d in found)
+
+
+def test_a_source_is_not_overwritten(log, echo):
+    content = log.read_bytes()
+    with Detector(model=echo, store=":memory:") as detector, pytest.raises(ra_sdk.BadOption, match="would be overwritten"):
+        detector.write(log, f"jsonl:{log}")
+    assert log.read_bytes() == content
 
 
 def test_a_model_that_fails_leaves_templates_undecided_and_the_stream_goes_on():

@@ -371,7 +371,7 @@ def test_a_checkpoint_that_cannot_be_used(log, tmp_path, content, said):
         positions.write_bytes(content.encode("latin-1"))
     with pytest.raises(StoreError, match=said):
         opened(log.path, checkpoint=positions)
-    with pytest.raises(StoreError, match="Is a directory"):
+    with pytest.raises(StoreError, match="Is a directory; choose another path"):
         opened(log.path, checkpoint=tmp_path)
 
 

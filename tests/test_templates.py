@@ -87,6 +87,8 @@ def test_a_saved_state_gives_the_same_again(tmp_path):
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"\x1f\x8b\x08\x00"])
 def test_a_broken_state_is_one_clear_error(tmp_path, content):
+    with pytest.raises(StoreError, match="Is a directory; choose another path"):
+        Miner().load(tmp_path)
     path = tmp_path / "state"
     path.write_bytes(content)
     with pytest.raises(StoreError, match="remove the file to start afresh"):
