@@ -177,7 +177,8 @@ def bench(
     from ra_sdk.table import console, show_fields
 
     def say(text: str) -> None:
-        print(f"{text} …", file=sys.stderr)
+        if sys.stderr.isatty():
+            print(f"{text} …", file=sys.stderr)
 
     found = measure(source, lambda: _reasoner(model, {"threads": threads, "width": width}), lines=lines, sample=sample, log_format=format_, say=say).to_dict()
     if as_json:
