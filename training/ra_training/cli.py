@@ -14,6 +14,7 @@ from ra_training.corpus import place
 from ra_training.correct_cli import add_correct
 from ra_training.distil_cli import add_distil, add_validate
 from ra_training.grpo_cli import add_grpo
+from ra_training.options import add_corpus, add_training
 
 __all__ = ["main"]
 
@@ -42,33 +43,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_corpus(parser: argparse.ArgumentParser, why: str) -> None:
-    parser.add_argument("--corpus", type=Path, help=f"directory with corpus/ and data/ ({why}); else RA_SHARED")
-
-
 def _add_sft(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--out", type=Path, required=True, help="the run's directory")
-    _add_corpus(parser, "what is learnt")
-    parser.add_argument("--sets", default="general,templates,panel", help="which of them")
-    parser.add_argument("--base", help="GGUF to train on; else the default model")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    add_training(parser)
     parser.add_argument("--epochs", type=float, default=2.0, help="passes over the corpus")
     parser.add_argument("--minutes", type=float, help="time instead of epochs; the schedule is shaped to it")
     parser.add_argument("--rate", type=float, default=6e-4, help="peak learning rate")
     parser.add_argument("--batch", type=int, default=16, help="examples a step")
-    parser.add_argument("--rank", type=int, default=32, help="of the LoRA")
-    parser.add_argument("--alpha", type=int, default=64, help="of the LoRA")
     parser.add_argument("--verdict-weight", type=float, default=4.0, help="weight of the verdict's token in the loss")
     parser.add_argument("--longest", type=int, default=384, help="tokens; longer examples are left out")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="of matrix products; auto: bf16 where it is fast")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--checkpoint-minutes", type=float, default=8.0, help="time between checkpoints")
     parser.add_argument("--dev", type=int, default=120, help="dev rows judged at each checkpoint")
     parser.add_argument("--explain", type=float, default=0.5, help="share of verdict, then rationale; what the two leave is verdict only")
     parser.add_argument("--think", type=float, default=0.33, help="share of reasoning, then verdict")
     parser.add_argument("--pairs", type=int, default=150, help="value pairs an epoch")
-    parser.add_argument("--hostile", type=float, default=0.25, help="injected copies, as a share of the rows")
-    parser.add_argument("--seed", type=int, default=1, help="of everything random")
     parser.set_defaults(run=_sft)
 
 
@@ -92,7 +78,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--merge", choices=("F16", "Q8_0"), help="write base and adapter as one model")
     parser.add_argument("--check", type=int, default=200, help="dev messages on which PyTorch and llama.cpp must agree; 0: none")
     parser.add_argument("--least", type=float, default=0.98, help="share of them that must")
-    _add_corpus(parser, "for the check")
+    add_corpus(parser, "for the check")
     parser.set_defaults(run=_export)
 
 
@@ -145,7 +131,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="sessions as template_ids, judged by their templates; labels come from FILE",
     )
     parser.add_argument("--hostile", type=Path, metavar="PAIRS.jsonl", help="lines and the same with an injected text: how many verdicts flip")
-    _add_corpus(parser, "what the baselines learn from")
+    add_corpus(parser, "what the baselines learn from")
     parser.set_defaults(run=_evaluate)
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from ra_training.corpus import place
+from ra_training.options import add_training
 from ra_training.rewards import NAMES, AnswerWeights, Rewards
 
 __all__ = ["add_grpo"]
@@ -13,13 +14,9 @@ __all__ = ["add_grpo"]
 
 def add_grpo(parser: argparse.ArgumentParser) -> None:
     """Give ``ra-train grpo`` its options."""
+    add_training(parser)
     _add_rewards(parser)
-    parser.add_argument("--out", type=Path, required=True, help="the run's directory")
-    parser.add_argument("--corpus", type=Path, help="directory with corpus/ and data/ (what is learnt); else RA_SHARED")
-    parser.add_argument("--sets", default="general,templates,panel", help="which of them")
-    parser.add_argument("--base", help="GGUF that the adapter was trained on; else the default model")
     parser.add_argument("--adapter", type=Path, metavar="RUN", help="where to start: a run of ra-train sft, or an adapter in peft's form; else a fresh LoRA")
-    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--steps", type=int, default=200, help="steps of the optimiser, over all resumptions")
     parser.add_argument("--minutes", type=float, help="time instead of steps")
     parser.add_argument("--mode", choices=("think", "direct"), default="think", help="reasoning, then verdict; or verdict, then reasoning")
@@ -31,15 +28,8 @@ def add_grpo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kl", type=float, default=0.04, help="weight of the divergence from the adapter as it was")
     parser.add_argument("--think-tokens", type=int, default=64, help="most tokens of reasoning")
     parser.add_argument("--longest", type=int, default=256, help="tokens of a prompt; longer ones are left out")
-    parser.add_argument("--hostile", type=float, default=0.25, help="injected copies, as a share of the rows")
-    parser.add_argument("--rank", type=int, default=32, help="of a fresh LoRA")
-    parser.add_argument("--alpha", type=int, default=64, help="of a fresh LoRA")
-    parser.add_argument("--precision", choices=("auto", "fp32", "bf16"), default="auto", help="of matrix products; auto: bf16 where it is fast")
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--checkpoint-minutes", type=float, default=8.0, help="time between checkpoints")
     parser.add_argument("--dev", type=int, default=60, help="dev rows judged at each checkpoint; 0: none")
     parser.add_argument("--vllm", metavar="URL", help="a trl vllm-serve that writes the replies")
-    parser.add_argument("--seed", type=int, default=1, help="of everything random")
     parser.set_defaults(run=_grpo)
 
 
