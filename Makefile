@@ -24,6 +24,7 @@ lint: install
 
 test: lint
 	$(BIN)/python -m pytest
+	$(MAKE) training
 
 training: install .venv/installed-training
 	cd training && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy && ../$(BIN)/python -m pytest
