@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ra_sdk.blocks import Detections as Detections
-    from ra_sdk.detector import Counts as Counts
     from ra_sdk.detector import Detector as Detector
     from ra_sdk.detector import Progress as Progress
     from ra_sdk.detector import adetect as adetect
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from ra_sdk.errors import WorldError as WorldError
     from ra_sdk.hookspecs import Lines as Lines
     from ra_sdk.hookspecs import hookimpl as hookimpl
+    from ra_sdk.judging import Counts as Counts
     from ra_sdk.reasoner import LlamaReasoner as LlamaReasoner
     from ra_sdk.records import Detection as Detection
     from ra_sdk.records import LogRecord as LogRecord
@@ -46,11 +46,12 @@ __version__ = "0.1.0"
 # Name -> module. Resolved on first use, so that a bare import stays light.
 _HOMES = {
     "Detections": "blocks",
-    **dict.fromkeys(["Counts", "Detector", "Progress", "adetect", "detect"], "detector"),
+    **dict.fromkeys(["Detector", "Progress", "adetect", "detect"], "detector"),
     **dict.fromkeys(["BadOption", "BadRecord", "ModelError", "RaError", "SinkError", "SourceError", "StoreError"], "errors"),
     **dict.fromkeys(["UnknownFormat", "UnknownScheme", "UsageError", "WorldError"], "errors"),
     **dict.fromkeys(["Lines", "hookimpl"], "hookspecs"),
     "EchoReasoner": "echo",
+    "Counts": "judging",
     "LlamaReasoner": "reasoner",
     **dict.fromkeys(["Detection", "LogRecord", "Session", "Template", "Verdict"], "records"),
     "Window": "window",

@@ -7,12 +7,11 @@ a verdict: prompt -> reasoner.
 from __future__ import annotations
 
 import time
-import warnings
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ra_sdk.blocks import Block, Detections
 from ra_sdk.errors import BadOption, SourceError
 from ra_sdk.formats import detect_format, format_named
+from ra_sdk.judging import Counts, Judge, Known
 from ra_sdk.lines import RawBlock, raw_blocks
 from ra_sdk.masks import coarse, mask
 from ra_sdk.plugins import PluginSet
@@ -27,7 +27,7 @@ from ra_sdk.prompt import Mode
 from ra_sdk.records import Detection, Session, Template, Verdict
 from ra_sdk.sessions import Window, sessions
 from ra_sdk.sinks import keep_apart
-from ra_sdk.templates import Miner, distinct, has_words
+from ra_sdk.templates import Miner, distinct
 from ra_sdk.verdicts import VerdictStore
 
 if TYPE_CHECKING:
@@ -38,23 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["Counts", "Detector", "Progress", "adetect", "detect"]
 
 LOOKAHEAD = 3  # blocks that are parsed and masked while one is judged
-REMEMBERED = 100_000  # verdicts kept in memory
-SAVED_AT_ONCE = 64  # verdicts: an interrupted run loses at most so many
 STATE_SECONDS = 60.0  # how often a long run saves its mining state
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a detector has done so far. ``judged``: templates that the model judged; ``cached``: verdicts taken from the store."""
-
-    lines: int = 0
-    records: int = 0
-    abnormal: int = 0
-    undecided: int = 0
-    templates: int = 0
-    judged: int = 0
-    cached: int = 0
-    seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +103,10 @@ class Detector:
         if state is not None:
             self._miner.load(state)
         self.reasoner: Reasoner = self.plugins.open_reasoner(model, {k: v for k, v in model_options.items() if v is not None} | judging)
-        self._digest = f"{self.reasoner.digest}{'' if explain else '+mute'}{'' if threshold == 0.5 else f'+{threshold}'}"
+        digest = f"{self.reasoner.digest}{'' if explain else '+mute'}{'' if threshold == 0.5 else f'+{threshold}'}"
         self._own_store = not isinstance(store, VerdictStore)
         self.store = store if isinstance(store, VerdictStore) else VerdictStore(store)
-        self._verdicts: OrderedDict[str, tuple[Verdict, bool]] = OrderedDict()
+        self.judging = Judge(self.reasoner, self.store, digest, mode, self.counts)
         self._ahead = ThreadPoolExecutor(2, "ra-parse")
 
     def detect(self, source: object) -> Iterator[Detection]:
@@ -166,12 +150,19 @@ class Detector:
                     outlet.write(block)
                 if block.checkpoint is not None:
                     opened.acknowledge(block.checkpoint)
-                self._save_state(STATE_SECONDS)
+                self.save_state()
         finally:
             for outlet, sink in zip(outlets, sinks):
                 if isinstance(sink, str):
                     outlet.close()
         return self.counts
+
+    def mine(self, bodies: pl.Series) -> tuple[pl.Series, list[str]]:
+        """Mine bodies (String, no nulls) that come from no source: codes (UInt32) and the template texts that they point into.
+
+        One thread at a time; judging is left to ``judging``.
+        """
+        return self._miner.mine(bodies)
 
     def templates(self) -> list[Template]:
         """What was mined so far, the most frequent first."""
@@ -180,7 +171,7 @@ class Detector:
     def close(self) -> None:
         """Save the state, and let the model and the store go."""
         self._ahead.shutdown(wait=True, cancel_futures=True)
-        self._save_state(0.0)
+        self.save_state(0.0)
         if self._own_store:
             self.store.close()
         getattr(self.reasoner, "close", lambda: None)()
@@ -221,50 +212,16 @@ class Detector:
         if broken is not None:
             raise broken
 
-    def _judge(self, texts: Sequence[str], mode: Mode, source: Source | None = None) -> list[tuple[Verdict, bool]]:
-        """A verdict for every text, and whether it was known before this run: from memory, the store, or the model."""
-        remembered = self._verdicts if mode == self.mode else OrderedDict()
-        missing = [text for text in texts if text not in remembered]
-        fresh: list[str] = []
-        for text, verdict in zip(missing, self.store.get(missing, self._digest, mode) if missing else []):
-            if verdict is None and not has_words(text):
-                verdict = Verdict(text, "normal", 0.0, mode="rule")
-            if verdict is None:
-                fresh.append(text)
-            else:
-                remembered[text] = verdict, verdict.mode != "rule"
-                self.counts.cached += verdict.mode != "rule"
-        undecided = {text: (verdict, False) for text, verdict in self._ask(fresh, mode, source, remembered)}
-        found = [remembered.get(text) or undecided[text] for text in texts]
-        while len(remembered) > max(REMEMBERED, len(texts)):
-            remembered.popitem(last=False)
-        return found
-
-    def _ask(self, texts: Sequence[str], mode: Mode, source: Source | None, remembered: OrderedDict[str, tuple[Verdict, bool]]) -> list[tuple[str, Verdict]]:
-        """Let the model judge; remember and store what it says. What it could not say is returned, undecided."""
-        unsaved: list[Verdict] = []
-        todo = deque(texts)
-        try:
-            for verdict in self.reasoner.judge(texts, mode) if texts else ():
-                text = todo.popleft()
-                verdict = verdict if verdict.template == text else replace(verdict, template=text)
-                if verdict.label == "undecided":
-                    todo.append(text)
-                    continue
-                remembered[text] = verdict, False
-                unsaved.append(verdict)
-                self.counts.judged += 1
-                if len(unsaved) >= SAVED_AT_ONCE:
-                    self.store.put(unsaved, self._digest, mode)
-                    unsaved = []
+    def _judge(self, texts: Sequence[str], mode: Mode, source: Source | None = None) -> list[Known]:
+        """A verdict for every text, and whether it was known before this run."""
+        found = self.judging.look_up(texts, mode)
+        cold = [text for text in texts if text not in found]
+        with closing(self.judging.ask(cold, mode)) as verdicts:
+            for left, verdict in zip(range(len(cold) - 1, -1, -1), verdicts):
+                found[verdict.template] = verdict, False
                 if source is not None:
-                    self._report(source, len(todo))
-        except Exception as error:  # noqa: BLE001  whatever a model does, the stream goes on
-            warnings.warn(f"{len(todo)} templates stay undecided, the model failed: {error!r}", RuntimeWarning, stacklevel=2)
-        finally:
-            if unsaved:
-                self.store.put(unsaved, self._digest, mode)
-        return [(text, Verdict(text, model=self.reasoner.name)) for text in todo]
+                    self._report(source, left)
+        return [found[text] for text in texts]
 
     def _count(self, detections: Detections, seconds: float) -> None:
         counts, block = self.counts, detections.block
@@ -283,7 +240,8 @@ class Detector:
             position, size = getattr(source, "position", 0), getattr(source, "size", None)
             self.progress(Progress(source.name, position, size, self.counts, to_judge))
 
-    def _save_state(self, every: float) -> None:
+    def save_state(self, every: float = STATE_SECONDS) -> None:
+        """Save what was mined, if there is a state to keep and ``every`` seconds have passed since. Raises StoreError."""
         if self._state is not None and time.monotonic() - self._saved >= every:
             self._miner.save(self._state)
             self._saved = time.monotonic()

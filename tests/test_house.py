@@ -32,6 +32,7 @@ EXTRA = {
     "reasoner": {"prompt", "grounding", "model", "echo", "llama"},
     "model": {"llama"},
     "verdicts": {"prompt"},
+    "judging": {"prompt", "templates", "verdicts"},
     "hookspecs": {"prompt"},
     "sessions": {"window"},
     "sources": {"files", "streams"},
