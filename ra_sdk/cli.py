@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ra_sdk import __version__, options
+from ra_sdk import __version__, cli_serve, options
 from ra_sdk.errors import BadOption, RaError, SinkError, UsageError
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ _Misuse: Any = typer.BadParameter.__base__  # what the command line's parser rai
 app = typer.Typer(help=options.ABOUT, add_completion=False, rich_markup_mode=None, context_settings=options.SETTINGS)
 model_app = typer.Typer(help="Show the model that judges.", context_settings=options.SETTINGS)
 app.add_typer(model_app, name="model")
+cli_serve.add(app)
 
 
 @app.callback(invoke_without_command=True)
@@ -238,7 +239,7 @@ def _ready_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:  # it was closed before we began, as a daemon's may be
-            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  it is open as long as we are  # noqa: SIM115  open to the end
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115  open to the end
         elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
 

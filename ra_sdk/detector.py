@@ -99,9 +99,9 @@ class Detector:
         model_options = {"threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
         judging = {"threshold": threshold, "explain": "abnormal" if explain else "never"}
         self._state, self._saved = state, time.monotonic()
-        self._miner = Miner()
+        self.miner = Miner()
         if state is not None:
-            self._miner.load(state)
+            self.miner.load(state)
         self.reasoner: Reasoner = self.plugins.open_reasoner(model, {k: v for k, v in model_options.items() if v is not None} | judging)
         digest = f"{self.reasoner.digest}{'' if explain else '+mute'}{'' if threshold == 0.5 else f'+{threshold}'}"
         self._own_store = not isinstance(store, VerdictStore)
@@ -157,16 +157,9 @@ class Detector:
                     outlet.close()
         return self.counts
 
-    def mine(self, bodies: pl.Series) -> tuple[pl.Series, list[str]]:
-        """Mine bodies (String, no nulls) that come from no source: codes (UInt32) and the template texts that they point into.
-
-        One thread at a time; judging is left to ``judging``.
-        """
-        return self._miner.mine(bodies)
-
     def templates(self) -> list[Template]:
         """What was mined so far, the most frequent first."""
-        return self._miner.templates()
+        return self.miner.templates()
 
     def close(self) -> None:
         """Save the state, and let the model and the store go."""
@@ -186,7 +179,7 @@ class Detector:
         started = time.monotonic()
         with closing(source):
             for block, codes, masked, sizes in self._prepared(source):
-                codes, texts = self._miner.mine_masked(codes, masked, sizes)
+                codes, texts = self.miner.mine_masked(codes, masked, sizes)
                 found = self._judge(texts, self.mode, source)
                 detections = Detections(block, codes, [verdict for verdict, _ in found], [known for _, known in found])
                 self._count(detections, time.monotonic() - started)
@@ -227,7 +220,7 @@ class Detector:
         counts, block = self.counts, detections.block
         counts.records += len(block)
         counts.lines += int(block.last_lines[-1]) - int(block.lines[0]) + 1 if len(block) else 0
-        counts.templates = len(self._miner)
+        counts.templates = len(self.miner)
         counts.seconds += seconds
         labels = [verdict.label for verdict in detections.verdicts]
         if "abnormal" in labels or "undecided" in labels:
@@ -243,7 +236,7 @@ class Detector:
     def save_state(self, every: float = STATE_SECONDS) -> None:
         """Save what was mined, if there is a state to keep and ``every`` seconds have passed since. Raises StoreError."""
         if self._state is not None and time.monotonic() - self._saved >= every:
-            self._miner.save(self._state)
+            self.miner.save(self._state)
             self._saved = time.monotonic()
 
 

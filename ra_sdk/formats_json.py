@@ -29,7 +29,7 @@ LEVEL = ["level", "severity", "severity_text", "severityText", "log.level", "lev
 LEVEL += ["SeverityText", "severityNumber", "severity_number", "SeverityNumber", "PRIORITY", "s"]
 CAUSE = ["err", "error", "error.message", "error_message", "exception", "exception.message", "exc_info"]
 STACK = ["stack", "stack_trace", "stacktrace", "error.stack_trace", "exception.stacktrace", "errorVerbose", "exc_info", "exception"]
-_HINTS = frozenset(CAUSE + STACK)
+HINTS = frozenset(CAUSE + STACK)
 _CAUSED = r'"(?:err|exc|stack)[A-Za-z_.]*"\s*:'  # a key that a body may have to be completed from
 _NUMBERED = {10: "TRACE", 20: "DEBUG", 30: "INFO", 40: "WARN", 50: "ERROR", 60: "FATAL"}  # pino, bunyan
 _OTEL = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")  # four numbers each, from 1
@@ -279,13 +279,18 @@ def _sorted_out(row: dict[str, Any], text: str) -> Decoded:
     severity = _severity(level, otel="umber" in level_key)
     if level is not None and severity is None:
         rest["severity_text"] = level
-    body = _completed(_text(message), rest) if message not in (None, "") else text
+    body = completed(_text(message), rest) if message not in (None, "") else text
     return Decoded(_cleaned(body) or text, time, severity, rest)
 
 
-def _completed(body: str, row: Mapping[str, Any]) -> str:
+def body_of(row: dict[str, Any], text: str) -> str:
+    """The body of a record that is a mapping; ``text``, which is what it was written as, where no key has a message."""
+    return _sorted_out(row, text).body
+
+
+def completed(body: str, row: Mapping[str, Any]) -> str:
     """The body, with the cause that stands beside it, and the stack trace."""
-    if _HINTS.isdisjoint(row):
+    if HINTS.isdisjoint(row):
         return body
     cause = next((found for key in CAUSE if (found := _cause(row.get(key)))), "")
     if cause and cause not in body:

@@ -83,6 +83,14 @@ class VerdictStore:
             found[row[0]] = _overridden(row)
         return [found.get(name) for name in names]
 
+    def by_key(self, key: str) -> Verdict | None:
+        """The verdict with this key; an override of its template wins. None: there is none."""
+        rows = self._read(f"SELECT {_COLUMNS} FROM verdicts WHERE key = ?", [key])
+        if not rows or rows[0][1] not in JUDGED:
+            return None
+        names = self._read("SELECT template, label, category, rationale FROM overrides WHERE template = ?", [rows[0][0]])
+        return _overridden(names[0]) if names else _verdict(rows[0])
+
     def put(self, verdicts: Iterable[Verdict], digest: str, mode: str) -> None:
         """Keep verdicts, in one transaction; undecided ones are not kept.
 

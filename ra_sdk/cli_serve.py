@@ -1,0 +1,128 @@
+"""``ra serve`` and ``ra token``: the commands of the service. ``serving`` runs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ra_sdk import options
+from ra_sdk.limits import MEBIBYTE, Limits
+
+__all__ = ["add"]
+
+SERVE = """Judge over HTTP: one model for many clients.
+
+Answers batches of records at POST /v1/verdicts, and takes OTLP logs at POST /v1/logs; GET /openapi.json has the whole of it. Templates
+that nobody has judged yet are undecided at first, unless the client waits (wait_ms), and are judged meanwhile.
+
+\b
+  ra serve                                      for this machine, on http://127.0.0.1:8765
+  ra token elasticsearch                        a token, shown once
+  ra serve --host 0.0.0.0 --cert c.pem --key k.pem
+
+\b
+  curl -s http://127.0.0.1:8765/v1/verdicts -H 'Content-Type: application/json' \\
+    -d '{"records": [{"body": "disk sda: I/O error"}], "wait_ms": 5000}'
+
+Bound to another address than this machine's own, it needs tokens; clients send Authorization: Bearer TOKEN. The file of tokens is read
+again when it changes. Too much at once is answered 429, with Retry-After. SIGTERM ends it when what was accepted is done.
+"""
+TOKEN = """Make a token for a client of ra serve. It is shown once; only its hash is kept.
+
+\b
+  ra token elasticsearch
+  ra token elasticsearch --revoke
+"""
+_D = Limits()
+Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 or :: is everywhere.")]
+Port = Annotated[int, typer.Option(metavar="N", min=0, max=65_535, help="Port; 0: any that is free.")]
+TokenFile = Annotated[
+    Path | None, typer.Option("--tokens", envvar="RA_TOKENS", metavar="PATH", show_default=False, help="File of tokens; else in your configuration directory.")
+]
+Cert = Annotated[Path | None, typer.Option(metavar="PEM", show_default=False, help="Certificate chain: serve HTTPS.")]
+Key = Annotated[Path | None, typer.Option(metavar="PEM", show_default=False, help="The certificate's key, where it is not in the same file.")]
+MaxBody = Annotated[int, typer.Option(metavar="MIB", min=1, max=512, help="Size of one request, as sent and as unpacked.")]
+MaxBatch = Annotated[int, typer.Option(metavar="N", min=1, help="Records of one request.")]
+MaxLine = Annotated[int, typer.Option(metavar="N", min=1, help="Characters of one record's body.")]
+MaxQueue = Annotated[int, typer.Option(metavar="N", min=1, help="Records that wait to be mined; beyond, 429.")]
+MaxCold = Annotated[int, typer.Option(metavar="N", min=1, help="Templates that wait for the model; beyond, they stay undecided until they come again.")]
+MaxConnections = Annotated[int, typer.Option(metavar="N", min=1, help="Open connections; beyond, the one idle longest is closed.")]
+Grace = Annotated[float, typer.Option(metavar="SECONDS", min=1, help="How long a shutdown may take to finish what was accepted.")]
+Revoke = Annotated[bool, typer.Option("--revoke", show_default=False, help="Take the token back; a running service refuses it at once.")]
+
+
+def add(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("serve", help=SERVE)(serve)
+    app.command("token", help=TOKEN)(token)
+
+
+def serve(
+    host: Host = "127.0.0.1",
+    port: Port = 8765,
+    tokens: TokenFile = None,
+    cert: Cert = None,
+    key: Key = None,
+    model: options.Model = None,
+    mode: options.Mode = options.ModeName.DIRECT,
+    explain: options.Explain = True,
+    threshold: options.Threshold = 0.5,
+    store: options.Store = None,
+    state: options.State = None,
+    max_body: MaxBody = _D.body // MEBIBYTE,
+    max_batch: MaxBatch = _D.batch,
+    max_line: MaxLine = _D.line,
+    max_queue: MaxQueue = _D.queue,
+    max_cold: MaxCold = _D.cold,
+    max_connections: MaxConnections = _D.connections,
+    grace: Grace = _D.grace_s,
+    threads: options.Threads = None,
+    context: options.Context = None,
+    gpu_layers: options.GpuLayers = None,
+    width: options.Width = None,
+) -> int:
+    """Judge over HTTP."""
+    from ra_sdk.serving import Place, run
+
+    body = max_body * MEBIBYTE
+    limits = Limits(
+        body=body,
+        bodies=max(8 * body, _D.bodies),
+        batch=max_batch,
+        line=max_line,
+        queue=max(max_queue, max_batch),
+        cold=max_cold,
+        connections=max_connections,
+        grace_s=grace,
+    )
+    detecting: dict[str, Any] = {"model": model, "mode": mode.value, "explain": explain, "threshold": threshold, "store": store, "state": state}
+    sizes = {"threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
+    run(Place(host, port, tokens, cert, key, limits), {**detecting, **sizes}, _say)
+    return 0
+
+
+def token(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: letters, digits, '_', '.' and '-'.", show_default=False)],
+    tokens: TokenFile = None,
+    revoke: Revoke = False,
+) -> int:
+    """Make a token, or take one back."""
+    from ra_sdk.tokens import default_path, make_token, revoke_token
+
+    path = tokens or default_path()
+    if revoke:
+        revoke_token(name, path)
+        _say(f"{name} is taken back in {path}")
+    else:
+        print(make_token(name, path))
+        _say(f"kept as a hash in {path}; this is the only time that it is shown")
+    return 0
+
+
+def _say(message: str) -> None:
+    from ra_sdk.table import visible
+
+    print(f"ra: {visible(message)}", file=sys.stderr, flush=True)

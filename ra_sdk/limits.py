@@ -1,0 +1,42 @@
+"""What the service takes from its clients, and no more: memory, time and queues are bounded, whoever asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+from ra_sdk.errors import BadOption
+
+__all__ = ["MEBIBYTE", "MOST_WAIT_MS", "Limits"]
+
+MEBIBYTE = 1 << 20
+MOST_WAIT_MS = 60_000  # of one request; part of the wire format
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds of the service. Raises BadOption for one that is not above 0.
+
+    ``body``: bytes of one request, as sent and as unpacked. ``bodies``: bytes of all requests that are being read or worked on. ``batch``: records
+    of one request. ``line``: characters of one record's body. ``queue``: records that wait to be mined. ``cold``: templates that wait for the model.
+    ``connections``: open at once. ``head_s``: seconds for a request's head, and for which a connection may idle. ``body_s``: seconds for its body.
+    ``grace_s``: seconds in which a shutdown finishes what was accepted.
+    """
+
+    body: int = 8 * MEBIBYTE
+    bodies: int = 64 * MEBIBYTE
+    batch: int = 10_000
+    line: int = MEBIBYTE
+    queue: int = 100_000
+    cold: int = 20_000
+    connections: int = 512
+    head_s: float = 10.0
+    body_s: float = 30.0
+    grace_s: float = 25.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not value > 0:
+                raise BadOption(f"limit {field.name} {value!r} leaves no room; give a number above 0")
+        if self.bodies < self.body or self.queue < self.batch:
+            raise BadOption(f"limits bodies {self.bodies} and queue {self.queue} must hold one request, body {self.body} and batch {self.batch}; raise them")

@@ -1,0 +1,139 @@
+"""OTLP/HTTP logs: requests in, answers as the specification has them, in protobuf or JSON.
+
+https://opentelemetry.io/docs/specs/otlp/#otlphttp
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ra_sdk.formats_json import HINTS, body_of, completed
+from ra_sdk.wire import Refusal, decode
+
+__all__ = ["JSON", "PROTOBUF", "bodies", "failure", "success"]
+
+PROTOBUF, JSON = "application/x-protobuf", "application/json"
+DEEPEST = 32  # levels of a structured body
+_CODES = {400: 3, 401: 16, 404: 5, 408: 4, 413: 8, 415: 3, 422: 3, 429: 8, 503: 14}  # google.rpc.Code of an HTTP status
+
+
+class _Pair(Struct):
+    key: str = ""
+    value: Any = None
+
+
+class _Record(Struct):
+    body: Any = None
+    attributes: list[_Pair] = []
+
+
+class _Scope(Struct, rename="camel"):
+    log_records: list[_Record] = []
+
+
+class _Resource(Struct, rename="camel"):
+    scope_logs: list[_Scope] = []
+
+
+class _Request(Struct, rename="camel"):
+    resource_logs: list[_Resource] = []
+
+
+def bodies(data: bytes, kind: str) -> list[str]:
+    """The bodies of a request's records, completed from an exception's attributes. Raises Refusal for what is no such request."""
+    if kind == JSON:
+        found = decode(data, _Request)
+        records = (record for resource in found.resource_logs for scope in resource.scope_logs for record in scope.log_records)
+        return [
+            _whole(_json_value(record.body), [(pair.key, _json_value(pair.value)) for pair in record.attributes if pair.key in HINTS]) for record in records
+        ]
+    return [
+        _whole(_value(record.body), [(pair.key, _value(pair.value)) for pair in record.attributes if pair.key in HINTS]) for record in _protobuf_records(data)
+    ]
+
+
+def success(kind: str, rejected: int = 0, why: str = "") -> bytes:
+    """The answer to a request that was taken, all of it or all but ``rejected`` records."""
+    if kind == JSON:
+        return msgspec.json.encode({"partialSuccess": {"rejectedLogRecords": str(rejected), "errorMessage": why}} if rejected or why else {})
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess, ExportLogsServiceResponse
+
+    partial = ExportLogsPartialSuccess(rejected_log_records=rejected, error_message=why) if rejected or why else None
+    return ExportLogsServiceResponse(partial_success=partial).SerializeToString()
+
+
+def failure(kind: str, status: int, message: str) -> bytes:
+    """A ``google.rpc.Status``. Its protobuf is written by hand: two fields are not worth a package."""
+    code = _CODES.get(status, 2)
+    if kind == JSON:
+        return msgspec.json.encode({"code": code, "message": message})
+    text = message.encode()
+    return b"\x08" + _varint(code) + b"\x12" + _varint(len(text)) + text
+
+
+def _protobuf_records(data: bytes) -> Iterator[Any]:
+    from google.protobuf.message import DecodeError
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+    try:
+        request = ExportLogsServiceRequest.FromString(data)
+    except DecodeError as error:
+        raise Refusal(400, "no_protobuf", f"the body ({len(data)} bytes) is no ExportLogsServiceRequest: {error}; send OTLP logs in protobuf") from error
+    return (record for resource in request.resource_logs for scope in resource.scope_logs for record in scope.log_records)
+
+
+def _whole(value: Any, hints: Iterable[tuple[str, Any]]) -> str:
+    """A body as text, completed just as that of a JSON line is."""
+    known = dict(hints)
+    if isinstance(value, dict):
+        return body_of({**known, **value}, _dumped(value))
+    text = "" if value is None else value if isinstance(value, str) else _dumped(value)
+    return completed(text, known) if known else text
+
+
+def _value(value: Any, depth: int = 0) -> Any:
+    """An AnyValue as Python has it."""
+    kind = value.WhichOneof("value")
+    if kind in (None, "string_value") or depth > DEEPEST:
+        return value.string_value if kind else None
+    if kind == "array_value":
+        return [_value(item, depth + 1) for item in value.array_value.values]
+    if kind == "kvlist_value":
+        return {pair.key: _value(pair.value, depth + 1) for pair in value.kvlist_value.values}
+    plain = getattr(value, kind)
+    return base64.b64encode(plain).decode() if isinstance(plain, bytes) else plain
+
+
+def _json_value(value: Any, depth: int = 0) -> Any:
+    """An AnyValue of OTLP's JSON, ``{"stringValue": …}``, as Python has it."""
+    if not isinstance(value, dict) or len(value) != 1 or depth > DEEPEST:
+        return None
+    kind, plain = next(iter(value.items()))
+    inner = plain.get("values") if isinstance(plain, dict) else None
+    if kind == "arrayValue":
+        return [_json_value(item, depth + 1) for item in inner or ()]
+    if kind == "kvlistValue":
+        pairs = [pair for pair in inner or () if isinstance(pair, dict)]
+        return {str(pair.get("key", "")): _json_value(pair.get("value"), depth + 1) for pair in pairs}
+    if kind == "intValue" and isinstance(plain, str) and plain.lstrip("-").isdecimal() and len(plain) <= 20:
+        return int(plain)
+    return plain if isinstance(plain, str | int | float | bool) else None
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str, separators=(",", ":"))
+
+
+def _varint(number: int) -> bytes:
+    """https://protobuf.dev/programming-guides/encoding/#varints"""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    return bytes([*out, number])

@@ -1,0 +1,323 @@
+"""The service without its door: many clients, one detector. Nothing here knows HTTP.
+
+Two threads work. One mines: it takes every batch that waits as one block, since columns cost by the call, and looks its templates up. The
+other asks the model for what is cold, a few templates at a time, whoever brought them; a template that two clients brought is judged once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+import warnings
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ra_sdk.errors import RaError, WorldError
+from ra_sdk.limits import Limits
+from ra_sdk.records import Template, Verdict
+
+if TYPE_CHECKING:
+    from ra_sdk.detector import Detector
+    from ra_sdk.judging import Known
+    from ra_sdk.metrics import Meters
+
+__all__ = ["Judged", "Overloaded", "Service"]
+
+BLOCK = 20_000  # records that are mined at once
+ROUNDS = 2  # times the model's width: templates asked for at once, so that who comes later need not wait for many
+AGAIN_S = 60.0  # after so long a template that the model failed on is tried again
+OVERRIDES_S = 5.0  # how soon an operator's override is seen
+LISTED_S = 1.0  # how old the listing of templates may be
+KEYS = 200_000  # templates whose keys are remembered
+
+
+class Overloaded(WorldError):
+    """More is waiting than may wait; it can be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A batch with its verdicts: that of record ``i`` is ``verdicts[codes[i]]``, its key ``keys[codes[i]]``."""
+
+    codes: list[int]
+    verdicts: list[Verdict]
+    keys: list[str]
+
+
+class _Waiter:
+    """Somebody who waits until some cold templates are settled."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts, self.left = texts, len(texts)
+        self.done: Future[None] = Future()
+        self.done.set_running_or_notify_cancel()  # who stops waiting must not cancel it under the model's thread
+
+
+@dataclass(slots=True)
+class _Batch:
+    bodies: Sequence[str]
+    waits: bool
+    mined: Future[tuple[Judged, _Waiter | None]] = field(default_factory=Future)
+
+
+class Service:
+    """Judges batches of many clients with one detector, which it owns and closes."""
+
+    def __init__(self, detector: Detector, limits: Limits, meters: Meters) -> None:
+        self.detector, self.limits, self.meters = detector, limits, meters
+        self._judging, self._name = detector.judging, detector.reasoner.name
+        self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._waiting = self._patient = 0
+        self._mining = threading.Lock()
+        self._state = threading.Condition()  # guards the four below
+        self._cold: deque[str] = deque()
+        self._alone: set[str] = set()  # cold ones that were asked for with others when the model failed
+        self._pending: dict[str, set[_Waiter]] = {}
+        self._failed: OrderedDict[str, float] = OrderedDict()
+        self._keys: OrderedDict[str, str] = OrderedDict()
+        self._texts: dict[str, str] = {}
+        self._overrides: tuple[float, set[Verdict]] = (0.0, set())
+        self._listing: tuple[float, list[tuple[Template, Verdict]]] = (float("-inf"), [])
+        self._closing = False
+        self._deadline = float("inf")
+        self._threads = [threading.Thread(target=work, name=name, daemon=True) for work, name in ((self._mine, "ra-mine"), (self._ask, "ra-model"))]
+        for thread in self._threads:
+            thread.start()
+
+    @property
+    def cold(self) -> int:
+        """Templates that wait for the model, or are being judged."""
+        return len(self._pending)
+
+    async def judge(self, bodies: Sequence[str], wait_s: float = 0.0) -> Judged:
+        """Verdicts for a batch. What is cold is undecided, unless it is settled within ``wait_s`` seconds; it is judged in any case.
+
+        Raises Overloaded, StoreError.
+        """
+        if self._closing or self._waiting + len(bodies) > self.limits.queue:
+            raise Overloaded(f"{self._waiting} records wait already, with {len(bodies)} more the queue would be longer than {self.limits.queue}; try later")
+        batch = _Batch(bodies, wait_s > 0 and self._patient < self.limits.connections // 2)  # waiting must not take every connection
+        self._waiting += len(bodies)
+        try:
+            self._batches.put(batch)
+            judged, waiter = await asyncio.wrap_future(batch.mined)
+        finally:
+            self._waiting -= len(bodies)
+        if waiter is not None:
+            await self._wait(waiter, wait_s)
+            judged = self._settled(judged)
+        self._count(judged)
+        return judged
+
+    def verdict(self, key: str) -> Verdict | None:
+        """The verdict with this key, undecided while its template waits for the model; None: there is none. Raises StoreError."""
+        text = self._texts.get(key)
+        if text is None:
+            return self._judging.store.by_key(key)
+        return self._judging.look_up([text]).get(text, (self._undecided(text), False))[0]
+
+    def key(self, text: str) -> str:
+        """The key of a template's verdict."""
+        found = self._keys.get(text)
+        return found or self._judging.key(text)
+
+    def templates(self) -> list[tuple[Template, Verdict]]:
+        """What was mined so far with its verdicts, the most frequent first; up to a second old. Raises StoreError."""
+        with self._mining:
+            if time.monotonic() - self._listing[0] > LISTED_S:
+                mined = self.detector.templates()
+                known = self._judging.look_up([template.text for template in mined])
+                self._listing = time.monotonic(), [(t, known[t.text][0] if t.text in known else self._undecided(t.text)) for t in mined]
+            return self._listing[1]
+
+    def close(self) -> None:
+        """Finish what was accepted, within the time of grace; then close the detector. What is still cold comes again with its next record."""
+        self._closing, self._deadline = True, time.monotonic() + self.limits.grace_s
+        self._batches.put(None)
+        with self._state:
+            self._state.notify_all()
+        for thread in self._threads:
+            thread.join()
+        self.detector.close()
+
+    async def _wait(self, waiter: _Waiter, seconds: float) -> None:
+        self._patient += 1
+        try:
+            await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(waiter.done)), seconds)
+        except asyncio.TimeoutError:
+            pass
+        finally:
+            self._patient -= 1
+            if not waiter.done.done():
+                with self._state:
+                    for text in waiter.texts:
+                        self._pending.get(text, set()).discard(waiter)
+
+    def _settled(self, judged: Judged) -> Judged:
+        known = self._judging.remembered([verdict.template for verdict in judged.verdicts if verdict.label == "undecided"])
+        verdicts = [known[verdict.template][0] if verdict.template in known else verdict for verdict in judged.verdicts]
+        return Judged(judged.codes, verdicts, judged.keys)
+
+    def _count(self, judged: Judged) -> None:
+        labels = [verdict.label for verdict in judged.verdicts]
+        counts = dict.fromkeys(labels, 0)
+        for code in judged.codes:
+            counts[labels[code]] += 1
+        self.meters.count_records(counts)
+
+    def _undecided(self, text: str) -> Verdict:
+        return Verdict(text, model=self._name)
+
+    def _mine(self) -> None:
+        """The mining thread: every batch that waits, as one block."""
+        while (first := self._batches.get()) is not None:
+            batches, size = [first], len(first.bodies)
+            with suppress(queue.Empty):
+                while size < BLOCK and (more := self._batches.get_nowait()) is not None:
+                    batches.append(more)
+                    size += len(more.bodies)
+                if size < BLOCK:
+                    self._batches.put(None)  # the end: for the next round
+            self._mine_or_fail(batches)
+
+    def _mine_or_fail(self, batches: list[_Batch]) -> None:
+        """Mine; what goes wrong with one batch must not be felt by others."""
+        try:
+            done = self._mine_block(batches)
+        except Exception as error:  # noqa: BLE001  it is raised again where the batch is awaited
+            if len(batches) > 1:
+                for batch in batches:
+                    self._mine_or_fail([batch])
+            elif batches[0].mined.set_running_or_notify_cancel():
+                batches[0].mined.set_exception(error)
+            return
+        for batch, found in zip(batches, done):
+            if batch.mined.set_running_or_notify_cancel():
+                batch.mined.set_result(found)
+
+    def _mine_block(self, batches: list[_Batch]) -> list[tuple[Judged, _Waiter | None]]:
+        import polars as pl
+
+        started = time.perf_counter()
+        with self._mining:
+            codes, texts = self.detector.miner.mine(pl.Series("body", [body for batch in batches for body in batch.bodies], dtype=pl.String))
+            self._see_overrides()
+            known = self._judging.look_up(texts)
+            self.detector.save_state()
+        self._know_keys(texts)
+        places, at, done = codes.to_list(), 0, []
+        for batch in batches:
+            done.append(self._found(batch, places[at : at + len(batch.bodies)], texts, known))
+            at += len(batch.bodies)
+        self.meters.mined(time.perf_counter() - started)
+        return done
+
+    def _found(self, batch: _Batch, places: list[int], texts: list[str], known: dict[str, Known]) -> tuple[Judged, _Waiter | None]:
+        """A batch's share of a block; its cold templates are put in the queue."""
+        order: dict[int, int] = {}
+        codes = [order.setdefault(place, len(order)) for place in places]
+        own = [texts[place] for place in order]
+        cold = [text for text in own if text not in known]
+        waiter = self._queue(cold, batch.waits) if cold else None
+        return Judged(codes, [known[text][0] if text in known else self._undecided(text) for text in own], [self.key(text) for text in own]), waiter
+
+    def _queue(self, cold: list[str], waits: bool) -> _Waiter | None:
+        """Have templates judged. One that is pending is not queued again, nor one whose verdict has come since it was looked up."""
+        with self._state:
+            done = self._judging.remembered(cold)
+            pending = [text for text in cold if text not in done and self._admit(text)]
+            self._state.notify_all()
+            if not waits or not cold:
+                return None
+            waiter = _Waiter(pending)
+            for text in pending:
+                self._pending[text].add(waiter)
+            if not pending:
+                waiter.done.set_result(None)
+            return waiter
+
+    def _admit(self, text: str) -> bool:
+        """Whether the template is in the queue now; not if that is full, or the model failed on it a moment ago."""
+        if text in self._pending:
+            return True
+        if self._failed.get(text, 0.0) > time.monotonic():
+            return False
+        if len(self._pending) >= self.limits.cold:
+            self.meters.not_queued.inc()
+            return False
+        self._pending[text] = set()
+        self._cold.append(text)
+        return True
+
+    def _ask(self) -> None:
+        """The model's thread: what is cold, a few templates at a time."""
+        most = ROUNDS * (getattr(self.detector.reasoner, "width", None) or 16)
+        while texts := self._next(most):
+            tokens, started = getattr(self.detector.reasoner, "decoded", 0), time.perf_counter()
+            left = set(texts)
+            try:
+                for verdict in self._judging.ask(texts):
+                    left.discard(verdict.template)
+                    self._settle(verdict.template, verdict.label == "undecided", alone=len(texts) == 1)
+                    if time.monotonic() > self._deadline:
+                        break
+            except Exception as error:  # noqa: BLE001  this thread must not die of a store that is full
+                warnings.warn(f"{len(left)} templates stay undecided: {error!r}", RuntimeWarning, stacklevel=2)
+                for text in left:
+                    self._settle(text, True, alone=True)
+            self.meters.asked(len(texts), getattr(self.detector.reasoner, "decoded", 0) - tokens, time.perf_counter() - started)
+
+    def _next(self, most: int) -> list[str]:
+        """Cold templates to judge next; none: it is over."""
+        with self._state:
+            while not self._cold and not (self._closing and not self._threads[0].is_alive()):
+                self._state.wait(None if not self._closing else 0.05)
+            if time.monotonic() > self._deadline or not self._cold:
+                return []
+            if self._closing:
+                most = max(1, most // ROUNDS)  # the end of the time of grace must not be missed by much
+            if self._cold[0] in self._alone:
+                self._alone.discard(self._cold[0])
+                return [self._cold.popleft()]
+            return [self._cold.popleft() for _ in range(min(most, len(self._cold)))]
+
+    def _settle(self, text: str, failed: bool, *, alone: bool) -> None:
+        """A template is judged, or will not be; tell those who wait. One that failed among others is tried once more alone."""
+        with self._state:
+            if failed and not alone:
+                self._alone.add(text)
+                self._cold.append(text)
+                return
+            if failed:
+                self._failed[text] = time.monotonic() + AGAIN_S
+                while len(self._failed) > self.limits.cold:
+                    self._failed.popitem(last=False)
+            for waiter in self._pending.pop(text, ()):
+                waiter.left -= 1
+                if waiter.left == 0:
+                    waiter.done.set_result(None)
+
+    def _see_overrides(self) -> None:
+        """Forget what operators have decided otherwise, here or in another process, so that it is looked up anew."""
+        seen, before = self._overrides
+        if time.monotonic() - seen < OVERRIDES_S:
+            return
+        with suppress(RaError):
+            now = set(self._judging.store.overrides())
+            for verdict in now ^ before:
+                self._judging.forget(verdict.template)
+            self._overrides = time.monotonic(), now
+
+    def _know_keys(self, texts: Sequence[str]) -> None:
+        for text in texts:
+            if text not in self._keys:
+                self._keys[text] = key = self._judging.key(text)
+                self._texts[key] = text
+        while len(self._keys) > KEYS:
+            self._texts.pop(self._keys.popitem(last=False)[1], None)
