@@ -30,7 +30,7 @@ that nobody has judged yet are undecided at first, unless the client waits (wait
 Bound to another address than this machine's own, it needs tokens; clients send Authorization: Bearer TOKEN. The file of tokens is read
 again when it changes. Too much at once is answered 429, with Retry-After. SIGTERM ends it when what was accepted is done.
 """
-TOKEN = """Make a token for a client of ra serve. It is shown once; only its hash is kept.
+MAKE = """Make a token for a client of ra serve. It is shown once; only its hash is kept.
 
 \b
   ra token elasticsearch
@@ -57,7 +57,7 @@ Revoke = Annotated[bool, typer.Option("--revoke", show_default=False, help="Take
 def add(app: typer.Typer) -> None:
     """Add the commands."""
     app.command("serve", help=SERVE)(serve)
-    app.command("token", help=TOKEN)(token)
+    app.command("token", help=MAKE)(token)
 
 
 def serve(
@@ -85,23 +85,18 @@ def serve(
     width: options.Width = None,
 ) -> int:
     """Judge over HTTP."""
-    from ra_sdk.serving import Place, run
+    from ra_sdk.serving import Place, Serving
 
-    body = max_body * MEBIBYTE
-    limits = Limits(
-        body=body,
-        bodies=max(8 * body, _D.bodies),
-        batch=max_batch,
-        line=max_line,
-        queue=max(max_queue, max_batch),
-        cold=max_cold,
-        connections=max_connections,
-        grace_s=grace,
-    )
+    limits = _limits(max_body * MEBIBYTE, max_queue, batch=max_batch, line=max_line, cold=max_cold, connections=max_connections, grace_s=grace)
     detecting: dict[str, Any] = {"model": model, "mode": mode.value, "explain": explain, "threshold": threshold, "store": store, "state": state}
     sizes = {"threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
-    run(Place(host, port, tokens, cert, key, limits), {**detecting, **sizes}, _say)
+    Serving(Place(host, port, tokens, cert, key, limits), {**detecting, **sizes}, _say).run()
     return 0
+
+
+def _limits(body: int, queue: int, batch: int, **others: Any) -> Limits:
+    """What was given, and room for it where it is larger than what there usually is."""
+    return Limits(body=body, bodies=max(8 * body, _D.bodies), queue=max(queue, batch), batch=batch, **others)
 
 
 def token(

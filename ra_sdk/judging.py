@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import warnings
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -75,7 +75,7 @@ class Judge:
         self._remember(fresh, mode)
         return {**found, **fresh}
 
-    def ask(self, texts: Sequence[str], mode: Mode | None = None) -> Iterator[Verdict]:
+    def ask(self, texts: Sequence[str], mode: Mode | None = None) -> Generator[Verdict, None, None]:
         """Let the model judge: a verdict for every text, each remembered when it is yielded, those that the model could not judge last, undecided."""
         mode = mode or self.mode
         unsaved: list[Verdict] = []

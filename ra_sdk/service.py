@@ -136,9 +136,9 @@ class Service:
                 self._listing = time.monotonic(), [(t, known[t.text][0] if t.text in known else self._undecided(t.text)) for t in mined]
             return self._listing[1]
 
-    def close(self) -> None:
-        """Finish what was accepted, within the time of grace; then close the detector. What is still cold comes again with its next record."""
-        self._closing, self._deadline = True, time.monotonic() + self.limits.grace_s
+    def close(self, grace_s: float) -> None:
+        """Finish what was accepted, within so many seconds; then close the detector. What is still cold comes again with its next record."""
+        self._closing, self._deadline = True, time.monotonic() + grace_s
         self._batches.put(None)
         with self._state:
             self._state.notify_all()
@@ -166,7 +166,7 @@ class Service:
 
     def _count(self, judged: Judged) -> None:
         labels = [verdict.label for verdict in judged.verdicts]
-        counts = dict.fromkeys(labels, 0)
+        counts: dict[str, int] = dict.fromkeys(labels, 0)
         for code in judged.codes:
             counts[labels[code]] += 1
         self.meters.count_records(counts)

@@ -8,10 +8,11 @@ import signal
 import socket
 import ssl
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from ra_sdk.tokens import Tokens, default_path
 if TYPE_CHECKING:
     from ra_sdk.server import Door
 
-__all__ = ["Place", "run"]
+__all__ = ["Place", "Serving"]
 
 INSTALL = "install it with: pip install 'ra-sdk[server]'"
 HANDSHAKE_S = 10.0  # for TLS: until then a connection is not ours to watch
@@ -46,54 +47,62 @@ class Place:
     limits: Limits = field(default_factory=Limits)
 
 
-def run(place: Place, detecting: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C. ``detecting``: options of ``Detector``; ``say`` is told what an operator should know.
+class Serving:
+    """A service that is bound, and runs when told. ``detecting``: options of ``Detector``; ``say`` is told what an operator should know.
 
-    Raises BadOption, WorldError, and what ``Detector`` raises.
+    ``url``: where it is. Raises BadOption and WorldError for a place that cannot be.
     """
-    try:
-        from ra_sdk.server import Door, Outside
-    except ImportError as error:
-        raise WorldError(f"the service cannot be started ({error}); {INSTALL}") from error
-    local = _is_loopback(place.host)
-    path = place.tokens or (None if local else default_path())
-    tokens = None if path is None else Tokens(path)
-    if tokens is not None and not len(tokens):
-        raise BadOption(f"no token is in {str(path)!r}, and {place.host!r} needs one; make one with: ra token NAME --tokens {path}")
-    _check_tls(place)
-    _allow_files(place.limits.connections + SPARE)
-    door = Door(place.limits, Outside(tokens, local))
-    listening = _bind(place.host, place.port)
-    host, port = listening.getsockname()[:2]
-    url = f"http{'s' if place.cert else ''}://{f'[{host}]' if ':' in host else host}:{port}"
-    say(f"listening on {url}, {'with tokens of ' + str(path) if tokens else 'for this machine only'}")
-    sys.setswitchinterval(SWITCH_S)
-    asyncio.run(_serve(door, place, listening, detecting, say))
 
+    def __init__(self, place: Place, detecting: Mapping[str, Any], say: Callable[[str], None]) -> None:
+        try:
+            from ra_sdk.server import Door, Outside
+        except ImportError as error:
+            raise WorldError(f"the service cannot be started ({error}); {INSTALL}") from error
+        self.place, self._detecting, self._say = place, detecting, say
+        local = _is_loopback(place.host)
+        path = place.tokens or (None if local else default_path())
+        tokens = None if path is None else Tokens(path)
+        if tokens is not None and not len(tokens):
+            raise BadOption(f"no token is in {str(path)!r}, and {place.host!r} needs one; make one with: ra token NAME --tokens {path}")
+        _check_tls(place)
+        _allow_files(place.limits.connections + SPARE)
+        self.door: Door = Door(place.limits, Outside(tokens, local))
+        self._server = _server(self.door, place)
+        self._listening = _bind(place.host, place.port)
+        host, port = self._listening.getsockname()[:2]
+        self.url = f"http{'s' if place.cert else ''}://{f'[{host}]' if ':' in host else host}:{port}"
+        say(f"listening on {self.url}, {f'with tokens of {path}' if tokens else 'for this machine only'}")
 
-async def _serve(door: Door, place: Place, listening: socket.socket, detecting: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    server = _server(door, place)
-    loading = asyncio.create_task(_load(door, detecting, say))
-    loading.add_done_callback(lambda task: server.stop() if not task.cancelled() and task.exception() else None)
-    patrol = asyncio.create_task(door.watch.patrol())
-    try:
-        await server.serve(sockets=[listening])
-    finally:
-        patrol.cancel()
-        await asyncio.wait([loading])  # a model that is half loaded cannot be let go of
-        if door.service is not None:
-            await asyncio.to_thread(door.service.close)
-    await loading
+    def run(self) -> None:
+        """Serve until SIGTERM, Ctrl-C or ``stop``. Raises what ``Detector`` raises."""
+        sys.setswitchinterval(SWITCH_S)
+        asyncio.run(self._run())
 
+    def stop(self) -> None:
+        """End it, from any thread, when what was accepted is done."""
+        self._server.stop()
 
-async def _load(door: Door, detecting: Mapping[str, Any], say: Callable[[str], None]) -> None:
-    from ra_sdk.detector import Detector
-    from ra_sdk.service import Service
+    async def _run(self) -> None:
+        loading = asyncio.create_task(self._load())
+        loading.add_done_callback(lambda task: self.stop() if not task.cancelled() and task.exception() else None)
+        patrol = asyncio.create_task(self.door.watch.patrol())
+        try:
+            await self._server.serve(sockets=[self._listening])
+        finally:
+            patrol.cancel()
+            await asyncio.wait([loading])  # a model that is half loaded cannot be let go of
+            if self.door.service is not None:
+                await asyncio.to_thread(self.door.service.close, self._server.grace_left())
+        await loading
 
-    await asyncio.to_thread(_warm)
-    detector = await asyncio.to_thread(partial(Detector, **detecting))
-    door.service = Service(detector, door.limits, door.meters)
-    say(f"ready, {detector.reasoner.name}")
+    async def _load(self) -> None:
+        from ra_sdk.detector import Detector
+        from ra_sdk.service import Service
+
+        await asyncio.to_thread(_warm)
+        detector = await asyncio.to_thread(partial(Detector, **self._detecting))
+        self.door.service = Service(detector, self.door.limits, self.door.meters)
+        self._say(f"ready, {detector.reasoner.name}")
 
 
 def _warm() -> None:
@@ -110,30 +119,6 @@ def _server(door: Door, place: Place) -> Any:
 
     from ra_sdk.guard import guarded
 
-    class Server(uvicorn.Server):
-        """uvicorn's, which would end the process by the signal that it got, and wait a minute for a TLS handshake."""
-
-        def stop(self) -> None:
-            self.should_exit = True
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            kinds = (signal.SIGINT, signal.SIGTERM)
-            with suppress(ValueError):  # not in the main thread, as in tests
-                before = {kind: signal.signal(kind, lambda *_: self.stop()) for kind in kinds}
-            try:
-                yield
-            finally:
-                with suppress(ValueError, UnboundLocalError):
-                    for kind, handler in before.items():
-                        signal.signal(kind, handler)
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            loop: Any = asyncio.get_running_loop()
-            if place.cert:
-                loop.create_server = partial(loop.create_server, ssl_handshake_timeout=HANDSHAKE_S)
-            await super().startup(sockets)
-
     config = uvicorn.Config(
         door,
         http=guarded(door.watch),
@@ -146,11 +131,49 @@ def _server(door: Door, place: Place) -> Any:
         proxy_headers=False,
         ssl_certfile=place.cert,
         ssl_keyfile=place.key,
-        timeout_keep_alive=int(place.limits.head_s) or 1,
-        timeout_graceful_shutdown=int(place.limits.grace_s) or 1,
+        timeout_keep_alive=max(int(place.limits.head_s), 1),
+        timeout_graceful_shutdown=max(int(place.limits.grace_s), 1),
         backlog=BACKLOG,
     )
-    return Server(config)
+    return _server_class()(config)
+
+
+@cache
+def _server_class() -> Any:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """uvicorn's, which would end the process by the signal that it got, and wait a minute for a TLS handshake."""
+
+        stopped: float | None = None
+
+        def stop(self) -> None:
+            self.stopped, self.should_exit = self.stopped or time.monotonic(), True
+
+        def grace_left(self) -> float:
+            """Seconds that are left of those in which everything has to end."""
+            grace = float(self.config.timeout_graceful_shutdown or 0)
+            return grace - (time.monotonic() - self.stopped) if self.stopped else grace
+
+        @contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            before = {}
+            with suppress(ValueError):  # not in the main thread, as in tests
+                for kind in (signal.SIGINT, signal.SIGTERM):
+                    before[kind] = signal.signal(kind, lambda *_: self.stop())
+            try:
+                yield
+            finally:
+                for kind, handler in before.items():
+                    signal.signal(kind, handler)
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            if self.config.is_ssl:
+                loop: Any = asyncio.get_running_loop()
+                loop.create_server = partial(loop.create_server, ssl_handshake_timeout=HANDSHAKE_S)
+            await super().startup(sockets)
+
+    return Server
 
 
 def _is_loopback(host: str) -> bool:

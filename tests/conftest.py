@@ -1,9 +1,14 @@
 """What several test files share: the place of the research data, and small files."""
 
 import os
+import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+
+from ra_sdk.limits import Limits
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,3 +28,31 @@ def shared() -> Path:
     if not (place / "data").is_dir():
         pytest.skip(f"research data not found at {place}; set RA_SHARED to run this test")
     return place
+
+
+@pytest.fixture
+def serving():
+    """Starts services on free ports, each in a thread of its own, and ends them. ``serving(model=…, limits=…)`` gives a Serving that is ready."""
+    from ra_sdk.serving import Place, Serving
+
+    running = []
+
+    def start(*, model="echo", limits=None, tokens=None, wait=True, **detecting):
+        place = Place(port=0, tokens=tokens, limits=limits or Limits())
+        service = Serving(place, {"model": model, "store": ":memory:", **detecting}, lambda _: None)
+        thread = threading.Thread(target=service.run, daemon=True)
+        thread.start()
+        running.append((service, thread))
+        while wait and service.door.service is None:
+            assert thread.is_alive()
+            time.sleep(0.01)
+        return service
+
+    interval = sys.getswitchinterval()
+    yield start
+    for service, _ in running:
+        service.stop()
+    for _, thread in running:
+        thread.join(30)
+        assert not thread.is_alive()
+    sys.setswitchinterval(interval)

@@ -1,0 +1,784 @@
+"""The service over real sockets: what it answers, and what it does not let be done to it."""
+
+import asyncio
+import gzip
+import http.client
+import json
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+import ra_sdk
+from ra_sdk.limits import Limits
+from ra_sdk.serving import Place, Serving
+from ra_sdk.tokens import Tokens, make_token, revoke_token
+
+ROOT = Path(__file__).resolve().parent.parent
+SHOP = [line for path in sorted((ROOT / "examples" / "shop").glob("*.log")) for line in path.read_text().splitlines()]
+
+
+def ask(url, method, path, body=None, headers=(), timeout=30):
+    """Status, headers and body of one request. A text or object is sent as JSON."""
+    place = urlsplit(url)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=timeout)
+    headers = dict(headers)
+    if body is not None and not isinstance(body, bytes):
+        body = json.dumps(body).encode()
+    if body is not None:
+        headers.setdefault("Content-Type", "application/json")
+    try:
+        connection.request(method, path, body, headers)
+        answer = connection.getresponse()
+        return answer.status, answer.headers, answer.read()
+    finally:
+        connection.close()
+
+
+def post(service, bodies, **more):
+    status, _, data = ask(service.url, "POST", "/v1/verdicts", {"records": [{"body": body} for body in bodies], **more})
+    assert status == 200, data
+    return json.loads(data)
+
+
+def is_served(service):
+    """Whether somebody who behaves is answered, and soon."""
+    started = time.monotonic()
+    found = post(service, ["disk failed", "all good"], wait_ms=5_000)
+    return [found["verdicts"][r["verdict"]]["label"] for r in found["records"]] == ["abnormal", "normal"] and time.monotonic() - started < 3
+
+
+class Slow:
+    """A model that takes its time, and counts."""
+
+    name = digest = "slow"
+
+    def __init__(self, seconds=0.1):
+        self.seen, self.seconds, self.gate = [], seconds, threading.Event()
+        self.gate.set()
+
+    def judge(self, templates, mode="direct"):
+        for template in templates:
+            self.gate.wait(30)
+            time.sleep(self.seconds)
+            self.seen.append(template)
+            yield ra_sdk.Verdict(template, "normal", 0.1, mode=mode, model=self.name)
+
+
+def test_every_record_has_a_reference_and_every_verdict_comes_once(serving):
+    service = serving()
+    found = post(service, ["worker 1 of 4 failed", "all good", "worker 2 of 4 failed"], wait_ms=5_000)
+    assert [r["verdict"] for r in found["records"]] == [0, 1, 0]
+    assert [(v["template"], v["label"]) for v in found["verdicts"]] == [("worker <num> of <num> failed", "abnormal"), ("all good", "normal")]
+    assert found["verdicts"][0]["rationale"] == 'It says "worker <num> of <num> failed".'
+    assert [r.get("rationale") for r in found["records"]] == ['It says "worker 1 of 4 failed".', None, 'It says "worker 2 of 4 failed".']
+
+
+def test_without_fill_rationales_stay_with_verdicts(serving):
+    found = post(serving(), ["worker 1 of 4 failed"], wait_ms=5_000, fill=False)
+    assert found["records"] == [{"verdict": 0}]
+
+
+def test_verdicts_are_those_of_detect(serving):
+    records = [{"body": line, "severity": "INFO", "attributes": {"n": number}} for number, line in enumerate(SHOP)]
+    records += [{"body": "payment failed", "attributes": {"exception.message": "card declined", "exception.stacktrace": "at pay()\nat main()"}}]
+    records += [{"body": ""}, {"body": "---"}, {"body": "\x1b[31mred\x1b[0m \u0000 fails"}, {"body": "ünïcode 😀 lost"}, {"body": "x" * 5_000}]
+    expected = [d.verdict.to_dict() for d in ra_sdk.detect([r for r in records if r["body"]], model="echo", store=":memory:")]
+    status, _, data = ask(serving().url, "POST", "/v1/verdicts", {"records": records, "wait_ms": 20_000})
+    assert status == 200
+    found = json.loads(data)
+    verdicts = [{k: v for k, v in found["verdicts"][r["verdict"]].items() if k != "key"} for r in found["records"]]
+    assert len(verdicts) == len(records)
+    assert [v for v, r in zip(verdicts, records, strict=True) if r["body"]] == expected
+
+
+def test_cold_is_undecided_then_judged_in_the_background(serving):
+    model = Slow(0.0)
+    model.gate.clear()
+    service = serving(model=model)
+    started = time.monotonic()
+    (first,) = post(service, ["a b c"])["verdicts"]
+    assert (first["label"], first["score"], first["mode"]) == ("undecided", None, "none")
+    assert post(service, ["a b c"], wait_ms=200)["verdicts"] == [first]
+    assert time.monotonic() - started < 5
+    path = f"/v1/verdicts/{first['key']}"
+    assert json.loads(ask(service.url, "GET", path)[2]) == first
+    model.gate.set()
+    assert post(service, ["a b c"], wait_ms=5_000)["verdicts"] == [{**first, "label": "normal", "score": 0.1, "mode": "direct"}]
+    assert json.loads(ask(service.url, "GET", path)[2])["label"] == "normal"
+
+
+def test_what_several_bring_is_judged_once(serving):
+    model = Slow(0.01)
+    service = serving(model=model)
+    bodies = [f"{word} begins to run" for word in "alpha beta gamma delta epsilon zeta eta theta".split()]
+    with ThreadPoolExecutor(16) as pool:
+        found = list(pool.map(lambda _: post(service, bodies, wait_ms=20_000), range(32)))
+    assert all(v["label"] == "normal" for answer in found for v in answer["verdicts"])
+    assert len(model.seen) == len(set(model.seen)) == len({v["template"] for answer in found for v in answer["verdicts"]})
+
+
+class Moody(Slow):
+    def judge(self, templates, mode="direct"):
+        for template in templates:
+            if "cursed" in template:
+                raise ValueError("unreadable reply")
+            yield ra_sdk.Verdict(template, "normal", 0.1, mode=mode, model=self.name)
+
+
+@pytest.mark.filterwarnings("ignore:.*stay undecided")
+def test_a_template_that_the_model_fails_on_does_not_take_others_with_it(serving):
+    bodies = ["one is fine", "this cursed thing", "three is fine too"]
+    found = post(serving(model=Moody()), bodies, wait_ms=5_000)
+    assert [found["verdicts"][r["verdict"]]["label"] for r in found["records"]] == ["normal", "undecided", "normal"]
+
+
+def test_an_operators_override_is_seen_while_running(serving, monkeypatch, tmp_path):
+    monkeypatch.setattr("ra_sdk.service.OVERRIDES_S", 0.0)
+    with ra_sdk.VerdictStore(tmp_path / "v.db") as store:
+        service = serving(store=tmp_path / "v.db")
+        assert post(service, ["disk failed"], wait_ms=5_000)["verdicts"][0]["label"] == "abnormal"
+        store.override("disk failed", "normal", by="me")
+        assert post(service, ["disk failed"])["verdicts"][0]["mode"] == "override"
+        store.forget("disk failed")
+        assert post(service, ["disk failed"])["verdicts"][0]["label"] == "abnormal"
+
+
+def test_templates_are_paged_sorted_and_filtered(serving):
+    service = serving()
+    post(service, ["disk failed"] * 3 + ["all good"] * 5 + ["net refused"], wait_ms=5_000)
+
+    def page(query):
+        return json.loads(ask(service.url, "GET", f"/v1/templates?{query}")[2])
+
+    time.sleep(1.1)  # the listing may be a second old
+    everything = page("")
+    assert [(t["count"], t["verdict"]["template"]) for t in everything["templates"]] == [(5, "all good"), (3, "disk failed"), (1, "net refused")]
+    assert (everything["total"], everything["next"]) == (3, None)
+    first = page("limit=2&sort=template&order=asc")
+    assert ([t["verdict"]["template"] for t in first["templates"]], first["next"]) == (["all good", "disk failed"], 2)
+    assert [t["verdict"]["template"] for t in page("limit=2&offset=2&sort=template&order=asc")["templates"]] == ["net refused"]
+    assert [t["verdict"]["label"] for t in page("label=abnormal")["templates"]] == ["abnormal"] * 2
+    assert [t["verdict"]["score"] for t in page("sort=score")["templates"]] == [0.9, 0.9, 0.1]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=x", "limit=1001", "offset=-1", "label=odd", "sort=", "order=up", "limit=١"])
+def test_what_a_query_cannot_be_is_said(serving, query):
+    from urllib.parse import quote
+
+    status, _, data = ask(serving().url, "GET", f"/v1/templates?{quote(query, safe='=')}")
+    assert (status, json.loads(data)["error"]["code"]) == (422, "bad_parameter")
+
+
+def otlp_request(bodies):
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+    request = ExportLogsServiceRequest()
+    scope = request.resource_logs.add().scope_logs.add()
+    for body in bodies:
+        scope.log_records.add().body.string_value = body
+    return request
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("kind", ["application/x-protobuf", "application/json"])
+def test_otlp(serving, kind, packed):
+    service = serving()
+    data = otlp_request(["disk failed", "all good", "disk failed"]).SerializeToString()
+    if kind == "application/json":
+        records = [{"body": {"stringValue": body}} for body in ("disk failed", "all good", "disk failed")]
+        data = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
+    headers = {"Content-Type": kind, **({"Content-Encoding": "gzip"} if packed else {})}
+    status, headers, answer = ask(service.url, "POST", "/v1/logs", gzip.compress(data) if packed else data, headers)
+    assert (status, headers["content-type"], answer) == (200, kind, b"" if kind != "application/json" else b"{}")
+    listed = json.loads(ask(service.url, "GET", "/v1/templates")[2])
+    assert [(t["count"], t["verdict"]["template"]) for t in listed["templates"]] == [(2, "disk failed"), (1, "all good")]
+
+
+def test_otlp_says_what_it_rejected(serving):
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+
+    service = serving(limits=Limits(line=100))
+    data = otlp_request(["disk failed", "x" * 101]).SerializeToString()
+    status, _, answer = ask(service.url, "POST", "/v1/logs", data, {"Content-Type": "application/x-protobuf"})
+    partial = ExportLogsServiceResponse.FromString(answer).partial_success
+    assert (status, partial.rejected_log_records) == (200, 1)
+    assert "longer than 100" in partial.error_message
+    records = [{"body": {"stringValue": "x" * 101}}]
+    status, _, answer = ask(service.url, "POST", "/v1/logs", {"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]})
+    assert json.loads(answer)["partialSuccess"]["rejectedLogRecords"] == "1"
+
+
+def test_otlp_bodies_that_are_no_text():
+    from ra_sdk.otlp import bodies
+
+    value = {"kvlistValue": {"values": [{"key": "message", "value": {"stringValue": "disk failed"}}, {"key": "n", "value": {"intValue": "7"}}]}}
+    array = {"arrayValue": {"values": [{"intValue": "1"}, {"doubleValue": 1.5}, {"boolValue": True}, {"bytesValue": "aGk="}]}}
+    exception = {"body": {"stringValue": "it broke"}, "attributes": [{"key": "exception.message", "value": {"stringValue": "no disk"}}]}
+    records = [{"body": value}, {"body": array}, {"body": {"intValue": "5"}}, {}, exception, {"body": "odd"}]
+    data = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
+    assert bodies(data, "application/json") == ["disk failed", '[1,1.5,true,"aGk="]', "5", "", "it broke: no disk", ""]
+
+    request = otlp_request(["x"])
+    scope = request.resource_logs[0].scope_logs[0]
+    pairs = scope.log_records.add().body.kvlist_value.values
+    pairs.add(key="message").value.string_value = "disk failed"
+    scope.log_records.add().body.bytes_value = b"hi"
+    broken = scope.log_records.add(body={"string_value": "it broke"})
+    broken.attributes.add(key="exception.message").value.string_value = "no disk"
+    scope.log_records.add()
+    assert bodies(request.SerializeToString(), "application/x-protobuf") == ["x", "disk failed", "aGk=", "it broke: no disk", ""]
+
+
+# -- what is refused, and what it costs
+
+
+def status_of(answer):
+    """Code of the google.rpc.Status, or of our own failures."""
+    return json.loads(answer)["error"]["code"]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "code"),
+    [
+        (b"", {}, 400, "no_json"),
+        (b"{", {}, 400, "no_json"),
+        (b"\xff\xfe\x00", {}, 400, "no_json"),
+        (b'{"records": [{"body": "a", "x": ' + b"[" * 100_000, {}, 400, "no_json"),
+        (b"null", {}, 422, "wrong_shape"),
+        (b"{}", {}, 422, "wrong_shape"),
+        (b'{"records": [{"body": 1}]}', {}, 422, "wrong_shape"),
+        (b'{"records": [], "wait_ms": -1}', {}, 422, "wrong_shape"),
+        (b'{"records": [], "wait_ms": 60001}', {}, 422, "wrong_shape"),
+        (b"{}", {"Content-Type": "text/plain"}, 415, "unknown_type"),
+        (b"{}", {"Content-Encoding": "br"}, 415, "unknown_encoding"),
+        (b"{}", {"Content-Encoding": "gzip"}, 400, "no_gzip"),
+        (gzip.compress(b'{"records": []}')[:-9], {"Content-Encoding": "gzip"}, 400, "no_gzip"),
+        (b"{}", {"Host": "evil.example"}, 421, "other_host"),
+    ],
+)
+def test_what_is_no_request_is_said(serving, body, headers, status, code):
+    service = serving()
+    found, _, answer = ask(service.url, "POST", "/v1/verdicts", body, headers)
+    assert (found, status_of(answer)) == (status, code)
+    assert is_served(service)
+
+
+def test_lone_surrogates_and_bytes_that_are_no_utf8_are_mended(serving):
+    service = serving()
+    data = b'{"records": [{"body": "a \\ud800 b \\\\ud800 \\ud83d\\ude00 c"}, {"body": "d \xff e"}], "wait_ms": 5000}'
+    status, _, answer = ask(service.url, "POST", "/v1/verdicts", data)
+    assert (status, [v["template"] for v in json.loads(answer)["verdicts"]]) == (200, ["a \ufffd b \\ud<num> 😀 c", "d \ufffd e"])
+
+
+def test_limits_of_batch_and_line(serving):
+    service = serving(limits=Limits(batch=3, line=20))
+    status, _, answer = ask(service.url, "POST", "/v1/verdicts", {"records": [{"body": "a"}] * 4})
+    assert (status, status_of(answer)) == (413, "batch_too_large")
+    status, _, answer = ask(service.url, "POST", "/v1/verdicts", {"records": [{"body": "a"}, {"body": "b" * 21}]})
+    assert (status, status_of(answer)) == (413, "line_too_long")
+    assert "record 1 has 21 characters" in json.loads(answer)["error"]["message"]
+
+
+def resident():
+    """Bytes of memory that this process has."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_of_100_megabytes(serving, chunked):
+    service = serving()
+    assert is_served(service)
+    before, piece = resident(), b"x" * (1 << 20)
+
+    def pieces():
+        for _ in range(100):
+            yield piece
+
+    headers = {"Content-Type": "application/json", **({} if chunked else {"Content-Length": str(100 << 20)})}
+    place = urlsplit(service.url)
+    connection = http.client.HTTPConnection(place.hostname, place.port, timeout=30)
+    connection.request("POST", "/v1/verdicts", pieces(), headers, encode_chunked=chunked)
+    assert is_served(service)
+    answer = connection.getresponse()
+    assert (answer.status, status_of(answer.read())) == (413, "body_too_large")
+    connection.close()
+    assert resident() - before < 40 << 20
+
+
+def test_a_zip_bomb(serving):
+    service = serving()
+    bomb = gzip.compress(b"0" * (200 << 20))
+    assert is_served(service)
+    before = resident()
+    for path, kind in (("/v1/verdicts", "application/json"), ("/v1/logs", "application/x-protobuf"), ("/v1/logs", "application/json")):
+        assert ask(service.url, "POST", path, bomb, {"Content-Encoding": "gzip", "Content-Type": kind})[0] == 413
+    many = gzip.compress(b"0" * (1 << 20)) * 100
+    assert ask(service.url, "POST", "/v1/verdicts", many, {"Content-Encoding": "gzip"})[0] == 413
+    assert resident() - before < 60 << 20
+    assert is_served(service)
+    assert service.door.bodies.held == 0
+
+
+@pytest.mark.parametrize("data", [b"\xff" * 50, b"\x0a\xff\xff\xff\xff\x0f", bytes(range(256)) * 40, b"\x0a\x02\x12"])
+def test_garbage_protobuf(serving, data):
+    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+    service = serving()
+    status, headers, answer = ask(service.url, "POST", "/v1/logs", data, {"Content-Type": "application/x-protobuf"})
+    assert (status, headers["content-type"]) == (400, "application/x-protobuf")
+    assert answer.startswith(b"\x08\x03\x12")  # google.rpc.Status: INVALID_ARGUMENT, message
+    assert b"ExportLogsServiceRequest" in answer
+    assert ExportLogsServiceRequest.DESCRIPTOR.name in answer.decode()
+    assert is_served(service)
+
+
+def opened(service):
+    place = urlsplit(service.url)
+    return socket.create_connection((place.hostname, place.port), timeout=20)
+
+
+def ended(connection):
+    """What comes until the other side ends it."""
+    said = b""
+    try:
+        while piece := connection.recv(65_536):
+            said += piece
+    except ConnectionResetError:
+        pass
+    return said
+
+
+def test_slow_heads_and_idle_connections_are_closed(serving):
+    service = serving(limits=Limits(head_s=1.0))
+    silent, slow, kept = opened(service), opened(service), opened(service)
+    kept.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    slow.sendall(b"POST /v1/verdicts HTTP/1.1\r\n")
+    started = time.monotonic()
+    for _ in range(20):  # a byte now and then does not put it off
+        try:
+            slow.sendall(b"X")
+        except OSError:
+            break
+        time.sleep(0.2)
+    assert is_served(service)
+    assert ended(slow) == ended(silent) == b""
+    assert ended(kept).startswith(b"HTTP/1.1 200")
+    assert time.monotonic() - started < 8
+
+
+def test_slow_bodies_are_ended(serving):
+    service = serving(limits=Limits(body_s=1.0))
+    slow = opened(service)
+    slow.sendall(b"POST /v1/verdicts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+    for _ in range(5):
+        time.sleep(0.15)
+        slow.sendall(b" ")
+    assert is_served(service)
+    said = ended(slow)
+    assert said.startswith(b"HTTP/1.1 408")
+    assert b"too_slow" in said
+    assert service.door.bodies.held == 0
+
+
+def test_who_does_not_read_the_answer_is_left(serving):
+    service = serving(limits=Limits(head_s=1.0))
+    deaf = socket.socket()
+    deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    place = urlsplit(service.url)
+    deaf.connect((place.hostname, place.port))
+    deaf.settimeout(0.5)
+    request = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    try:
+        for _ in range(5_000):
+            deaf.sendall(request)
+    except OSError:
+        pass
+    assert is_served(service)
+    deadline = time.monotonic() + 10
+    while service.door.watch.connections and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not service.door.watch.connections
+    deaf.close()
+
+
+def test_a_thousand_idle_connections(serving):
+    service = serving(limits=Limits(connections=200))
+    idle = [opened(service) for _ in range(1_000)]
+    assert is_served(service)
+    assert len(service.door.watch.connections) <= 200
+    for connection in idle:
+        connection.close()
+    assert is_served(service)
+
+
+def test_slow_bodies_make_room_for_others(serving):
+    service = serving(limits=Limits(connections=20))
+    slow = [opened(service) for _ in range(40)]
+    for connection in slow:
+        try:
+            connection.sendall(b"POST /v1/verdicts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+        except OSError:
+            continue
+    assert is_served(service)
+    for connection in slow:
+        connection.close()
+
+
+def test_when_all_connections_are_at_work_others_are_told_to_come_again(serving):
+    model = Slow(0.0)
+    model.gate.clear()
+    service = serving(model=model, limits=Limits(connections=4))
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(post, service, [f"{word} waits"], wait_ms=3_000) for word in ("alpha", "beta")]
+        time.sleep(0.5)
+        quick = post(service, ["gamma waits"], wait_ms=3_000)  # half the connections wait: no more may
+        assert quick["verdicts"][0]["label"] == "undecided"
+        model.gate.set()
+        assert all(job.result()["verdicts"][0]["label"] == "normal" for job in waiting)
+
+
+def test_overload_is_429_and_nothing_grows(serving):
+    service = serving(limits=Limits(batch=100, queue=100))
+    with service.door.service._mining:  # the miner is busy
+        with ThreadPoolExecutor(4) as pool:
+            first = pool.submit(post, service, ["a b"] * 80)
+            time.sleep(0.5)
+            status, headers, answer = ask(service.url, "POST", "/v1/verdicts", {"records": [{"body": "c d"}] * 50})
+            assert (status, headers["retry-after"], status_of(answer)) == (429, "1", "busy")
+            data = otlp_request(["a"] * 50).SerializeToString()
+            status, headers, answer = ask(service.url, "POST", "/v1/logs", data, {"Content-Type": "application/x-protobuf"})
+            assert (status, headers["retry-after"], answer[:2]) == (429, "1", b"\x08\x08")  # RESOURCE_EXHAUSTED
+            service.door.service._mining.release()
+            assert len(first.result()["records"]) == 80
+            service.door.service._mining.acquire()
+    assert is_served(service)
+
+
+def test_a_full_queue_of_cold_templates_leaves_them_undecided(serving):
+    model = Slow(0.0)
+    model.gate.clear()
+    service = serving(model=model, limits=Limits(cold=3))
+    words = "alpha beta gamma delta epsilon zeta".split()
+    post(service, [f"{word} {word} {word}" for word in words])
+    assert service.door.service.cold == 3
+    model.gate.set()
+    deadline = time.monotonic() + 10
+    while service.door.service.cold and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert len(model.seen) == 3
+    again = post(service, [f"{word} {word} {word}" for word in words], wait_ms=5_000)
+    assert sum(v["label"] == "normal" for v in again["verdicts"]) == 6
+
+
+def test_tokens(serving, tmp_path):
+    path = tmp_path / "tokens"
+    first = make_token("first", path)
+    service = serving(tokens=path)
+
+    def get(token, where="/v1/templates"):
+        return ask(service.url, "GET", where, headers={"Authorization": token} if token else {})
+
+    for wrong in (None, "Bearer", "Bearer ", "Bearer wrong", f"Basic {first}", f"Bearer {first}x", f"Bearer {'x' * 10_000}"):
+        status, headers, answer = get(wrong)
+        assert (status, headers["www-authenticate"], status_of(answer)) == (401, 'Bearer realm="ra"', "unauthorized")
+    assert get(f"Bearer {first}")[0] == get(f"bearer {first}")[0] == 200
+    assert get(None, "/metrics")[0] == 401
+    assert [get(None, where)[0] for where in ("/healthz", "/readyz", "/openapi.json")] == [200, 200, 200]
+    assert get(f"Bearer {first}", "/nowhere")[0] == 404
+    second = make_token("second", path)  # rotated while it runs
+    assert get(f"Bearer {second}")[0] == get(f"Bearer {first}")[0] == 200
+    revoke_token("first", path)
+    assert (get(f"Bearer {first}")[0], get(f"Bearer {second}")[0]) == (401, 200)
+    path.unlink()
+    assert get(f"Bearer {second}")[0] == 401
+    status, _, _ = ask(service.url, "POST", "/v1/verdicts", b"x" * (20 << 20))
+    assert status == 401
+
+
+def test_the_file_of_tokens_has_hashes_only(tmp_path):
+    path = tmp_path / "deep" / "tokens"
+    token = make_token("es", path)
+    assert token not in path.read_text()
+    assert path.stat().st_mode & 0o077 == 0
+    assert Tokens(path).name(token) == "es"
+    with pytest.raises(ra_sdk.BadOption, match="exists already"):
+        make_token("es", path)
+    with pytest.raises(ra_sdk.BadOption, match="other characters"):
+        make_token("two words", path)
+    with pytest.raises(ra_sdk.BadOption, match="is not in"):
+        revoke_token("nobody", path)
+    path.write_text(path.read_text() + "broken line\nx nothash\n")
+    assert len(Tokens(path)) == 1
+    with pytest.raises(ra_sdk.StoreError, match="cannot be used"):
+        Tokens(tmp_path / "deep")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.invalid"])
+def test_others_need_tokens(host, tmp_path):
+    with pytest.raises(ra_sdk.BadOption, match="ra token"):
+        Serving(Place(host, 0, tmp_path / "none"), {"model": "echo"}, lambda _: None)
+
+
+def test_a_place_that_cannot_be_is_said(tmp_path):
+    taken = socket.create_server(("127.0.0.1", 0))
+    with taken, pytest.raises(ra_sdk.WorldError, match="--port"):
+        Serving(Place(port=taken.getsockname()[1]), {}, lambda _: None)
+    (tmp_path / "c.pem").write_text("no certificate")
+    with pytest.raises(ra_sdk.BadOption, match="--cert"):
+        Serving(Place(port=0, cert=tmp_path / "c.pem"), {}, lambda _: None)
+    with pytest.raises(ra_sdk.BadOption, match="without --cert"):
+        Serving(Place(port=0, key=tmp_path / "c.pem"), {}, lambda _: None)
+    with pytest.raises(ra_sdk.BadOption, match="limit batch 0"):
+        Limits(batch=0)
+
+
+def test_a_model_that_cannot_be_loaded_ends_it():
+    service = Serving(Place(port=0), {"model": "/no/such.gguf", "store": ":memory:"}, lambda _: None)
+    with pytest.raises(ra_sdk.ModelError, match=r"no/such\.gguf"):
+        service.run()
+
+
+def test_tls(tmp_path):
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+        + ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(tmp_path / "k.pem"), "-out", str(tmp_path / "c.pem")],
+        capture_output=True,
+    )
+    if made.returncode:
+        pytest.skip("openssl makes no certificate here")
+    service = Serving(Place(port=0, cert=tmp_path / "c.pem", key=tmp_path / "k.pem"), {"model": "echo", "store": ":memory:"}, lambda _: None)
+    thread = threading.Thread(target=service.run)
+    thread.start()
+    try:
+        trust = ssl.create_default_context(cafile=tmp_path / "c.pem")
+        connection = http.client.HTTPSConnection("localhost", urlsplit(service.url).port, context=trust, timeout=10)
+        connection.request("GET", "/healthz")
+        assert connection.getresponse().status == 200
+        connection.close()
+        plain = opened(service)
+        plain.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert b"200" not in ended(plain)
+    finally:
+        service.stop()
+        thread.join(30)
+    assert not thread.is_alive()
+
+
+HOSTILE = '<script>alert(1)</script> "}\r\nSet-Cookie: a=b\r\n\x1b[31m\x00 error_total{label="x"} 1 error'
+
+
+class Parrot(ra_sdk.EchoReasoner):
+    """A model that says what the log says, and more."""
+
+    def judge(self, templates, mode="direct"):
+        for template in templates:
+            yield ra_sdk.Verdict(template, "abnormal", 0.9, "system", f"{template} {HOSTILE}", False, mode, "par\x1brot")
+
+
+def test_log_text_and_rationales_are_inert(serving):
+    service = serving(model=Parrot())
+    status, headers, data = ask(service.url, "POST", "/v1/verdicts", {"records": [{"body": HOSTILE}], "wait_ms": 5_000})
+    assert status == 200
+    assert headers.keys() == ["date", "content-type", "x-content-type-options", "cache-control", "content-length"]
+    assert not any(byte < 0x20 for byte in data)
+    assert json.loads(data)["verdicts"][0]["rationale"].endswith(HOSTILE)
+    _, headers, listed = ask(service.url, "GET", "/v1/templates")
+    assert headers["content-type"] == "application/json"
+    assert not any(byte < 0x20 for byte in listed)
+    metrics = ask(service.url, "GET", "/metrics")[2].decode()
+    assert "script" not in metrics
+    assert "error_total" not in metrics
+    for path in ("/%0d%0aSet-Cookie:%20a=b", "/v1/verdicts/%1b%0d%0ax", "/v1/templates?label=%0d%0a%1b"):
+        status, headers, data = ask(service.url, "GET", path)
+        assert status in (404, 422)
+        assert "set-cookie" not in headers
+        assert not any(byte < 0x20 for byte in data)
+    assert 'route="other"' in ask(service.url, "GET", "/metrics")[2].decode()
+
+
+def test_metrics_add_up(serving):
+    service = serving()
+    post(service, ["disk failed"] * 3 + ["all good"] * 5, wait_ms=5_000)
+    post(service, ["never seen before"])
+    lines = ask(service.url, "GET", "/metrics")[2].decode().splitlines()
+    values = dict(line.rsplit(" ", 1) for line in lines if not line.startswith("#"))
+    assert [float(values[f'ra_records_total{{label="{label}"}}']) for label in ("abnormal", "normal", "undecided")] == [3, 5, 1]
+    assert (float(values["ra_templates"]), float(values["ra_cold_queue"]) <= 1) == (3, True)
+    assert float(values['ra_request_seconds_count{route="/v1/verdicts",status="200"}']) == 2
+
+
+def test_it_answers_while_the_model_is_loaded(serving, monkeypatch):
+    gate = threading.Event()
+    monkeypatch.setattr("ra_sdk.serving._warm", lambda: gate.wait(10))
+    service = serving(wait=False)
+    assert (ask(service.url, "GET", "/healthz")[0], ask(service.url, "GET", "/readyz")[0]) == (200, 503)
+    status, headers, answer = ask(service.url, "POST", "/v1/verdicts", {"records": []})
+    assert (status, headers["retry-after"], status_of(answer)) == (503, "1", "not_ready")
+    gate.set()
+    deadline = time.monotonic() + 10
+    while ask(service.url, "GET", "/readyz")[0] != 200 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert is_served(service)
+
+
+def started(tmp_path, *options):
+    """``ra serve`` as a process, and its URL, as soon as it is ready."""
+    command = [sys.executable, "-m", "ra_sdk.cli", "serve", "--model", "echo", "--port", "0", "--store", str(tmp_path / "v.db"), *options]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    url = process.stderr.readline().split()[3].rstrip(",")
+    assert "ready" in process.stderr.readline()
+    return process, url
+
+
+def test_it_is_up_in_five_seconds_and_ends_by_sigterm(tmp_path):
+    begun = time.monotonic()
+    process, url = started(tmp_path)
+    assert ask(url, "GET", "/readyz")[0] == 200
+    assert time.monotonic() - begun < 5
+    process.terminate()
+    assert process.wait(10) == 0
+
+
+def test_a_shutdown_finishes_what_was_accepted(serving):
+    model = Slow(0.3)
+    service = serving(model=model)
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(post, service, [f"{word} {word} {word}"], wait_ms=20_000) for word in ("alpha", "beta", "gamma")]
+        deadline = time.monotonic() + 10
+        while service.door.service.cold < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        post(service, ["delta in the background"])
+        service.stop()
+        assert [job.result()["verdicts"][0]["label"] for job in waiting] == ["normal"] * 3
+    deadline = time.monotonic() + 10
+    while len(model.seen) < 4 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert "delta in the background" in model.seen
+
+
+def test_a_shutdown_ends_in_time(serving):
+    service = serving(model=Slow(0.2), limits=Limits(grace_s=1.0))
+    words = [f"{a}{b} {a} {b} {a}" for a in "abcdefgh" for b in "ijklmnop"]
+    post(service, words)
+    begun = time.monotonic()
+    service.stop()
+    while service.door.watch.connections or any(thread.is_alive() for thread in service.door.service._threads):
+        time.sleep(0.05)
+        assert time.monotonic() - begun < 6
+
+
+def test_the_document_is_the_committed_one_and_names_every_path(serving):
+    service = serving()
+    served = ask(service.url, "GET", "/openapi.json")[2]
+    assert served.decode() == (ROOT / "plugins" / "contract" / "openapi.json").read_text(encoding="utf-8"), "run: python -m tests.refresh_contract"
+    paths = json.loads(served)["paths"]
+    assert {(route.path, method.lower()) for route in service.door.app.routes for method in route.methods - {"HEAD"}} == {
+        (path, method) for path, operations in paths.items() for method in operations
+    }
+
+
+@pytest.mark.slow
+def test_200_000_records_from_8_clients_add_up(serving):
+    """Counts are exact, and no record has another template's verdict, however batches are mined together."""
+    service = serving()
+    size, batches, clients = 500, 50, 8
+    kinds = [f"{word} {verb} item {{}} of {{}}" for word in "disk net cpu fan db cache queue job".split() for verb in ("failed on", "took", "lost")]
+    expected = {kind: "abnormal" if "failed" in kind or "lost" in kind else "normal" for kind in kinds}
+
+    def client(number):
+        place, seen = urlsplit(service.url), {"abnormal": 0, "normal": 0}
+        connection = http.client.HTTPConnection(place.hostname, place.port, timeout=60)
+        for batch in range(batches):
+            own = [kinds[(number * 7 + batch * 3 + i * i) % len(kinds)] for i in range(size)]
+            bodies = [kind.format(number * 1000 + 7 + i, batch + 1) for i, kind in enumerate(own)]
+            data = json.dumps({"records": [{"body": body} for body in bodies], "wait_ms": 20_000, "fill": batch % 5 == 0})
+            connection.request("POST", "/v1/verdicts", data, {"Content-Type": "application/json"})
+            found = json.loads(connection.getresponse().read())
+            assert len(found["records"]) == size
+            assert len({v["template"] for v in found["verdicts"]}) == len(found["verdicts"]) == len(set(own))
+            for body, kind, reference in zip(bodies, own, found["records"], strict=True):
+                verdict = found["verdicts"][reference["verdict"]]
+                assert (verdict["template"], verdict["label"]) == (kind.format("<num>", "<num>"), expected[kind])
+                assert "rationale" not in reference or body.startswith(reference["rationale"][9:-2])
+                seen[verdict["label"]] += 1
+        connection.close()
+        return seen
+
+    with ThreadPoolExecutor(clients) as pool:
+        found = list(pool.map(client, range(clients)))
+    assert sum(sum(seen.values()) for seen in found) == size * batches * clients == 200_000
+    records = {label: sum(seen[label] for seen in found) for label in ("abnormal", "normal")}
+    values = dict(line.rsplit(" ", 1) for line in ask(service.url, "GET", "/metrics")[2].decode().splitlines())
+    assert {label: float(values[f'ra_records_total{{label="{label}"}}']) for label in records} == records
+    time.sleep(1.1)
+    listed = json.loads(ask(service.url, "GET", "/v1/templates")[2])
+    assert sum(t["count"] for t in listed["templates"]) == 200_000
+    assert listed["total"] == len(kinds)
+
+
+def test_work_is_per_batch_and_not_per_record(serving):
+    """The guard of the fast path: statements and model calls do not grow with the records of known templates."""
+    model = ra_sdk.EchoReasoner()
+    service = serving(model=model)
+    post(service, ["worker 1 started"], wait_ms=5_000)
+    store = service.door.service.detector.store
+    before = store.statements
+    for _ in range(5):
+        post(service, [f"worker {number} started" for number in range(2, 2_000)])
+    assert (model.judged, store.statements - before <= 4) == (1, True)
+
+
+def test_the_event_loop_does_not_wait_for_mining_or_the_model(serving):
+    model = Slow(0.0)
+    model.gate.clear()
+    service = serving(model=model)
+    with service.door.service._mining, ThreadPoolExecutor(1) as pool:
+        held = pool.submit(post, service, ["a b c"])
+        begun = time.monotonic()
+        assert [ask(service.url, "GET", "/healthz")[0] for _ in range(20)] == [200] * 20
+        assert time.monotonic() - begun < 2
+        service.door.service._mining.release()
+        held.result()
+        service.door.service._mining.acquire()
+    model.gate.set()
+
+
+def test_who_leaves_is_no_harm(serving):
+    model = Slow(0.0)
+    model.gate.clear()
+    service = serving(model=model)
+    data = json.dumps({"records": [{"body": "a b c"}], "wait_ms": 1_000}).encode()
+    for _ in range(20):
+        left = opened(service)
+        left.sendall(b"POST /v1/verdicts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(data) + data)
+        left.close()
+    half = opened(service)
+    half.sendall(b"POST /v1/verdicts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{")
+    half.close()
+    model.gate.set()
+    assert is_served(service)
+    deadline = time.monotonic() + 10
+    while (service.door.bodies.held or service.door.service._patient) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (service.door.bodies.held, service.door.service._patient) == (0, 0)
+
+
+def test_the_service_needs_no_running_loop_to_be_closed():
+    """What a program that embeds it does."""
+    from ra_sdk.metrics import Meters
+    from ra_sdk.service import Service
+
+    service = Service(ra_sdk.Detector(model="echo", store=":memory:"), Limits(), Meters())
+    judged = asyncio.run(service.judge(["disk failed"], 5.0))
+    assert [v.label for v in judged.verdicts] == ["abnormal"]
+    service.close(5.0)
+    with pytest.raises(ra_sdk.WorldError):
+        asyncio.run(service.judge(["x"]))
