@@ -186,16 +186,17 @@ def _is_loopback(host: str) -> bool:
 
 
 def _bind(host: str, port: int) -> socket.socket:
+    listening = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(BACKLOG)
-    except (OSError, OverflowError) as error:
-        raise WorldError(
-            f"{host!r} port {port} cannot be listened on: {getattr(error, 'strerror', None) or error}; choose another with --host and --port"
-        ) from error
+    except OSError as error:
+        if listening is not None:
+            listening.close()
+        raise WorldError(f"{host!r} port {port} cannot be listened on: {error.strerror or error}; choose another with --host and --port") from error
     return listening
 
 

@@ -52,7 +52,7 @@ def is_served(service):
     """Whether somebody who behaves is answered, and soon."""
     started = time.monotonic()
     found = post(service, ["disk failed", "all good"], wait_ms=5_000)
-    return [found["verdicts"][r["verdict"]]["label"] for r in found["records"]] == ["abnormal", "normal"] and time.monotonic() - started < 3
+    return [r["verdict"] for r in found["records"]] == [0, 1] and all(v["score"] for v in found["verdicts"]) and time.monotonic() - started < 3
 
 
 class Slow:
@@ -329,14 +329,11 @@ def test_a_zip_bomb(serving):
 
 @pytest.mark.parametrize("data", [b"\xff" * 50, b"\x0a\xff\xff\xff\xff\x0f", bytes(range(256)) * 40, b"\x0a\x02\x12"])
 def test_garbage_protobuf(serving, data):
-    from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-
     service = serving()
     status, headers, answer = ask(service.url, "POST", "/v1/logs", data, {"Content-Type": "application/x-protobuf"})
     assert (status, headers["content-type"]) == (400, "application/x-protobuf")
     assert answer.startswith(b"\x08\x03\x12")  # google.rpc.Status: INVALID_ARGUMENT, message
     assert b"ExportLogsServiceRequest" in answer
-    assert ExportLogsServiceRequest.DESCRIPTOR.name in answer.decode()
     assert is_served(service)
 
 
@@ -348,11 +345,12 @@ def opened(service):
 def ended(connection):
     """What comes until the other side ends it."""
     said = b""
-    try:
-        while piece := connection.recv(65_536):
-            said += piece
-    except ConnectionResetError:
-        pass
+    with connection:
+        try:
+            while piece := connection.recv(65_536):
+                said += piece
+        except ConnectionResetError:
+            pass
     return said
 
 
@@ -644,7 +642,8 @@ def test_it_is_up_in_five_seconds_and_ends_by_sigterm(tmp_path):
     assert ask(url, "GET", "/readyz")[0] == 200
     assert time.monotonic() - begun < 5
     process.terminate()
-    assert process.wait(10) == 0
+    with process:
+        assert process.wait(10) == 0
 
 
 def test_a_shutdown_finishes_what_was_accepted(serving):
