@@ -24,9 +24,9 @@ class Limits:
 
     body: int = 8 * MEBIBYTE
     bodies: int = 64 * MEBIBYTE
-    batch: int = 10_000
+    batch: int = 50_000
     line: int = MEBIBYTE
-    queue: int = 100_000
+    queue: int = 200_000
     cold: int = 20_000
     connections: int = 512
     head_s: float = 10.0

@@ -48,7 +48,7 @@ class _Request(Struct, rename="camel"):
 def bodies(data: bytes, kind: str) -> list[str]:
     """The bodies of a request's records, completed from an exception's attributes. Raises Refusal for what is no such request."""
     if kind == JSON:
-        found = decode(data, _Request)
+        found = _decode(data)
         records = (record for resource in found.resource_logs for scope in resource.scope_logs for record in scope.log_records)
         return [
             _whole(_json_value(record.body), [(pair.key, _json_value(pair.value)) for pair in record.attributes if pair.key in HINTS]) for record in records
@@ -75,6 +75,13 @@ def failure(kind: str, status: int, message: str) -> bytes:
         return msgspec.json.encode({"code": code, "message": message})
     text = message.encode()
     return b"\x08" + _varint(code) + b"\x12" + _varint(len(text)) + text
+
+
+def _decode(data: bytes) -> _Request:
+    try:
+        return decode(data, _Request)
+    except Refusal as error:  # whatever cannot be decoded is 400 here
+        raise Refusal(400, error.code, error.message) from error
 
 
 def _protobuf_records(data: bytes) -> Iterator[Any]:

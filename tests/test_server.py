@@ -674,16 +674,6 @@ def test_a_shutdown_ends_in_time(serving):
         assert time.monotonic() - begun < 6
 
 
-def test_the_document_is_the_committed_one_and_names_every_path(serving):
-    service = serving()
-    served = ask(service.url, "GET", "/openapi.json")[2]
-    assert served.decode() == (ROOT / "plugins" / "contract" / "openapi.json").read_text(encoding="utf-8"), "run: python -m tests.refresh_contract"
-    paths = json.loads(served)["paths"]
-    assert {(route.path, method.lower()) for route in service.door.app.routes for method in route.methods - {"HEAD"}} == {
-        (path, method) for path, operations in paths.items() for method in operations
-    }
-
-
 @pytest.mark.slow
 def test_200_000_records_from_8_clients_add_up(serving):
     """Counts are exact, and no record has another template's verdict, however batches are mined together."""
