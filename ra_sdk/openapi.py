@@ -41,7 +41,7 @@ _OTLP_JSON = {
                         "type": "array",
                         "items": {
                             "type": "object",
-                            "properties": {"logRecords": {"type": "array", "items": {"type": "object", "properties": {"body": {"type": "object"}}}}},
+                            "properties": {"logRecords": {"type": "array", "items": {"type": "object", "properties": {"body": {"type": ["object", "null"]}}}}},
                         },
                     }
                 },

@@ -29,7 +29,7 @@ class _Pair(Struct):
 
 
 class _Record(Struct):
-    body: Any = None
+    body: dict[str, Any] | None = None
     attributes: list[_Pair] = []
 
 

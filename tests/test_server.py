@@ -222,7 +222,7 @@ def test_otlp_bodies_that_are_no_text():
     value = {"kvlistValue": {"values": [{"key": "message", "value": {"stringValue": "disk failed"}}, {"key": "n", "value": {"intValue": "7"}}]}}
     array = {"arrayValue": {"values": [{"intValue": "1"}, {"doubleValue": 1.5}, {"boolValue": True}, {"bytesValue": "aGk="}]}}
     exception = {"body": {"stringValue": "it broke"}, "attributes": [{"key": "exception.message", "value": {"stringValue": "no disk"}}]}
-    records = [{"body": value}, {"body": array}, {"body": {"intValue": "5"}}, {}, exception, {"body": "odd"}]
+    records = [{"body": value}, {"body": array}, {"body": {"intValue": "5"}}, {}, exception, {"body": {"stringValue": ["odd"]}}]
     data = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": records}]}]}).encode()
     assert bodies(data, "application/json") == ["disk failed", '[1,1.5,true,"aGk="]', "5", "", "it broke: no disk", ""]
 
