@@ -56,7 +56,7 @@ class Ask(Struct):
 
     records: list[Record]
     wait_ms: Annotated[
-        int,
+        float,
         Meta(
             ge=0,
             le=MOST_WAIT_MS,
