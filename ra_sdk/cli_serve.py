@@ -110,10 +110,12 @@ def token(
     path = tokens or default_path()
     if revoke:
         revoke_token(name, path)
-        _say(f"{name} is taken back in {path}")
+        if sys.stderr.isatty():
+            _say(f"{name} is taken back in {path}")
     else:
         print(make_token(name, path))
-        _say(f"kept as a hash in {path}; this is the only time that it is shown")
+        if sys.stderr.isatty():
+            _say(f"its hash is kept in {path}; this is the only time that it is shown")
     return 0
 
 

@@ -17,7 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 def _own_cache(tmp_path_factory, monkeypatch):
     """No test touches the user's cache, nor depends on what is set outside."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    for name in ("RA_MODEL", "RA_STORE", "RA_PLUGINS"):
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+    for name in ("RA_MODEL", "RA_STORE", "RA_PLUGINS", "RA_TOKENS"):
         monkeypatch.delenv(name, raising=False)
 
 

@@ -26,7 +26,14 @@ def place(tmp_path):
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ra_sdk.cli "$@"\n')
     command.chmod(0o755)
     path = os.pathsep.join([str(command.parent), os.environ["PATH"]])
-    return tmp_path, {**os.environ, "PATH": path, "RA_MODEL": "echo", "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "error"}
+    return tmp_path, {
+        **os.environ,
+        "PATH": path,
+        "RA_MODEL": "echo",
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONWARNINGS": "error",
+        "RA_TOKENS": str(tmp_path / "tokens"),
+    }
 
 
 def test_there_is_something_to_run():
@@ -37,7 +44,7 @@ def test_there_is_something_to_run():
 @pytest.mark.parametrize("line", RA)
 def test_commands(place, line):
     folder, environment = place
-    if "--follow" in line:  # it has no end
+    if "--follow" in line or line.startswith("ra serve"):  # it has no end
         line = f"{line.split('#')[0]} --help"
     done = subprocess.run(["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -50,6 +57,17 @@ def test_python(place, code):
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_the_service_answers_as_shown(place, serving):
+    folder, environment = place
+    lines = [line.replace("http://127.0.0.1:8765", serving().url) for line in LINES if line.startswith("curl ")]
+    assert len(lines) >= 5
+    for line in lines:
+        done = subprocess.run(["bash", "-c", line.replace("curl", "curl --fail", 1)], cwd=folder, env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, ""), line
+        assert done.stdout
 
 
 def test_the_first_commands_are_what_the_project_has():

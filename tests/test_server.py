@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 import ra_sdk
+from ra_sdk.cli import main
 from ra_sdk.limits import Limits
 from ra_sdk.serving import Place, Serving
 from ra_sdk.tokens import Tokens, make_token, revoke_token
@@ -771,3 +772,34 @@ def test_the_service_needs_no_running_loop_to_be_closed():
     service.close(5.0)
     with pytest.raises(ra_sdk.WorldError):
         asyncio.run(service.judge(["x"]))
+
+
+def test_ra_token_makes_and_takes_back(capsys, tmp_path):
+    path = str(tmp_path / "tokens")
+    assert main(["token", "es", "--tokens", path]) == 0
+    made = capsys.readouterr()
+    assert made.out.startswith("ra_")
+    assert Tokens(Path(path)).name(made.out.strip()) == "es"
+    assert main(["token", "es", "--tokens", path]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert main(["token", "es", "--tokens", path, "--revoke"]) == 0
+    assert len(Tokens(Path(path))) == 0
+    assert main(["serve", "--host", "0.0.0.0", "--tokens", path, "--model", "echo"]) == 2
+    assert "make one with: ra token" in capsys.readouterr().err
+    assert main(["serve", "--port", "70000"]) == 2
+
+
+def test_a_model_that_is_missing_ends_the_command(tmp_path, capsys):
+    assert main(["serve", "--port", "0", "--model", str(tmp_path / "none.gguf"), "--store", ":memory:"]) == 1
+    assert "none.gguf" in capsys.readouterr().err
+
+
+def test_what_was_mined_and_judged_is_there_after_a_restart(tmp_path):
+    for label in ("undecided", "abnormal"):
+        process, url = started(tmp_path, "--state", str(tmp_path / "state"))
+        _, _, data = ask(url, "POST", "/v1/verdicts", {"records": [{"body": "disk failed"}]})
+        assert json.loads(data)["verdicts"][0]["label"] == label
+        process.terminate()
+        with process:
+            assert process.wait(10) == 0
+    assert (tmp_path / "state").exists()
