@@ -99,11 +99,13 @@ def main() -> None:
             _, alone = through(url, batches[:200], 1)
             server.terminate()
         outside = rate * options.batch
-        print(
-            f"{'shop' if shop else 'synthetic'}: detect() {inside:,.0f} records/s, {options.clients} clients {outside:,.0f} records/s, ratio {outside / inside:.2f}; "
-            f"a warm batch of {options.batch}: median {times[len(times) // 2] * 1e3:.1f} ms, p99 {times[int(len(times) * 0.99)] * 1e3:.1f} ms; "
-            f"one client alone: median {alone[len(alone) // 2] * 1e3:.1f} ms, p99 {alone[int(len(alone) * 0.99)] * 1e3:.1f} ms"
-        )
+        print(f"{'shop' if shop else 'synthetic'}: detect() {inside:,.0f} records/s, {options.clients} clients {outside:,.0f}, ratio {outside / inside:.2f}")
+        print(f"  a warm batch of {options.batch}: {said(times)}; of one client alone: {said(alone)}")
+
+
+def said(times: list[float]) -> str:
+    """Median and 99th percentile of sorted seconds."""
+    return f"median {times[len(times) // 2] * 1e3:.1f} ms, p99 {times[int(len(times) * 0.99)] * 1e3:.1f} ms"
 
 
 if __name__ == "__main__":

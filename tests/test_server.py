@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -422,10 +423,8 @@ def test_slow_bodies_make_room_for_others(serving):
     service = serving(limits=Limits(connections=20))
     slow = [opened(service) for _ in range(40)]
     for connection in slow:
-        try:
+        with suppress(OSError):
             connection.sendall(b"POST /v1/verdicts HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
-        except OSError:
-            continue
     assert is_served(service)
     for connection in slow:
         connection.close()
@@ -446,18 +445,17 @@ def test_when_all_connections_are_at_work_others_are_told_to_come_again(serving)
 
 def test_overload_is_429_and_nothing_grows(serving):
     service = serving(limits=Limits(batch=100, queue=100))
-    with service.door.service._mining:  # the miner is busy
-        with ThreadPoolExecutor(4) as pool:
-            first = pool.submit(post, service, ["a b"] * 80)
-            time.sleep(0.5)
-            status, headers, answer = ask(service.url, "POST", "/v1/verdicts", {"records": [{"body": "c d"}] * 50})
-            assert (status, headers["retry-after"], status_of(answer)) == (429, "1", "busy")
-            data = otlp_request(["a"] * 50).SerializeToString()
-            status, headers, answer = ask(service.url, "POST", "/v1/logs", data, {"Content-Type": "application/x-protobuf"})
-            assert (status, headers["retry-after"], answer[:2]) == (429, "1", b"\x08\x08")  # RESOURCE_EXHAUSTED
-            service.door.service._mining.release()
-            assert len(first.result()["records"]) == 80
-            service.door.service._mining.acquire()
+    with service.door.service._mining, ThreadPoolExecutor(4) as pool:  # the miner is busy
+        first = pool.submit(post, service, ["a b"] * 80)
+        time.sleep(0.5)
+        status, headers, answer = ask(service.url, "POST", "/v1/verdicts", {"records": [{"body": "c d"}] * 50})
+        assert (status, headers["retry-after"], status_of(answer)) == (429, "1", "busy")
+        data = otlp_request(["a"] * 50).SerializeToString()
+        status, headers, answer = ask(service.url, "POST", "/v1/logs", data, {"Content-Type": "application/x-protobuf"})
+        assert (status, headers["retry-after"], answer[:2]) == (429, "1", b"\x08\x08")  # RESOURCE_EXHAUSTED
+        service.door.service._mining.release()
+        assert len(first.result()["records"]) == 80
+        service.door.service._mining.acquire()
     assert is_served(service)
 
 
@@ -546,11 +544,8 @@ def test_a_model_that_cannot_be_loaded_ends_it():
 
 
 def test_tls(tmp_path):
-    made = subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(tmp_path / "k.pem"), "-out", str(tmp_path / "c.pem")],
-        capture_output=True,
-    )
+    options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=localhost -addext subjectAltName=DNS:localhost"
+    made = subprocess.run(["openssl", *options.split(), "-keyout", tmp_path / "k.pem", "-out", tmp_path / "c.pem"], capture_output=True)
     if made.returncode:
         pytest.skip("openssl makes no certificate here")
     service = Serving(Place(port=0, cert=tmp_path / "c.pem", key=tmp_path / "k.pem"), {"model": "echo", "store": ":memory:"}, lambda _: None)
