@@ -190,12 +190,12 @@ class Service:
         """Mine; what goes wrong with one batch must not be felt by others."""
         try:
             done = self._mine_block(batches)
-        except Exception as error:  # noqa: BLE001  it is raised again where the batch is awaited
+        except BaseException as error:  # noqa: BLE001  it is raised again where the batch is awaited; a panic of Polars is no Exception
             if len(batches) > 1:
                 for batch in batches:
                     self._mine_or_fail([batch])
             elif batches[0].mined.set_running_or_notify_cancel():
-                batches[0].mined.set_exception(error)
+                batches[0].mined.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
             return
         for batch, found in zip(batches, done):
             if batch.mined.set_running_or_notify_cancel():

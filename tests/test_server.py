@@ -142,6 +142,28 @@ def test_a_template_that_the_model_fails_on_does_not_take_others_with_it(serving
     assert [found["verdicts"][r["verdict"]]["label"] for r in found["records"]] == ["normal", "undecided", "normal"]
 
 
+def test_a_batch_that_cannot_be_mined_does_not_take_others_with_it(serving, monkeypatch):
+    service = serving()
+    miner, mine = service.door.service.detector.miner, service.door.service.detector.miner.mine
+
+    class Panic(BaseException):
+        """What Polars raises when it panics is no Exception."""
+
+    def panics(bodies):
+        if "bad" in bodies.to_list():
+            raise Panic("broken")
+        return mine(bodies)
+
+    monkeypatch.setattr(miner, "mine", panics)
+    service.door.service._mining.acquire()
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(ask, service.url, "POST", "/v1/verdicts", {"records": [{"body": body}]}) for body in ("fine", "bad", "fine too")]
+        time.sleep(0.5)
+        service.door.service._mining.release()
+        assert [job.result()[0] for job in jobs] == [200, 500, 200]
+    assert is_served(service)
+
+
 def test_an_operators_override_is_seen_while_running(serving, monkeypatch, tmp_path):
     monkeypatch.setattr("ra_sdk.service.OVERRIDES_S", 0.0)
     with ra_sdk.VerdictStore(tmp_path / "v.db") as store:
