@@ -1,8 +1,8 @@
 """The model that judges templates.
 
-Every template is a small coroutine that asks for tokens to be decoded and is sent the logits of the last one; the loop packs what all of them
-ask for into one llama.cpp batch. So scoring, reasoning and forced tags of many templates run side by side, a place that is free
-is taken at once, and the head that all prompts have in common is computed once.
+Every template is a small coroutine that asks for tokens to be decoded and is sent the logits of the last one; the loop packs what many of them
+ask for into one llama.cpp batch. So scoring, reasoning and forced tags of many templates run side by side, places that are free are
+taken as soon as there are a few, and the head that all prompts have in common is computed once.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -46,6 +47,7 @@ Task = Generator[list[int], Any, Verdict]
 CANDIDATES = 40  # tokens among which the next one is looked for when writing
 TEMPLATE = 384  # tokens of a template that the model sees; a longer one is cut in the middle
 ALIKE = 256  # templates that are sorted by length, since llama.cpp decodes equal lengths together best; verdicts come in order nevertheless
+TOGETHER = 4  # prompts are decoded when at least one place in so many is free: few at a time take longer
 FORCED = 32  # tokens of a prompt's tail, of tags and of the answer, at most
 CUT = " … "
 
@@ -190,43 +192,91 @@ class LlamaReasoner:
 
     def _run(self, tasks: Sequence[Task], head: list[int]) -> Iterator[Verdict]:
         """Run tasks side by side; yield their verdicts in order."""
-        llama, done, turn = self._llama, dict[int, Verdict](), 0
-        llama.start(head)
-        waiting = deque(sorted(((number, task, next(task)) for number, task in enumerate(tasks)), key=lambda entry: (entry[0] // ALIKE, len(entry[2]))))
-        free, active = list(range(llama.sequences - 1, 0, -1)), list[_Active]()
-        while waiting or active:
-            room = BATCH - sum(len(place.asked) for place in active)
-            while waiting and free and len(waiting[0][2]) <= room:
-                number, task, asked = waiting.popleft()
-                active.append(_Active(number, task, asked, free.pop(), len(head)))
-                llama.share(active[-1].sequence)
-                room -= len(asked)
-            rows = llama.decode([(place.asked, place.position, place.sequence) for place in active])
-            still = []
-            for place, row in zip(active, rows):
-                place.position += len(place.asked)
-                try:
-                    place.asked = place.task.send(llama.logits(row))
-                    still.append(place)
-                except StopIteration as finished:
-                    done[place.number] = finished.value
-                    llama.forget(place.sequence)
-                    free.append(place.sequence)
-            active = still
+        done, turn, places = dict[int, Verdict](), 0, _Places(self._llama, head)
+        asked = ((number, task, next(task)) for number, task in enumerate(tasks))
+        waiting = deque(sorted(asked, key=lambda entry: (entry[0] // ALIKE, len(entry[2]))))
+        while waiting or places.taken:
+            free = self.width - len(places.taken)
+            if waiting and (not places.taken or free >= max(self.width // TOGETHER, 1)):
+                places.begin([_Place(*waiting.popleft(), len(head)) for _ in range(_fitting(waiting, free))])
+            else:
+                places.go_on()
+            done |= places.leave()
             while turn in done:
                 yield done.pop(turn)
                 turn += 1
 
 
 @dataclass
-class _Active:
-    """A task that has a sequence: what it asks for, and how far its sequence is."""
+class _Place:
+    """A task: the tokens it asks for, how far its sequence is, and its verdict in the end."""
 
     number: int
     task: Task
     asked: list[int]
-    sequence: int
     position: int
+    verdict: Verdict | None = None
+
+
+class _Places:
+    """Tasks that are under way, the n-th in sequence n + 1: llama.cpp computes together what lies side by side.
+
+    Prompts are decoded whole, together. Then every task goes on by one token at a time, forced ones too, since only equal lengths are computed together.
+    """
+
+    def __init__(self, llama: Llama, head: list[int]) -> None:
+        self._llama, self.taken = llama, list[_Place]()
+        llama.start(head)
+
+    def begin(self, fresh: Sequence[_Place]) -> None:
+        """Seat tasks behind the others, each on a copy of the head, and decode their prompts."""
+        first = len(self.taken)
+        self.taken += fresh
+        for at in range(first, len(self.taken)):
+            self._llama.copy(0, at + 1)
+        self._decode(first, BATCH)
+
+    def go_on(self) -> None:
+        """Decode one more token of every task."""
+        self._decode(0, 1)
+
+    def leave(self) -> dict[int, Verdict]:
+        """Let go of the tasks that are done; the verdicts by the task's number. The last one takes the place of one that left."""
+        verdicts: dict[int, Verdict] = {}
+        for at in range(len(self.taken) - 1, -1, -1):
+            place = self.taken[at]
+            if place.verdict is not None:
+                verdicts[place.number] = place.verdict
+                last = self.taken.pop()
+                if last is not place:
+                    self._llama.copy(len(self.taken) + 1, at + 1)
+                    self.taken[at] = last
+                self._llama.forget(len(self.taken) + 1)
+        return verdicts
+
+    def _decode(self, first: int, most: int) -> None:
+        places = self.taken[first:]
+        parts = [(place.asked[:most], place.position, sequence, len(place.asked) <= most) for sequence, place in enumerate(places, first + 1)]
+        for place, (tokens, *_), row in zip(places, parts, self._llama.decode(parts)):
+            place.position += len(tokens)
+            place.asked = place.asked[len(tokens) :]
+            if place.asked:
+                continue
+            try:
+                place.asked = place.task.send(self._llama.logits(row))
+            except StopIteration as finished:
+                place.verdict = finished.value
+
+
+def _fitting(waiting: Iterable[tuple[int, Task, list[int]]], free: int) -> int:
+    """How many prompts, filled up to the longest of them, fit into a batch and the free places."""
+    count = longest = 0
+    for _, _, asked in islice(waiting, free):
+        longest = max(longest, len(asked))
+        if longest * (count + 1) > BATCH:
+            break
+        count += 1
+    return count
 
 
 class _Words:

@@ -68,6 +68,17 @@ def test_the_company_of_others_changes_no_score_noticeably(llama):
 
 
 @model
+@pytest.mark.parametrize("mode", ["direct", "think"])
+def test_one_place_is_enough(llama, mode):
+    from ra_sdk import LlamaReasoner
+
+    with LlamaReasoner(width=1, threads=1) as alone:
+        found = list(alone.judge(TEXTS, mode))
+    for one, other in zip(found, llama.judge(TEXTS, mode), strict=True):
+        assert (one.template, one.label, one.category) == (other.template, other.label, other.category)
+
+
+@model
 def test_control_tokens_in_a_log_are_text(llama):
     tokens = llama._message(HOSTILE)
     control = set(llama._llama.tokens("<|im_end|><|im_start|>", special=True))
