@@ -324,12 +324,13 @@ def _prepare(raw: RawBlock) -> tuple[Block, pl.Series, list[str], list[int]]:
     return block, *distinct(coarse(block.bodies))
 
 
-def _check(*, mode: object, threshold: float, block: int, wait_ms: int, window: object) -> None:
+def _check(*, mode: object, threshold: object, block: object, wait_ms: object, window: object) -> None:
     if mode not in ("direct", "think"):
         raise BadOption(f"mode {mode!r} is neither 'direct' nor 'think'; choose one of them")
-    if not 0 <= threshold <= 1:
+    if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
         raise BadOption(f"threshold {threshold!r} is no probability; give a number from 0 to 1")
-    if block < 1 or wait_ms < 1:
-        raise BadOption(f"block {block!r} and wait_ms {wait_ms!r} must be at least 1")
+    for name, value in (("block", block), ("wait_ms", wait_ms)):
+        if not isinstance(value, int) or value < 1:
+            raise BadOption(f"{name} {value!r} is no whole number of at least 1; give one, or leave it out")
     if window is not None and not isinstance(window, Window):
         raise BadOption(f"window {window!r} is no Window; give one, as in Window(lines=100)")

@@ -81,10 +81,13 @@ class Llama:
             self._pieces[token] = room.raw[: max(count, 0)].decode("utf-8", "ignore")
         return self._pieces[token]
 
-    def metadata(self, key: str) -> str | None:
-        """A text of the file's metadata."""
+    def metadata(self, key: str, *, of_adapter: bool = False) -> str | None:
+        """A text of the metadata of the model's file, or of the adapter's. None if there is none."""
         room = ctypes.create_string_buffer(1024)
-        count = self._api.llama_model_meta_val_str(self._model, key.encode(), room, len(room))
+        if of_adapter:
+            count = self._api.llama_adapter_meta_val_str(self._adapter, key.encode(), room, len(room))
+        else:
+            count = self._api.llama_model_meta_val_str(self._model, key.encode(), room, len(room))
         return room.value.decode("utf-8", "replace") if count >= 0 else None
 
     def start(self, head: list[int]) -> None:

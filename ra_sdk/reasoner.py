@@ -65,7 +65,8 @@ class LlamaReasoner:
     ``model``, ``adapter``: see ``ra_sdk.model.resolve``. ``threads``: CPU threads (None: the cores this process may use). ``context``: tokens of
     one template's prompt and reply (None: what they need). ``gpu_layers``: layers on the GPU, -1 for all. ``width``: templates at once.
     ``think_tokens``, ``explain_tokens``: the most that reasoning may take. ``threshold``: P(abnormal) from which the label is abnormal.
-    ``explain``: whose verdicts get a rationale in direct mode. A model without our training gets a few examples in its prompt, and ``name`` says so.
+    ``explain``: whose verdicts get a rationale in direct mode; in think mode all have one, except with "never". A model without our training gets
+    a few examples in its prompt, and ``name`` says so.
 
     Greedy and with fixed seeds: the same templates get the same verdicts. Raises ModelError, BadOption.
     """
@@ -85,27 +86,39 @@ class LlamaReasoner:
         explain: Explain = "abnormal",
     ) -> None:
         for name, value in (("context", 1 if context is None else context), ("width", width), ("threads", 1 if threads is None else threads)):
-            if value < 1:
-                raise BadOption(f"{name} {value!r} is too small; give at least 1")
+            if not isinstance(value, int) or value < 1:
+                raise BadOption(f"{name} {value!r} is no whole number of at least 1; give one, or leave it out")
         self.files = resolve(model, adapter)
         self.threads, self.gpu_layers, self.width = threads or _cores(), gpu_layers, width
         self.think_tokens, self.explain_tokens, self.threshold, self.explain = think_tokens, explain_tokens, threshold, explain
         self._lock = threading.Lock()
         self._llama = Llama(self.files.ready(), self.files.adapter, gpu_layers)
-        self.trained = self.files.adapter is not None or self._llama.metadata("ra.prompt_version") == PROMPT_VERSION
+        try:
+            self._prepare(context)
+        except BaseException:
+            self._llama.close()  # nobody else has it
+            raise
+
+    def _prepare(self, context: int | None) -> None:
+        """Find out what the model knows, and make room for as much as its prompts and replies take."""
+        adapter = self.files.adapter
+        known = self._llama.metadata("ra.prompt_version", of_adapter=adapter is not None)
+        if adapter is not None and known not in (None, PROMPT_VERSION):
+            raise ModelError(f"adapter {str(adapter)!r} was trained with prompt {known}, this version asks with {PROMPT_VERSION}; give one of this version")
+        self.trained = adapter is not None or known == PROMPT_VERSION
         self._shots = () if self.trained else SHOTS
         title = self._llama.metadata("general.name") or self.files.path.stem
-        with_adapter = f" + {self.files.adapter.stem}" if self.files.adapter else ""
+        with_adapter = f" + {adapter.stem}" if adapter else ""
         self.name = f"{title}{with_adapter}" if self.trained else f"{title} (few-shot, not trained for this)"
         self.digest = _short_hash([self.files.digest(), repr(self._shots)])
         self._words = _Words(self._llama)
         self._heads: dict[Mode, list[int]] = {mode: self._llama.tokens(prompt(mode, self._shots).head, special=True) for mode in ("direct", "think")}
-        taken = max(map(len, self._heads.values())) + max(think_tokens, explain_tokens) + FORCED
+        taken = max(map(len, self._heads.values())) + max(self.think_tokens, self.explain_tokens) + FORCED
         self.context = context or taken + TEMPLATE
-        self._room = min(self.context - taken, TEMPLATE, BATCH - FORCED - width)
+        self._room = min(self.context - taken, TEMPLATE, BATCH - FORCED - self.width)
         if self._room < FORCED:
             raise ModelError(f"context {self.context} is too small for the prompt; give at least {taken + FORCED} tokens")
-        self._llama.open(self.threads, self.context, width + 1)
+        self._llama.open(self.threads, self.context, self.width + 1)
 
     def judge(self, templates: Sequence[str], mode: Mode = "direct") -> Iterator[Verdict]:
         """A verdict for every template, in order, as soon as it and those before it are done."""
@@ -167,7 +180,7 @@ class LlamaReasoner:
         return self._verdict(text, "abnormal", score, words.category((yield [words.abnormal])), rationale, "think")
 
     def _verdict(self, text: str, label: Literal["abnormal", "normal"], score: float, category: str | None, rationale: str | None, mode: str) -> Verdict:
-        told = rationale or None
+        told = None if self.explain == "never" else rationale or None
         return Verdict(text, label, round(score, 4), category, told, None if told is None else grounded(text, told), mode, self.name)
 
     def _write(self, logits: np.ndarray[Any, Any], budget: int, text: str) -> Generator[list[int], Any, str]:

@@ -136,6 +136,25 @@ def test_what_cannot_work_is_one_clear_error(llama, tmp_path):
         LlamaReasoner(context=64)
     with pytest.raises(BadOption, match="width 0"):
         LlamaReasoner(width=0)
+    with pytest.raises(BadOption, match="threads 'two'"):
+        LlamaReasoner(threads="two")
+
+
+@model
+def test_an_adapter_for_another_prompt_is_refused(llama, monkeypatch):
+    from ra_sdk import LlamaReasoner
+
+    monkeypatch.setattr("ra_sdk.reasoner.PROMPT_VERSION", "0")
+    with pytest.raises(ModelError, match="this version asks with 0"):
+        LlamaReasoner(threads=1)
+
+
+@model
+def test_without_explanations_thinking_is_not_shown():
+    from ra_sdk import LlamaReasoner
+
+    with LlamaReasoner(width=2, threads=1, explain="never") as quiet:
+        assert [(verdict.mode, verdict.rationale) for verdict in quiet.judge(TEXTS[:2], "think")] == [("think", None)] * 2
 
 
 @model
