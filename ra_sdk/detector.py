@@ -140,7 +140,7 @@ class Detector:
         """The source's windows with their own verdicts. Raises BadOption without a window."""
         if self.window is None:
             raise BadOption("window None: sessions need a window; give the detector one, as in Window(lines=100)")
-        return sessions(self.blocks(source), self.window)
+        return _with_known_key(sessions(self.blocks(source), self.window), self.window.key)
 
     def judge(self, line: str, *, mode: Mode | None = None) -> Verdict:
         """The verdict of one line. Its header is taken off if it has one of the known formats."""
@@ -312,6 +312,18 @@ async def adetect(source: object, **options: Any) -> AsyncIterator[Detection]:
         while (block := await asyncio.to_thread(next, blocks, None)) is not None:
             for detection in block:
                 yield detection
+
+
+def _with_known_key(found: Iterable[Session], key: str | None) -> Iterator[Session]:
+    """The sessions; a warning after them if no record had the key, whose name may be wrong."""
+    without = 0
+    for session in found:
+        without += session.key is None
+        yield session
+        if session.key is not None:
+            key = None
+    if key is not None and without:
+        warnings.warn(f"no record has an attribute {key!r}, so the windows are not by key; see the attributes in --output jsonl", RuntimeWarning, stacklevel=2)
 
 
 def _then_close(detector: Detector, found: Iterable[Detection]) -> Iterator[Detection]:
