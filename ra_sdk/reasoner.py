@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ra_sdk.echo import EchoReasoner
 from ra_sdk.errors import BadOption, ModelError
-from ra_sdk.grounding import grounded, keeps_to, whole
+from ra_sdk.grounding import grounded, keeps_to, whole, whole_words
 from ra_sdk.llama import BATCH, Llama
 from ra_sdk.model import resolve
 from ra_sdk.prompt import (
@@ -48,6 +48,16 @@ CANDIDATES = 40  # tokens among which the next one is looked for when writing
 TEMPLATE = 384  # tokens of a template that the model sees; a longer one is cut in the middle
 ALIKE = 256  # templates that are sorted by length, since llama.cpp decodes equal lengths together best; verdicts come in order nevertheless
 TOGETHER = 4  # prompts are decoded when at least one place in so many is free: few at a time take longer
+QUOTED = 24  # tokens of a quote, at most
+JUDGED, SURE = 3, -0.8  # words about a quote are judged from so many tokens on; mean logarithm of their probabilities from which they are kept
+FAULTS = {
+    "hardware": "a hardware fault",
+    "network": "a network fault",
+    "software": "a software fault",
+    "system": "a fault of the system",
+    "security": "a security problem",
+}
+CERTAIN = 0.6  # probability of a category from which a rationale names it
 FORCED = 32  # tokens of a prompt's tail, of tags and of the answer, at most
 CUT = " … "
 
@@ -111,7 +121,7 @@ class LlamaReasoner:
         with_adapter = f" + {adapter.stem}" if adapter else ""
         self.name = f"{title}{with_adapter}" if self.trained else f"{title} (few-shot, not trained for this)"
         self.digest = _short_hash([self.files.digest(), repr(self._shots)])
-        self._words = _Words(self._llama)
+        self._words, self._calibration = _Words(self._llama), _calibration(self._llama.metadata("ra.calibration", of_adapter=adapter is not None))
         self._heads: dict[Mode, list[int]] = {mode: self._llama.tokens(prompt(mode, self._shots).head, special=True) for mode in ("direct", "think")}
         taken = max(map(len, self._heads.values())) + max(self.think_tokens, self.explain_tokens) + FORCED
         self.context = context or taken + TEMPLATE
@@ -158,17 +168,17 @@ class LlamaReasoner:
 
     def _direct(self, text: str, asked: list[int]) -> Task:
         words = self._words
-        score = words.score((yield asked))
+        score = words.score((yield asked), *self._calibration)
         label: Literal["abnormal", "normal"] = "abnormal" if score >= self.threshold else "normal"
         category = rationale = None
+        kind, said = "nothing wrong", NORMAL
         wanted = self.explain == "always" or (self.explain == "abnormal" and label == "abnormal")
-        said = NORMAL
         if label == "abnormal":
-            category = words.category((yield [words.abnormal]))
-            said = CATEGORY_WORDS[category]
+            category, certain = words.category((yield [words.abnormal]))
+            kind, said = FAULTS[category] if certain >= CERTAIN else "a fault", CATEGORY_WORDS[category]
         if wanted:
-            forced = self._llama.tokens(f"{said}{CLOSE_ANSWER}\n{OPEN_THINK}", special=False)
-            rationale = yield from self._write((yield forced), self.explain_tokens, text)
+            forced = self._llama.tokens(f'{said}{CLOSE_ANSWER}\n{OPEN_THINK} "', special=False)
+            rationale = yield from self._point((yield forced), text, kind)
         return self._verdict(text, label, score, category, rationale, "direct")
 
     def _think(self, text: str, asked: list[int]) -> Task:
@@ -177,11 +187,36 @@ class LlamaReasoner:
         score = words.score((yield self._llama.tokens(f"{CLOSE_THINK}\n{OPEN_ANSWER}", special=False)))
         if score < self.threshold:
             return self._verdict(text, "normal", score, None, rationale, "think")
-        return self._verdict(text, "abnormal", score, words.category((yield [words.abnormal])), rationale, "think")
+        return self._verdict(text, "abnormal", score, words.category((yield [words.abnormal]))[0], rationale, "think")
 
     def _verdict(self, text: str, label: Literal["abnormal", "normal"], score: float, category: str | None, rationale: str | None, mode: str) -> Verdict:
         told = None if self.explain == "never" else rationale or None
         return Verdict(text, label, round(score, 4), category, told, None if told is None else grounded(text, told), mode, self.name)
+
+    def _point(self, logits: np.ndarray[Any, Any], text: str, kind: str) -> Generator[list[int], Any, str]:
+        """The evidence, quoted, and what the model says of it; if it is not sure of that, the kind of fault that its verdict names.
+
+        A model of this size finds the words that decide better than it knows what they mean.
+        """
+        written, sure = '"', list[float]()
+        for spent in range(self.explain_tokens):
+            token = self._next(logits, written, text)
+            if token is None:
+                break
+            if written.count('"') == 2:
+                sure.append(_log_probability(logits, token))
+                if len(sure) >= JUDGED and sum(sure) < len(sure) * SURE:
+                    break
+            elif written.count('"') > 2 or spent >= QUOTED:  # one quote is enough, and it is short
+                break
+            written += self._words.text(token)
+            logits = yield [token]
+        quote, _, rest = written[1:].partition('"')
+        quote = whole_words(text, quote)
+        if not quote:
+            return ""
+        kept = '"' not in rest and len(rest.split()) > 1 and sum(sure) >= len(sure) * SURE
+        return whole(f'"{quote}"{rest}' if kept else f'"{quote}" reports {kind}.')
 
     def _write(self, logits: np.ndarray[Any, Any], budget: int, text: str) -> Generator[list[int], Any, str]:
         """Reasoning, greedily, up to a newline or the budget. Quotes are held to the text, and so are numbers."""
@@ -304,16 +339,27 @@ class _Words:
         self.text: Callable[[int], str] = llama.text
         self.ends = llama.ends | {llama.tokens("\n", special=False)[0]}
 
-    def score(self, logits: np.ndarray[Any, Any]) -> float:
-        """P(abnormal), of the two answers."""
+    def score(self, logits: np.ndarray[Any, Any], slope: float = 1.0, shift: float = 0.0) -> float:
+        """P(abnormal), of the two answers. ``slope`` and ``shift`` calibrate it (Platt, "Probabilistic outputs for support vector machines", 1999)."""
         import math
 
-        difference = float(logits[self.normal]) - float(logits[self.abnormal])
-        return 1.0 / (1.0 + math.exp(min(difference, 700.0)))
+        margin = slope * (float(logits[self.abnormal]) - float(logits[self.normal])) + shift
+        return 1.0 / (1.0 + math.exp(min(-margin, 700.0)))
 
-    def category(self, logits: np.ndarray[Any, Any]) -> str:
-        """The most probable of the five."""
-        return max(self._categories, key=lambda category: float(logits[self._categories[category]]))
+    def category(self, logits: np.ndarray[Any, Any]) -> tuple[str, float]:
+        """The most probable of the five, and its probability among them."""
+        import math
+
+        found = {category: float(logits[token]) for category, token in self._categories.items()}
+        best = max(found, key=found.__getitem__)
+        return best, 1.0 / sum(math.exp(value - found[best]) for value in found.values())
+
+
+def _log_probability(logits: np.ndarray[Any, Any], token: int) -> float:
+    import numpy as np
+
+    most = logits.max()
+    return float(logits[token] - most - np.log(np.exp(logits - most).sum()))
 
 
 def _likeliest(logits: np.ndarray[Any, Any]) -> Iterator[int]:
@@ -323,6 +369,15 @@ def _likeliest(logits: np.ndarray[Any, Any]) -> Iterator[int]:
     yield int(logits.argmax())
     best = np.argpartition(logits, -CANDIDATES)[-CANDIDATES:]
     yield from best[np.argsort(-logits[best], kind="stable")].tolist()[1:]
+
+
+def _calibration(known: str | None) -> tuple[float, float]:
+    """Slope and shift of the margin in direct mode, as ``ra-train export`` found them. Raises ModelError."""
+    try:
+        slope, shift = map(float, (known or "1 0").split())
+    except ValueError:
+        raise ModelError(f"the model's ra.calibration {known!r} is no pair of numbers; export it again") from None
+    return slope, shift
 
 
 def _cores() -> int:
