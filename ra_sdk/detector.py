@@ -124,7 +124,7 @@ class Detector:
         """The source's windows with their own verdicts. Raises BadOption without a window."""
         if self.window is None:
             raise BadOption("window None: sessions need a window; give the detector one, as in Window(lines=100)")
-        return sessions(self.blocks(source), self.window)
+        return _with_known_key(sessions(self.blocks(source), self.window), self.window.key)
 
     def judge(self, line: str, *, mode: Mode | None = None) -> Verdict:
         """The verdict of one line. Its header is taken off if it has one of the known formats."""
@@ -265,6 +265,18 @@ async def adetect(source: object, **options: Any) -> AsyncIterator[Detection]:
                 yield detection
 
 
+def _with_known_key(found: Iterable[Session], key: str | None) -> Iterator[Session]:
+    """The sessions; a warning after them if no record had the key, whose name may be wrong."""
+    without = 0
+    for session in found:
+        without += session.key is None
+        yield session
+        if session.key is not None:
+            key = None
+    if key is not None and without:
+        warnings.warn(f"no record has an attribute {key!r}, so the windows are not by key; see the attributes in --output jsonl", RuntimeWarning, stacklevel=2)
+
+
 def _then_close(detector: Detector, found: Iterable[Detection]) -> Iterator[Detection]:
     with detector:
         yield from found
@@ -275,12 +287,13 @@ def _prepare(raw: RawBlock) -> tuple[Block, pl.Series, list[str], list[int]]:
     return block, *distinct(coarse(block.bodies))
 
 
-def _check(*, mode: object, threshold: float, block: int, wait_ms: int, window: object) -> None:
+def _check(*, mode: object, threshold: object, block: object, wait_ms: object, window: object) -> None:
     if mode not in ("direct", "think"):
         raise BadOption(f"mode {mode!r} is neither 'direct' nor 'think'; choose one of them")
-    if not 0 <= threshold <= 1:
+    if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
         raise BadOption(f"threshold {threshold!r} is no probability; give a number from 0 to 1")
-    if block < 1 or wait_ms < 1:
-        raise BadOption(f"block {block!r} and wait_ms {wait_ms!r} must be at least 1")
+    for name, value in (("block", block), ("wait_ms", wait_ms)):
+        if not isinstance(value, int) or value < 1:
+            raise BadOption(f"{name} {value!r} is no whole number of at least 1; give one, or leave it out")
     if window is not None and not isinstance(window, Window):
         raise BadOption(f"window {window!r} is no Window; give one, as in Window(lines=100)")

@@ -17,7 +17,7 @@ from ra_sdk.masks import HEAD, LONGEST, PLACEHOLDERS, TAIL, WILDCARD
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["align", "fill", "grounded", "invented", "keeps_to", "whole"]
+__all__ = ["align", "fill", "grounded", "invented", "keeps_to", "whole", "whole_words"]
 
 MOST_PLACEHOLDERS, MOST_PIECES, MOST_STEPS = 40, 200, 5_000  # beyond, a rationale keeps its placeholders
 EDGES = " .,;:"  # a quote may be cut out with them
@@ -164,6 +164,21 @@ def keeps_to(text: str, written: str) -> bool:
         return False
     outside = " ".join(pieces[0::2])
     return all(number in text for number in _SPECIFIC.findall(outside))
+
+
+def whole_words(text: str, quote: str) -> str:
+    """A quote that may begin or end inside a word of the text, or inside a placeholder, as whole words; empty if it is not there."""
+    said = quote.strip(EDGES)
+    start = text.find(said) if said else -1
+    if start < 0:
+        return ""
+    end = start + len(said)
+    while start and text[start].isalnum() and text[start - 1].isalnum():
+        start -= 1
+    while end < len(text) and text[end].isalnum() and text[end - 1].isalnum():
+        end += 1
+    opened = _PLACEHOLDER.match(text, text.rfind("<", start, end)) if "<" in text[start:end] else None
+    return text[start : max(end, opened.end())] if opened else text[start:end]
 
 
 def whole(written: str) -> str:

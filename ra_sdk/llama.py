@@ -24,7 +24,7 @@ __all__ = ["BATCH", "INSTALL", "Llama", "requantise"]
 BATCH = 512  # tokens decoded at once
 INSTALL = "install it with: pip install 'ra-sdk[model]'"
 
-Part = tuple[list[int], int, int]  # tokens, the first one's position, sequence
+Part = tuple[list[int], int, int, bool]  # tokens, the first one's position, sequence, whether the last one's logits are wanted
 
 
 class Llama:
@@ -81,10 +81,13 @@ class Llama:
             self._pieces[token] = room.raw[: max(count, 0)].decode("utf-8", "ignore")
         return self._pieces[token]
 
-    def metadata(self, key: str) -> str | None:
-        """A text of the file's metadata."""
+    def metadata(self, key: str, *, of_adapter: bool = False) -> str | None:
+        """A text of the metadata of the model's file, or of the adapter's. None if there is none."""
         room = ctypes.create_string_buffer(1024)
-        count = self._api.llama_model_meta_val_str(self._model, key.encode(), room, len(room))
+        if of_adapter:
+            count = self._api.llama_adapter_meta_val_str(self._adapter, key.encode(), room, len(room))
+        else:
+            count = self._api.llama_model_meta_val_str(self._model, key.encode(), room, len(room))
         return room.value.decode("utf-8", "replace") if count >= 0 else None
 
     def start(self, head: list[int]) -> None:
@@ -96,32 +99,39 @@ class Llama:
         self._head = None
         self._api.llama_memory_clear(self._memory, True)
         for at in range(0, len(head), BATCH):
-            self.decode([(head[at : at + BATCH], at, 0)])
+            self.decode([(head[at : at + BATCH], at, 0, False)])
         self._head = head
 
-    def share(self, sequence: int) -> None:
-        """Let a sequence begin with a copy of the head's keys and values."""
-        self._api.llama_memory_seq_cp(self._memory, 0, sequence, -1, -1)
+    def copy(self, sequence: int, to: int) -> None:
+        """Let a sequence go on with a copy of another's keys and values; 0 is the head."""
+        self._api.llama_memory_seq_cp(self._memory, sequence, to, -1, -1)
 
     def forget(self, sequence: int) -> None:
         """Empty a sequence."""
         self._api.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
     def decode(self, parts: Sequence[Part]) -> list[int]:
-        """Decode tokens of many sequences at once; the rows of their last tokens. Raises ModelError."""
-        batch, count, rows = self._batch, 0, list[int]()
-        for tokens, position, sequence in parts:
-            for offset, token in enumerate(tokens):
-                batch.token[count], batch.pos[count], batch.logits[count] = token, position + offset, offset == len(tokens) - 1
+        """Decode tokens of neighbouring sequences, in ascending order, at once; the rows of their last tokens. Raises ModelError.
+
+        llama.cpp computes together only what is equally long and lies in sequences next to each other. So shorter parts are filled up, and cleared again.
+        """
+        batch, count, longest, rows = self._batch, 0, max(len(tokens) for tokens, *_ in parts), list[int]()
+        for tokens, position, sequence, wanted in parts:
+            for offset in range(longest):
+                batch.token[count] = tokens[offset] if offset < len(tokens) else 0
+                batch.pos[count], batch.logits[count] = position + offset, wanted and offset == len(tokens) - 1
                 batch.n_seq_id[count], batch.seq_id[count][0] = 1, sequence
                 count += 1
-            rows.append(count - 1)
+            rows.append(count - longest + len(tokens) - 1)
         batch.n_tokens = count
         status = self._api.llama_decode(self._context, batch)
         if status != 0:
             self._head = None
             raise ModelError(f"llama.cpp could not decode a batch of {count} tokens (status {status}); give a larger context or a smaller width")
-        self.decoded += count
+        for tokens, position, sequence, _ in parts:
+            if len(tokens) < longest:
+                self._api.llama_memory_seq_rm(self._memory, sequence, position + len(tokens), -1)
+        self.decoded += sum(len(tokens) for tokens, *_ in parts)
         return rows
 
     def logits(self, row: int) -> np.ndarray[Any, Any]:

@@ -1,8 +1,8 @@
 """The model that judges templates.
 
-Every template is a small coroutine that asks for tokens to be decoded and is sent the logits of the last one; the loop packs what all of them
-ask for into one llama.cpp batch. So scoring, reasoning and forced tags of many templates run side by side, a place that is free
-is taken at once, and the head that all prompts have in common is computed once.
+Every template is a small coroutine that asks for tokens to be decoded and is sent the logits of the last one; the loop packs what many of them
+ask for into one llama.cpp batch. So scoring, reasoning and forced tags of many templates run side by side, places that are free are
+taken as soon as there are a few, and the head that all prompts have in common is computed once.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from ra_sdk.echo import EchoReasoner
 from ra_sdk.errors import BadOption, ModelError
-from ra_sdk.grounding import grounded, keeps_to, whole
+from ra_sdk.grounding import grounded, keeps_to, whole, whole_words
 from ra_sdk.llama import BATCH, Llama
 from ra_sdk.model import resolve
 from ra_sdk.prompt import (
@@ -46,6 +47,17 @@ Task = Generator[list[int], Any, Verdict]
 CANDIDATES = 40  # tokens among which the next one is looked for when writing
 TEMPLATE = 384  # tokens of a template that the model sees; a longer one is cut in the middle
 ALIKE = 256  # templates that are sorted by length, since llama.cpp decodes equal lengths together best; verdicts come in order nevertheless
+TOGETHER = 4  # prompts are decoded when at least one place in so many is free: few at a time take longer
+QUOTED = 24  # tokens of a quote, at most
+JUDGED, SURE = 3, -0.8  # words about a quote are judged from so many tokens on; mean logarithm of their probabilities from which they are kept
+FAULTS = {
+    "hardware": "a hardware fault",
+    "network": "a network fault",
+    "software": "a software fault",
+    "system": "a fault of the system",
+    "security": "a security problem",
+}
+CERTAIN = 0.6  # probability of a category from which a rationale names it
 FORCED = 32  # tokens of a prompt's tail, of tags and of the answer, at most
 CUT = " … "
 
@@ -63,7 +75,8 @@ class LlamaReasoner:
     ``model``, ``adapter``: see ``ra_sdk.model.resolve``. ``threads``: CPU threads (None: the cores this process may use). ``context``: tokens of
     one template's prompt and reply (None: what they need). ``gpu_layers``: layers on the GPU, -1 for all. ``width``: templates at once.
     ``think_tokens``, ``explain_tokens``: the most that reasoning may take. ``threshold``: P(abnormal) from which the label is abnormal.
-    ``explain``: whose verdicts get a rationale in direct mode. A model without our training gets a few examples in its prompt, and ``name`` says so.
+    ``explain``: whose verdicts get a rationale in direct mode; in think mode all have one, except with "never". A model without our training gets
+    a few examples in its prompt, and ``name`` says so.
 
     Greedy and with fixed seeds: the same templates get the same verdicts. Raises ModelError, BadOption.
     """
@@ -83,27 +96,39 @@ class LlamaReasoner:
         explain: Explain = "abnormal",
     ) -> None:
         for name, value in (("context", 1 if context is None else context), ("width", width), ("threads", 1 if threads is None else threads)):
-            if value < 1:
-                raise BadOption(f"{name} {value!r} is too small; give at least 1")
+            if not isinstance(value, int) or value < 1:
+                raise BadOption(f"{name} {value!r} is no whole number of at least 1; give one, or leave it out")
         self.files = resolve(model, adapter)
         self.threads, self.gpu_layers, self.width = threads or _cores(), gpu_layers, width
         self.think_tokens, self.explain_tokens, self.threshold, self.explain = think_tokens, explain_tokens, threshold, explain
         self._lock = threading.Lock()
         self._llama = Llama(self.files.ready(), self.files.adapter, gpu_layers)
-        self.trained = self.files.adapter is not None or self._llama.metadata("ra.prompt_version") == PROMPT_VERSION
+        try:
+            self._prepare(context)
+        except BaseException:
+            self._llama.close()  # nobody else has it
+            raise
+
+    def _prepare(self, context: int | None) -> None:
+        """Find out what the model knows, and make room for as much as its prompts and replies take."""
+        adapter = self.files.adapter
+        known = self._llama.metadata("ra.prompt_version", of_adapter=adapter is not None)
+        if adapter is not None and known not in (None, PROMPT_VERSION):
+            raise ModelError(f"adapter {str(adapter)!r} was trained with prompt {known}, this version asks with {PROMPT_VERSION}; give one of this version")
+        self.trained = adapter is not None or known == PROMPT_VERSION
         self._shots = () if self.trained else SHOTS
         title = self._llama.metadata("general.name") or self.files.path.stem
-        with_adapter = f" + {self.files.adapter.stem}" if self.files.adapter else ""
+        with_adapter = f" + {adapter.stem}" if adapter else ""
         self.name = f"{title}{with_adapter}" if self.trained else f"{title} (few-shot, not trained for this)"
         self.digest = _short_hash([self.files.digest(), repr(self._shots)])
-        self._words = _Words(self._llama)
+        self._words, self._calibration = _Words(self._llama), _calibration(self._llama.metadata("ra.calibration", of_adapter=adapter is not None))
         self._heads: dict[Mode, list[int]] = {mode: self._llama.tokens(prompt(mode, self._shots).head, special=True) for mode in ("direct", "think")}
-        taken = max(map(len, self._heads.values())) + max(think_tokens, explain_tokens) + FORCED
+        taken = max(map(len, self._heads.values())) + max(self.think_tokens, self.explain_tokens) + FORCED
         self.context = context or taken + TEMPLATE
-        self._room = min(self.context - taken, TEMPLATE, BATCH - FORCED - width)
+        self._room = min(self.context - taken, TEMPLATE, BATCH - FORCED - self.width)
         if self._room < FORCED:
             raise ModelError(f"context {self.context} is too small for the prompt; give at least {taken + FORCED} tokens")
-        self._llama.open(self.threads, self.context, width + 1)
+        self._llama.open(self.threads, self.context, self.width + 1)
 
     def judge(self, templates: Sequence[str], mode: Mode = "direct") -> Iterator[Verdict]:
         """A verdict for every template, in order, as soon as it and those before it are done."""
@@ -143,17 +168,17 @@ class LlamaReasoner:
 
     def _direct(self, text: str, asked: list[int]) -> Task:
         words = self._words
-        score = words.score((yield asked))
+        score = words.score((yield asked), *self._calibration)
         label: Literal["abnormal", "normal"] = "abnormal" if score >= self.threshold else "normal"
         category = rationale = None
+        kind, said = "nothing wrong", NORMAL
         wanted = self.explain == "always" or (self.explain == "abnormal" and label == "abnormal")
-        said = NORMAL
         if label == "abnormal":
-            category = words.category((yield [words.abnormal]))
-            said = CATEGORY_WORDS[category]
+            category, certain = words.category((yield [words.abnormal]))
+            kind, said = FAULTS[category] if certain >= CERTAIN else "a fault", CATEGORY_WORDS[category]
         if wanted:
-            forced = self._llama.tokens(f"{said}{CLOSE_ANSWER}\n{OPEN_THINK}", special=False)
-            rationale = yield from self._write((yield forced), self.explain_tokens, text)
+            forced = self._llama.tokens(f'{said}{CLOSE_ANSWER}\n{OPEN_THINK} "', special=False)
+            rationale = yield from self._point((yield forced), text, kind)
         return self._verdict(text, label, score, category, rationale, "direct")
 
     def _think(self, text: str, asked: list[int]) -> Task:
@@ -162,11 +187,36 @@ class LlamaReasoner:
         score = words.score((yield self._llama.tokens(f"{CLOSE_THINK}\n{OPEN_ANSWER}", special=False)))
         if score < self.threshold:
             return self._verdict(text, "normal", score, None, rationale, "think")
-        return self._verdict(text, "abnormal", score, words.category((yield [words.abnormal])), rationale, "think")
+        return self._verdict(text, "abnormal", score, words.category((yield [words.abnormal]))[0], rationale, "think")
 
     def _verdict(self, text: str, label: Literal["abnormal", "normal"], score: float, category: str | None, rationale: str | None, mode: str) -> Verdict:
-        told = rationale or None
+        told = None if self.explain == "never" else rationale or None
         return Verdict(text, label, round(score, 4), category, told, None if told is None else grounded(text, told), mode, self.name)
+
+    def _point(self, logits: np.ndarray[Any, Any], text: str, kind: str) -> Generator[list[int], Any, str]:
+        """The evidence, quoted, and what the model says of it; if it is not sure of that, the kind of fault that its verdict names.
+
+        A model of this size finds the words that decide better than it knows what they mean.
+        """
+        written, sure = '"', list[float]()
+        for spent in range(self.explain_tokens):
+            token = self._next(logits, written, text)
+            if token is None:
+                break
+            if written.count('"') == 2:
+                sure.append(_log_probability(logits, token))
+                if len(sure) >= JUDGED and sum(sure) < len(sure) * SURE:
+                    break
+            elif written.count('"') > 2 or spent >= QUOTED:  # one quote is enough, and it is short
+                break
+            written += self._words.text(token)
+            logits = yield [token]
+        quote, _, rest = written[1:].partition('"')
+        quote = whole_words(text, quote)
+        if not quote:
+            return ""
+        kept = '"' not in rest and len(rest.split()) > 1 and sum(sure) >= len(sure) * SURE
+        return whole(f'"{quote}"{rest}' if kept else f'"{quote}" reports {kind}.')
 
     def _write(self, logits: np.ndarray[Any, Any], budget: int, text: str) -> Generator[list[int], Any, str]:
         """Reasoning, greedily, up to a newline or the budget. Quotes are held to the text, and so are numbers."""
@@ -190,43 +240,91 @@ class LlamaReasoner:
 
     def _run(self, tasks: Sequence[Task], head: list[int]) -> Iterator[Verdict]:
         """Run tasks side by side; yield their verdicts in order."""
-        llama, done, turn = self._llama, dict[int, Verdict](), 0
-        llama.start(head)
-        waiting = deque(sorted(((number, task, next(task)) for number, task in enumerate(tasks)), key=lambda entry: (entry[0] // ALIKE, len(entry[2]))))
-        free, active = list(range(llama.sequences - 1, 0, -1)), list[_Active]()
-        while waiting or active:
-            room = BATCH - sum(len(place.asked) for place in active)
-            while waiting and free and len(waiting[0][2]) <= room:
-                number, task, asked = waiting.popleft()
-                active.append(_Active(number, task, asked, free.pop(), len(head)))
-                llama.share(active[-1].sequence)
-                room -= len(asked)
-            rows = llama.decode([(place.asked, place.position, place.sequence) for place in active])
-            still = []
-            for place, row in zip(active, rows):
-                place.position += len(place.asked)
-                try:
-                    place.asked = place.task.send(llama.logits(row))
-                    still.append(place)
-                except StopIteration as finished:
-                    done[place.number] = finished.value
-                    llama.forget(place.sequence)
-                    free.append(place.sequence)
-            active = still
+        done, turn, places = dict[int, Verdict](), 0, _Places(self._llama, head)
+        asked = ((number, task, next(task)) for number, task in enumerate(tasks))
+        waiting = deque(sorted(asked, key=lambda entry: (entry[0] // ALIKE, len(entry[2]))))
+        while waiting or places.taken:
+            free = self.width - len(places.taken)
+            if waiting and (not places.taken or free >= max(self.width // TOGETHER, 1)):
+                places.begin([_Place(*waiting.popleft(), len(head)) for _ in range(_fitting(waiting, free))])
+            else:
+                places.go_on()
+            done |= places.leave()
             while turn in done:
                 yield done.pop(turn)
                 turn += 1
 
 
 @dataclass
-class _Active:
-    """A task that has a sequence: what it asks for, and how far its sequence is."""
+class _Place:
+    """A task: the tokens it asks for, how far its sequence is, and its verdict in the end."""
 
     number: int
     task: Task
     asked: list[int]
-    sequence: int
     position: int
+    verdict: Verdict | None = None
+
+
+class _Places:
+    """Tasks that are under way, the n-th in sequence n + 1: llama.cpp computes together what lies side by side.
+
+    Prompts are decoded whole, together. Then every task goes on by one token at a time, forced ones too, since only equal lengths are computed together.
+    """
+
+    def __init__(self, llama: Llama, head: list[int]) -> None:
+        self._llama, self.taken = llama, list[_Place]()
+        llama.start(head)
+
+    def begin(self, fresh: Sequence[_Place]) -> None:
+        """Seat tasks behind the others, each on a copy of the head, and decode their prompts."""
+        first = len(self.taken)
+        self.taken += fresh
+        for at in range(first, len(self.taken)):
+            self._llama.copy(0, at + 1)
+        self._decode(first, BATCH)
+
+    def go_on(self) -> None:
+        """Decode one more token of every task."""
+        self._decode(0, 1)
+
+    def leave(self) -> dict[int, Verdict]:
+        """Let go of the tasks that are done; the verdicts by the task's number. The last one takes the place of one that left."""
+        verdicts: dict[int, Verdict] = {}
+        for at in range(len(self.taken) - 1, -1, -1):
+            place = self.taken[at]
+            if place.verdict is not None:
+                verdicts[place.number] = place.verdict
+                last = self.taken.pop()
+                if last is not place:
+                    self._llama.copy(len(self.taken) + 1, at + 1)
+                    self.taken[at] = last
+                self._llama.forget(len(self.taken) + 1)
+        return verdicts
+
+    def _decode(self, first: int, most: int) -> None:
+        places = self.taken[first:]
+        parts = [(place.asked[:most], place.position, sequence, len(place.asked) <= most) for sequence, place in enumerate(places, first + 1)]
+        for place, (tokens, *_), row in zip(places, parts, self._llama.decode(parts)):
+            place.position += len(tokens)
+            place.asked = place.asked[len(tokens) :]
+            if place.asked:
+                continue
+            try:
+                place.asked = place.task.send(self._llama.logits(row))
+            except StopIteration as finished:
+                place.verdict = finished.value
+
+
+def _fitting(waiting: Iterable[tuple[int, Task, list[int]]], free: int) -> int:
+    """How many prompts, filled up to the longest of them, fit into a batch and the free places."""
+    count = longest = 0
+    for _, _, asked in islice(waiting, free):
+        longest = max(longest, len(asked))
+        if longest * (count + 1) > BATCH:
+            break
+        count += 1
+    return count
 
 
 class _Words:
@@ -241,16 +339,27 @@ class _Words:
         self.text: Callable[[int], str] = llama.text
         self.ends = llama.ends | {llama.tokens("\n", special=False)[0]}
 
-    def score(self, logits: np.ndarray[Any, Any]) -> float:
-        """P(abnormal), of the two answers."""
+    def score(self, logits: np.ndarray[Any, Any], slope: float = 1.0, shift: float = 0.0) -> float:
+        """P(abnormal), of the two answers. ``slope`` and ``shift`` calibrate it (Platt, "Probabilistic outputs for support vector machines", 1999)."""
         import math
 
-        difference = float(logits[self.normal]) - float(logits[self.abnormal])
-        return 1.0 / (1.0 + math.exp(min(difference, 700.0)))
+        margin = slope * (float(logits[self.abnormal]) - float(logits[self.normal])) + shift
+        return 1.0 / (1.0 + math.exp(min(-margin, 700.0)))
 
-    def category(self, logits: np.ndarray[Any, Any]) -> str:
-        """The most probable of the five."""
-        return max(self._categories, key=lambda category: float(logits[self._categories[category]]))
+    def category(self, logits: np.ndarray[Any, Any]) -> tuple[str, float]:
+        """The most probable of the five, and its probability among them."""
+        import math
+
+        found = {category: float(logits[token]) for category, token in self._categories.items()}
+        best = max(found, key=found.__getitem__)
+        return best, 1.0 / sum(math.exp(value - found[best]) for value in found.values())
+
+
+def _log_probability(logits: np.ndarray[Any, Any], token: int) -> float:
+    import numpy as np
+
+    most = logits.max()
+    return float(logits[token] - most - np.log(np.exp(logits - most).sum()))
 
 
 def _likeliest(logits: np.ndarray[Any, Any]) -> Iterator[int]:
@@ -260,6 +369,15 @@ def _likeliest(logits: np.ndarray[Any, Any]) -> Iterator[int]:
     yield int(logits.argmax())
     best = np.argpartition(logits, -CANDIDATES)[-CANDIDATES:]
     yield from best[np.argsort(-logits[best], kind="stable")].tolist()[1:]
+
+
+def _calibration(known: str | None) -> tuple[float, float]:
+    """Slope and shift of the margin in direct mode, as ``ra-train export`` found them. Raises ModelError."""
+    try:
+        slope, shift = map(float, (known or "1 0").split())
+    except ValueError:
+        raise ModelError(f"the model's ra.calibration {known!r} is no pair of numbers; export it again") from None
+    return slope, shift
 
 
 def _cores() -> int:

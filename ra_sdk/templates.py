@@ -1,4 +1,4 @@
-"""Bodies -> templates. The only file that knows drain3.
+"""Bodies -> templates.
 
 A body is masked, and its masked text is looked up: a text that was seen before keeps the template that it had then, so that the
 output does not depend on where blocks are cut, nor on whether this is the first run on a saved state. Only texts that are new go to
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ra_sdk.errors import StoreError
 from ra_sdk.masks import PLACEHOLDERS, WILDCARD, coarse, fine
@@ -28,7 +28,8 @@ from ra_sdk.records import Template
 
 if TYPE_CHECKING:
     import polars as pl
-    from drain3.drain import Drain
+
+    from ra_sdk.tree import ProtectedDrain
 
 __all__ = ["Miner", "distinct", "has_words", "is_protected"]
 
@@ -62,7 +63,7 @@ class Miner:
 
     def __init__(self, *, max_templates: int = 50_000, max_texts: int = 200_000) -> None:
         self.max_templates, self.max_texts = max_templates, max_texts
-        self._drain: Drain | None = None
+        self._drain: ProtectedDrain | None = None
         self._memo: OrderedDict[str, str] = OrderedDict()  # masked text -> template text, as it was at first sight
         self._counts: Counter[str] = Counter()
 
@@ -141,9 +142,11 @@ class Miner:
             self._counts = Counter(dict(self._counts.most_common(self.max_templates)))
 
     @property
-    def _tree(self) -> Drain:
+    def _tree(self) -> ProtectedDrain:
         if self._drain is None:
-            self._drain = _drain_class()(depth=4, sim_th=SIMILARITY, max_clusters=self.max_templates, parametrize_numeric_tokens=False)
+            from ra_sdk.tree import ProtectedDrain
+
+            self._drain = ProtectedDrain(is_protected, sim_th=SIMILARITY, max_clusters=self.max_templates, parametrize_numeric_tokens=False)
         return self._drain
 
     def _clusters(self) -> list[tuple[list[str], int]]:
@@ -153,7 +156,7 @@ class Miner:
     def _restore(self, clusters: Sequence[tuple[list[str], int]]) -> None:
         self._drain = None
         for tokens, size in clusters:
-            self._tree.plant(tokens, size)  # type: ignore[attr-defined]
+            self._tree.plant(tokens, size)
 
 
 def distinct(masked: pl.Series) -> tuple[pl.Series, list[str], list[int]]:
@@ -189,36 +192,6 @@ def _is_state(word: str) -> bool:
 @cache
 def _state_words() -> frozenset[str]:
     return frozenset(_STATES) | {f"{word}s" for word in _STATES}
-
-
-@cache
-def _drain_class() -> Any:
-    from drain3.drain import Drain, LogCluster
-
-    class ProtectedDrain(Drain):
-        """Drain that compares only messages whose protected words are equal, place by place."""
-
-        def get_seq_distance(self, seq1: Sequence[str], seq2: Sequence[str], include_params: bool) -> tuple[float, int]:
-            """Share of equal tokens and number of wildcards, or a distance that never matches."""
-            same = wild = 0
-            for known, token in zip(seq1, seq2):
-                if known == token:
-                    same += 1
-                elif is_protected(token) or is_protected(known):
-                    return -1.0, -1
-                elif known == WILDCARD:
-                    wild += 1
-            return (same + wild if include_params else same) / (len(seq1) or 1), wild
-
-        def plant(self, tokens: Sequence[str], size: int) -> None:
-            """Put a cluster of a saved state back."""
-            self.clusters_counter += 1
-            cluster = LogCluster(tokens, self.clusters_counter)
-            cluster.size = size
-            self.id_to_cluster[cluster.cluster_id] = cluster
-            self.add_seq_to_prefix_tree(self.root_node, cluster)
-
-    return ProtectedDrain
 
 
 def _check_folder(path: Path) -> None:

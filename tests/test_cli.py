@@ -108,6 +108,16 @@ def test_windows(ra, log, window):
     assert "abnormal" in {json.loads(line)["label"] for line in out.splitlines()}
 
 
+@pytest.mark.parametrize(("key", "warned"), [("trace", False), ("nope", True)])
+def test_a_key_that_no_record_has_is_named(ra, tmp_path, key, warned):
+    path = tmp_path / "app.log"
+    path.write_text('{"msg":"a ok","trace":"1"}\n{"msg":"b failed"}\n')
+    code, out, err = ra("detect", path, "--store", ":memory:", "--output", "sessions", "--window", f"key={key}")
+    assert code == 0
+    assert len(out.splitlines()) == (1 if warned else 2)
+    assert (f"no record has an attribute {key!r}" in err) is warned
+
+
 def test_sinks_get_every_record_of_every_source(ra, log, tmp_path):
     code, out, _ = ra("detect", log, log, "--store", ":memory:", "--output", "none", "--to", f"jsonl:{tmp_path / 'out.jsonl'}")
     assert (code, out) == (0, "")

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ra_sdk.grounding import align, fill, grounded, invented
+from ra_sdk.grounding import align, fill, grounded, invented, whole_words
 from ra_sdk.masks import LONGEST, PLACEHOLDERS, mask
 from ra_sdk.templates import Miner
 
@@ -169,3 +169,21 @@ def test_the_corpus_aligns(shared):
         assert align(template, message) is not None, (template, message)
         if '"' not in template and '"' not in message:
             assert fill(f'"{template}"', template, message).strip('"') in " ".join(message.split())
+
+
+@pytest.mark.parametrize(
+    ("quote", "expected"),
+    [
+        ("disk full", "disk full"),
+        ("isk ful", "disk full"),
+        ("full, on <pa", "full, on <path>"),
+        ("path> of nod", "path> of node"),
+        ("of node", "of node"),
+        (" disk full, ", "disk full"),
+        ("disk empty", ""),
+        (" ", ""),
+        ("", ""),
+    ],
+)
+def test_a_quote_ends_with_a_word(quote, expected):
+    assert whole_words("sda: disk full, on <path> of node-1", quote) == expected

@@ -51,6 +51,14 @@ def records(items, name=None, size=50_000, live=False):
     return rows
 
 
+COLOURED = "\x1b[32m2026-03-14 10:00:01\x1b[0m \x1b[31mERROR\x1b[0m [main] db.Pool: connection lost"
+
+
+@pytest.mark.parametrize("items", [[Lines(data=f"{COLOURED}\n".encode())], [COLOURED, COLOURED]], ids=["bytes", "strings"])
+def test_colours_do_not_hide_the_header(items):
+    assert {body for _, _, body in records(items)} == {"connection lost"}
+
+
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
@@ -61,6 +69,8 @@ def records(items, name=None, size=50_000, live=False):
         (b"a\x00b\x0bc\x85\n", ["a\x00b\x0bc\ufffd"]),
         ("a\u2028b\n".encode(), ["a\u2028b"]),
         (b"\xff\xfe\n", ["\ufffd\ufffd"]),
+        (b"\x1b[1;31mERROR\x1b[0m disk \x1b[Kfailed\n", ["ERROR disk failed"]),
+        (b"a\x1b]0;title\x07\n", ["a\x1b]0;title\x07"]),
     ],
 )
 def test_split(data, expected):

@@ -1,5 +1,6 @@
 """The real model through llama.cpp. What it says is for evaluation to measure; here it is that it says it properly."""
 
+import re
 import threading
 
 import pytest
@@ -9,6 +10,7 @@ from ra_sdk.errors import BadOption, ModelError
 from ra_sdk.grounding import invented
 from ra_sdk.masks import mask
 from ra_sdk.prompt import CATEGORY_WORDS
+from ra_sdk.reasoner import _calibration
 from ra_sdk.records import CATEGORIES
 
 TEXTS = mask(
@@ -51,8 +53,30 @@ def test_every_template_has_a_verdict_in_order(llama, mode):
 
 @model
 def test_quotes_and_numbers_are_held_to_the_text(llama):
-    found = [verdict for verdict in llama.judge(TEXTS) if verdict.rationale]
-    assert all(not invented(verdict.template, verdict.rationale) for verdict in found)
+    found = [verdict for verdict in llama.judge(TEXTS) if verdict.abnormal]
+    assert len(found) >= 3
+    for verdict in found:
+        assert verdict.rationale
+        assert verdict.grounded
+        assert not invented(verdict.template, verdict.rationale)
+
+
+@model
+def test_what_the_model_is_not_sure_of_is_not_said(llama, monkeypatch):
+    def rationales(sure):
+        monkeypatch.setattr("ra_sdk.reasoner.SURE", sure)
+        return [verdict.rationale for verdict in llama.judge(TEXTS) if verdict.abnormal]
+
+    assert all(re.fullmatch(r'"[^"]+" reports a (hardware |network |software )?(fault( of the system)?|security problem)\.', said) for said in rationales(0.0))
+    assert any(" reports a" not in said for said in rationales(-100.0))
+
+
+def test_what_is_nearly_certain_is_near_nought():
+    np = pytest.importorskip("numpy")
+    from ra_sdk.reasoner import _log_probability
+
+    logits = np.array([2.0, 2.0, -50.0], dtype=np.float32)
+    assert _log_probability(logits, 0) == pytest.approx(-0.6931, abs=1e-3)
 
 
 @model
@@ -65,6 +89,17 @@ def test_the_company_of_others_changes_no_score_noticeably(llama):
     together = {verdict.template: verdict.score for verdict in llama.judge(TEXTS)}
     alone = {text: next(iter(llama.judge([text]))).score for text in TEXTS}
     assert all(abs(together[text] - alone[text]) < 0.02 for text in TEXTS)
+
+
+@model
+@pytest.mark.parametrize("mode", ["direct", "think"])
+def test_one_place_is_enough(llama, mode):
+    from ra_sdk import LlamaReasoner
+
+    with LlamaReasoner(width=1, threads=1) as alone:
+        found = list(alone.judge(TEXTS, mode))
+    for one, other in zip(found, llama.judge(TEXTS, mode), strict=True):
+        assert (one.template, one.label, one.category) == (other.template, other.label, other.category)
 
 
 @model
@@ -125,6 +160,25 @@ def test_what_cannot_work_is_one_clear_error(llama, tmp_path):
         LlamaReasoner(context=64)
     with pytest.raises(BadOption, match="width 0"):
         LlamaReasoner(width=0)
+    with pytest.raises(BadOption, match="threads 'two'"):
+        LlamaReasoner(threads="two")
+
+
+@model
+def test_an_adapter_for_another_prompt_is_refused(llama, monkeypatch):
+    from ra_sdk import LlamaReasoner
+
+    monkeypatch.setattr("ra_sdk.reasoner.PROMPT_VERSION", "0")
+    with pytest.raises(ModelError, match="this version asks with 0"):
+        LlamaReasoner(threads=1)
+
+
+@model
+def test_without_explanations_thinking_is_not_shown():
+    from ra_sdk import LlamaReasoner
+
+    with LlamaReasoner(width=2, threads=1, explain="never") as quiet:
+        assert [(verdict.mode, verdict.rationale) for verdict in quiet.judge(TEXTS[:2], "think")] == [("think", None)] * 2
 
 
 @model
@@ -139,3 +193,13 @@ def test_echo(text, label):
     (verdict,) = EchoReasoner().judge([text])
     assert verdict.label == label
     assert (verdict.grounded is True) is (label == "abnormal")
+
+
+@pytest.mark.parametrize(("known", "expected"), [(None, (1.0, 0.0)), ("1.5 -0.25", (1.5, -0.25))])
+def test_calibration(known, expected):
+    assert _calibration(known) == expected
+
+
+def test_a_broken_calibration_is_an_error():
+    with pytest.raises(ModelError, match=r"ra\.calibration '1'"):
+        _calibration("1")

@@ -103,6 +103,51 @@ def test_memory_is_bounded():
     assert len(miner._tree.clusters) <= 50
 
 
+def made_up(count, seed):
+    """Messages of a few words each, so that some are alike and some are not; more first words than a node of the tree has room for."""
+    rng = random.Random(seed)
+    first, rest = [f"{a}{b}q" for a in "bcdfghjklmnp" for b in "aeiouwxyzv"], ["zeta", "kappa", "iota", "<*>", "failed"]
+    return [" ".join([rng.choice(first), *rng.choices(rest, [12, 2, 2, 1, 1], k=rng.randrange(8))]) for _ in range(count)]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_looking_at_what_may_be_alike_finds_what_looking_at_all_finds(seed, monkeypatch):
+    bodies = made_up(3_000, seed)
+    found = mine(Miner(), bodies)
+    monkeypatch.setattr("ra_sdk.tree.FEW", 0)
+    assert mine(Miner(), bodies) == found
+    monkeypatch.setattr("ra_sdk.tree.FEW", 10**9)
+    assert mine(Miner(), bodies) == found
+    assert len(set(bodies)) - len(set(found)) > 50
+
+
+def test_a_message_is_not_compared_with_all_others(monkeypatch):
+    miner, looked = Miner(), 0
+    distance = type(miner._tree).get_seq_distance
+
+    def counted(*args):
+        nonlocal looked
+        looked += 1
+        return distance(*args)
+
+    monkeypatch.setattr(type(miner._tree), "get_seq_distance", counted)
+    letters = "bcdfghjklmnp"
+    names = ["".join(name) for name in itertools.product(letters, repeat=3)]
+    bodies = [f"{name} {name[::-1]} unit {name[1:]}{name} reports state" for name in names]
+    assert len(set(mine(miner, bodies))) == len(names)
+    assert looked < 20 * len(names)
+
+
+def test_what_was_forgotten_leaves_nothing_behind():
+    miner = Miner(max_templates=50, max_texts=50)
+    bodies = [f"{'bcdfghjklm'[n % 10]}{'bcdfghjklm'[n // 10 % 10]}{'bcdfghjklm'[n // 100 % 10]}x unit of {n * 'q'} rack" for n in range(1, 1_000)]
+    for at in range(0, len(bodies), 100):
+        mine(miner, bodies[at : at + 100])
+    mine(miner, bodies * 2)
+    assert miner._tree._kept <= 2 * 50 + 1_001
+    assert sum(len(leaf._ids) for leaf in miner._tree._leaves.values()) == miner._tree._kept
+
+
 def test_counts():
     miner = Miner()
     mine(miner, ["a stopped"] * 3 + ["b started"])

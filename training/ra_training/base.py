@@ -61,11 +61,14 @@ def load_base(path: Path) -> Base:
     return Base(model, load_tokenizer(path), path)
 
 
-def with_lora(model: Any, rank: int, alpha: int) -> Any:
-    """The model with a fresh LoRA on every linear layer; only that is trained."""
+def with_lora(model: Any, rank: int, alpha: int, layers: int | None = None) -> Any:
+    """The model with a fresh LoRA on every linear layer, or on those of the upper ``layers`` only; only that is trained."""
     from peft import LoraConfig, get_peft_model
 
-    return get_peft_model(model, LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=list(TARGETS), task_type="CAUSAL_LM"))
+    every = model.config.num_hidden_layers
+    upper = None if layers is None else list(range(max(every - layers, 0), every))
+    config = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=0.0, target_modules=list(TARGETS), layers_to_transform=upper, task_type="CAUSAL_LM")
+    return get_peft_model(model, config)
 
 
 def fast_bf16(device: torch.device) -> bool:

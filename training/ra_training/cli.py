@@ -77,14 +77,16 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", help="the GGUF that was trained on; else the default model")
     parser.add_argument("--merge", choices=("F16", "Q8_0"), help="write base and adapter as one model")
     parser.add_argument("--check", type=int, default=200, help="dev messages on which PyTorch and llama.cpp must agree; 0: none")
+    parser.add_argument("--plain", action="store_true", help="do not calibrate P(abnormal) on the dev rows")
     parser.add_argument("--least", type=float, default=0.98, help="share of them that must")
-    add_corpus(parser, "for the check")
+    add_corpus(parser, "for calibration and check")
     parser.set_defaults(run=_export)
 
 
 def _export(args: argparse.Namespace) -> int:
     from ra_training import export
     from ra_training.base import base_path
+    from ra_training.corpus import corpus_files, masked, training_rows
     from ra_training.record import Run
 
     run, base = Run(args.run_directory), base_path(args.base)
@@ -93,21 +95,23 @@ def _export(args: argparse.Namespace) -> int:
         raise SystemExit(f"run {str(run.path)!r} holds no adapter; give the directory that ra-train sft wrote")
     config, shape = run.config(), export.read_shape(base)
     adapter = export.read_adapter(directory, shape)
+    rows = [] if args.plain and not args.check else training_rows(corpus_files(place(args.corpus)), "dev")
+    texts = masked([row.message for row in rows])
+    scores = export.direct_scores(base, directory, texts) if rows else []
+    if rows and not args.plain:
+        config["calibration"] = export.calibration(scores, [row.abnormal for row in rows])
+        scores = [export.calibrated(score, *config["calibration"]) for score in scores]
     if args.merge:
         export.merge(base, adapter, config, args.out, args.merge)
     else:
         export.write_adapter(adapter, shape, config, args.out)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, {len(adapter.pairs)} layers, rank {adapter.rank}", flush=True)
-    return _check(args, base, directory) if args.check else 0
-
-
-def _check(args: argparse.Namespace, base: Path, directory: Path) -> int:
-    from ra_training.corpus import corpus_files, masked, training_rows
-    from ra_training.export import agreement
-
-    rows = training_rows(corpus_files(place(args.corpus)), "dev")[: args.check]
-    same, apart = agreement(base, directory, args.out, masked([row.message for row in rows]), merged=bool(args.merge))
-    print(f"agreement of PyTorch and llama.cpp on {len(rows)} dev messages: {same:.3f} (scores at most {apart:.3f} apart)")
+    if "calibration" in config:
+        print("calibrated on {} dev messages: slope {:.3f}, shift {:.3f}".format(len(rows), *config["calibration"]), flush=True)
+    if not args.check:
+        return 0
+    same, apart = export.agreement(scores[: args.check], base, args.out, texts[: args.check], merged=bool(args.merge))
+    print(f"agreement of PyTorch and llama.cpp on {len(texts[: args.check])} dev messages: {same:.3f} (scores at most {apart:.3f} apart)")
     return int(same < args.least)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from ra_sdk.prompt import ABNORMAL, END, NORMAL, OPEN_ANSWER, OPEN_THINK, Mode, prompt, reply
+from ra_sdk.prompt import ABNORMAL, CLOSE_ANSWER, CLOSE_THINK, END, NORMAL, OPEN_ANSWER, OPEN_THINK, Mode, prompt, reply
 
 from ra_training.augment import hostile, relevelled, starred
 from ra_training.corpus import Row, masked
@@ -77,11 +77,13 @@ class Encoder:
         mode: Mode = "think" if kind == "think" else "direct"
         opening = OPEN_THINK if mode == "think" else OPEN_ANSWER
         said = reply(mode, category, None if kind == "verdict" else think).removeprefix(opening)
+        if mode == "direct":  # whoever decodes forces the closing tags: nothing is learnt from them
+            said = said.removesuffix(CLOSE_ANSWER).removesuffix(CLOSE_THINK.lstrip())
         asked, learnt = self.asked(text, mode), self.tokens(said, special=False)
         word = self.abnormal if category else self.normal
         # in think mode the verdict is the last of its kind: the reasoning may say the word too
         at = len(learnt) - 1 - learnt[::-1].index(word) if mode == "think" else learnt.index(word)
-        return Example(asked + learnt + self._end, len(asked), len(asked) + at)
+        return Example(asked + learnt + (self._end if mode == "think" else []), len(asked), len(asked) + at)
 
 
 def prepare(rows: Sequence[Row]) -> list[Prepared]:

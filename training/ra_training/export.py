@@ -7,8 +7,9 @@ Tensor names and the order of the rows of q and k are those of llama.cpp's own c
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["Adapter", "Shape", "agreement", "merge", "read_adapter", "read_shape", "write_adapter"]
+__all__ = ["Adapter", "Shape", "agreement", "calibrated", "calibration", "direct_scores", "merge", "read_adapter", "read_shape", "write_adapter"]
 
 _NAMES = {
     "self_attn.q_proj": "attn_q",
@@ -137,17 +138,42 @@ def merge(base: Path, adapter: Adapter, config: Mapping[str, Any], out: Path, ki
     _finish(writer)
 
 
-def agreement(base: Path, directory: Path, exported: Path, texts: list[str], *, merged: bool) -> tuple[float, float]:
-    """Share of masked texts with the same direct verdict in PyTorch and in llama.cpp, and the largest difference of the two scores."""
+def direct_scores(base: Path, directory: Path, texts: list[str]) -> list[float]:
+    """P(abnormal) of masked texts in direct mode, by PyTorch, not calibrated."""
     from peft import PeftModel
-    from ra_sdk.reasoner import LlamaReasoner
 
     from ra_training.base import load_base
     from ra_training.examples import Encoder
     from ra_training.sft import abnormal_scores
 
     loaded = load_base(base)
-    ours = abnormal_scores(PeftModel.from_pretrained(loaded.model, str(directory)).eval(), Encoder(loaded.tokenizer), texts)
+    return abnormal_scores(PeftModel.from_pretrained(loaded.model, str(directory)).eval(), Encoder(loaded.tokenizer), texts)
+
+
+def calibration(scores: Sequence[float], abnormal: Sequence[bool]) -> tuple[float, float]:
+    """Slope and shift of the log odds that fit the labels best (Platt 1999). (1, 0) if all labels are the same."""
+    from sklearn.linear_model import LogisticRegression
+
+    if len(set(abnormal)) < 2:
+        return 1.0, 0.0
+    fitted = LogisticRegression(C=100.0).fit([[_log_odds(score)] for score in scores], abnormal)
+    return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
+
+
+def calibrated(score: float, slope: float, shift: float) -> float:
+    """A score, calibrated."""
+    return 1 / (1 + math.exp(-(slope * _log_odds(score) + shift)))
+
+
+def _log_odds(score: float) -> float:
+    kept = min(max(score, 1e-7), 1 - 1e-7)
+    return math.log(kept / (1 - kept))
+
+
+def agreement(ours: Sequence[float], base: Path, exported: Path, texts: list[str], *, merged: bool) -> tuple[float, float]:
+    """Share of masked texts with the same direct verdict in PyTorch (its scores) and in llama.cpp, and the largest difference of the two scores."""
+    from ra_sdk.reasoner import LlamaReasoner
+
     with LlamaReasoner(exported if merged else base, adapter="none" if merged else exported, explain="never") as reasoner:
         theirs = [verdict.score or 0.0 for verdict in reasoner.judge(texts)]
     same = sum((mine >= 0.5) == (other >= 0.5) for mine, other in zip(ours, theirs, strict=True))
@@ -157,6 +183,8 @@ def agreement(base: Path, directory: Path, exported: Path, texts: list[str], *, 
 def _describe(writer: GGUFWriter, config: Mapping[str, Any]) -> None:
     writer.add_license(LICENCE)
     writer.add_string("ra.prompt_version", str(config.get("prompt_version", PROMPT_VERSION)))
+    if "calibration" in config:
+        writer.add_string("ra.calibration", " ".join(f"{number:.4f}" for number in config["calibration"]))
     for key in ("base", "base_sha256", "stage"):
         if key in config:
             writer.add_string(f"ra.{key}", str(config[key]))

@@ -72,6 +72,7 @@ class GrpoConfig:
     hostile: float = 0.25
     rank: int = 32
     alpha: int = 64
+    layers: int | None = None
     weights: Rewards = field(default_factory=Rewards)
     outcomes: AnswerWeights | None = None
     words: float | None = None
@@ -82,7 +83,7 @@ class GrpoConfig:
     dev: int = 60
     vllm: str | None = None
     seed: int = 1
-    sets: tuple[str, ...] = ("general", "templates", "panel")
+    sets: tuple[str, ...] = ("general", "templates", "written", "panel")
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("prompts", 1), ("group", 2), ("think_tokens", 1), ("temperature", 0.01), ("kl", 0)):
@@ -110,7 +111,7 @@ class _Training:
         base = load_base(path)
         self.device = _device()
         self.bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(self.device))
-        self.model = with_adapter(base.model, started, config.rank, config.alpha).to(self.device)
+        self.model = with_adapter(base.model, started, config.rank, config.alpha, config.layers).to(self.device)
         self.encoder, self.tokenizer = Encoder(base.tokenizer), base.tokenizer
         self.writer = Writer(self.encoder, base.tokenizer, config.mode, config.think_tokens)
         self.choose = sampled(config.temperature)

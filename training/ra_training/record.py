@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["Run"]
 
 _FIXED = (  # what a run may not change on its way; a stage that has no such thing has none before and after
-    *("stage", "base_sha256", "adapter_sha256", "corpus", "rank", "alpha", "seed", "batch", "mixture", "prompt_version"),
+    *("stage", "base_sha256", "adapter_sha256", "corpus", "rank", "alpha", "layers", "seed", "batch", "mixture", "prompt_version"),
     *("mode", "prompts", "group", "temperature", "kl", "think_tokens", "hostile", "weights", "outcomes"),
 )
 

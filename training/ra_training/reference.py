@@ -16,7 +16,7 @@ __all__ = ["REFERENCE", "find_adapter", "freeze_copy", "perplexities", "with_ada
 REFERENCE = "ref"  # so trl names its own copy, which it makes when the divergence has a weight
 
 
-def with_adapter(model: Any, adapter: Path | None, rank: int, alpha: int) -> Any:
+def with_adapter(model: Any, adapter: Path | None, rank: int, alpha: int, layers: int | None = None) -> Any:
     """The base with the adapter, trainable. transformers still calls it quantised, and its Trainer refuses that; but its weights are float32 by now."""
     import torch
     from peft import PeftModel
@@ -24,7 +24,7 @@ def with_adapter(model: Any, adapter: Path | None, rank: int, alpha: int) -> Any
     quantizer = getattr(model, "hf_quantizer", None)
     if quantizer and all(weight.dtype == torch.float32 for weight in model.parameters()):
         quantizer.remove_quantization_config(model)
-    whole = PeftModel.from_pretrained(model, str(adapter), is_trainable=True) if adapter else with_lora(model, rank, alpha)
+    whole = PeftModel.from_pretrained(model, str(adapter), is_trainable=True) if adapter else with_lora(model, rank, alpha, layers)
     whole.peft_config["default"].base_model_name_or_path = ""  # with a name, saving asks the Hugging Face hub about it
     return whole
 

@@ -43,6 +43,7 @@ class SftConfig:
     batch: int = 16
     rank: int = 32
     alpha: int = 64
+    layers: int | None = None
     verdict_weight: float = 4.0
     longest: int = 384
     precision: str = "auto"
@@ -50,7 +51,7 @@ class SftConfig:
     checkpoint_minutes: float = 8.0
     dev: int = 120
     seed: int = 1
-    sets: tuple[str, ...] = ("general", "templates", "panel")
+    sets: tuple[str, ...] = ("general", "templates", "written", "panel")
     mixture: Mixture = field(default_factory=Mixture)
 
 
@@ -71,7 +72,7 @@ class _Training:
         base = load_base(path)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(self.device))
-        self.model = with_lora(base.model, config.rank, config.alpha).to(self.device).train()
+        self.model = with_lora(base.model, config.rank, config.alpha, config.layers).to(self.device).train()
         self.encoder = Encoder(base.tokenizer)
         self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         self.optimiser = torch.optim.AdamW(self.weights, lr=config.rate, betas=(0.9, 0.98), weight_decay=0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from pathlib import Path
 
 import pytest
 from ra_sdk.grounding import invented
@@ -48,7 +49,7 @@ def test_normal_templates_without_reasoning_are_capped_but_abnormal_ones_stay(tm
         *(f"a{k},train,bad {chr(97 + k)},abnormal," for k in range(5)),
     ]
     (tmp_path / "data" / "templates.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    rows = training_rows(corpus_files(tmp_path), "train", plain=3)
+    rows = training_rows({"panel": corpus_files(tmp_path)["panel"]}, "train", plain=3)
     assert [sum(row.abnormal == wrong for row in rows) for wrong in (False, True)] == [3, 5]
     assert all(row.category == "system" for row in rows if row.abnormal)
 
@@ -72,14 +73,32 @@ def test_reasoning_is_anchored_in_the_masked_message(message, think, expected):
     assert anchored(think, message, masked([message])[0]) == expected
 
 
-def test_short_reasoning_stays_whole_and_long_reasoning_keeps_its_evidence():
-    short = 'The disk reports "read error". It is failing.'
-    assert shortened(short) == short
-    padding = "This subsystem belongs to the storage layer and it writes such lines whenever there is something to be told about one of its devices."
-    long = f'{padding} Here "read error" says that data is gone. The operator must replace it soon.'
-    assert shortened(long) == 'Here "read error" says that data is gone. The operator must replace it soon.'
-    assert shortened(f"{padding} {padding}") is None
+SHORTENED = [  # reasoning, what is learnt of it
+    ('The disk reports "read error". It is failing.', 'The disk reports "read error".'),
+    ('Disks have firmware. Here "read error" says that data is gone. Replace it.', 'Here "read error" says that data is gone.'),
+    ('"link down" means the cable carries nothing, so the node is lost.', '"link down" means the cable carries nothing.'),
+    ('"no quorum" stops all writes; they fail until a member is back.', '"no quorum" stops all writes; they fail until a member is back.'),
+    ('The member refuses, "no quorum", all writes of clients; they fail from now on.', 'The member refuses, "no quorum", all writes of clients.'),
+    ('The card says "so sorry; bye" so it is off.', 'The card says "so sorry; bye" so it is off.'),
+    ("Nothing is quoted here.", None),
+    ('It says "down" ' + "and on " * 20 + "and off.", None),
+]
+
+
+@pytest.mark.parametrize(("think", "expected"), SHORTENED)
+def test_a_rationale_is_the_evidence_without_what_is_concluded(think, expected):
+    assert shortened(think) == expected
     assert reason(None, "a", "a") is None
+
+
+def test_the_written_rows_are_for_training_and_their_reasons_hold():
+    rows = read_rows(corpus_files(Path("nowhere"))["written"])
+    assert {row.split for row in rows} == {"train"}
+    assert len({row.message for row in rows}) == len(rows)
+    texts = masked([row.message for row in rows])
+    told = [(text, why) for text, why in ((text, reason(row.think, row.message, text)) for row, text in zip(rows, texts)) if why]
+    assert len(told) > 0.9 * len(rows)
+    assert not any(invented(text, why) for text, why in told)
 
 
 def test_pairs_differ_after_masking_and_their_reasons_hold():

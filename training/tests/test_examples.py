@@ -36,8 +36,9 @@ def test_an_example_is_the_prompt_and_its_reply(tokenizer, kind, category):
     mode = "think" if kind == "think" else "direct"
     layout = prompt(mode)
     opening = "<think>" if mode == "think" else "<answer>"
-    whole = layout.head + "link down" + layout.tail + reply(mode, category, None if kind == "verdict" else think).removeprefix(opening) + "<|im_end|>"
-    assert tokenizer.decode(example.ids) == whole
+    said = reply(mode, category, None if kind == "verdict" else think).removeprefix(opening)
+    learnt = {"verdict": said.removesuffix("</answer>"), "explain": said.removesuffix("</think>"), "think": said + "<|im_end|>"}[kind]
+    assert tokenizer.decode(example.ids) == layout.head + "link down" + layout.tail + learnt
     assert tokenizer.decode(example.ids[: example.start]).endswith(f"assistant\n{opening}")
     assert example.ids[example.verdict] == (encoder.abnormal if category else encoder.normal)
     assert tokenizer.decode(example.ids[: example.verdict]).endswith("<answer>")

@@ -17,7 +17,7 @@ from ra_training.rewards import format_reward
 from ra_training.rollout import Writer, greedy, sampled, write, write_with_vllm
 
 SMALL = ["--threads", "1", "--warmup", "1", "--prompts", "2", "--group", "8", "--think-tokens", "12", "--longest", "600", "--dev", "2", "--hostile", "0"]
-SMALL += ["--rank", "8", "--alpha", "16"]
+SMALL += ["--sets", "general,templates,panel", "--rank", "8", "--alpha", "16"]
 # a random model never writes a sound reply, so only the number of its words can be learnt: six among twelve bytes
 WORDS = ["--words", "6", "--without", "format", "--without", "answer", "--without", "grounding"]
 
@@ -63,7 +63,7 @@ def test_the_run_is_written(learnt, tiny, tmp_path):
     assert len(config["base_sha256"]) == len(config["corpus"]["general"]) == 64
     assert str(tiny.parent) not in json.dumps(config)
     assert lines(learnt, "dev")[-1]["n"] == 2
-    assert main(["export", str(learnt), str(tmp_path / "out.gguf"), "--base", str(tiny), "--check", "0"]) == 0
+    assert main(["export", str(learnt), str(tmp_path / "out.gguf"), "--base", str(tiny), "--check", "0", "--plain"]) == 0
     assert (tmp_path / "out.gguf").stat().st_size > 10_000
 
 
@@ -233,7 +233,8 @@ def test_a_reply_is_written_as_sft_teaches_it(base, encoder, mode, category):
     learnt, reply = example.ids[example.start :], writer.start()
     while not reply.done:
         reply.take(learnt[len(reply.ids)])
-    assert reply.ids == learnt
+    assert reply.ids[: len(learnt)] == learnt  # in direct mode the closing tags are forced, not taught
+    assert (reply.ids == learnt) is (mode == "think")
     assert format_reward(writer.text(reply), mode) == 1.0
     forced = base.tokenizer.decode([token for token, own in zip(reply.ids, reply.own, strict=True) if not own])
     between = "</think>\n<answer></answer><|im_end|>" if mode == "think" else "</answer>\n<think></think><|im_end|>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,7 +11,23 @@ import pytest
 
 from ra_training.cli import main
 
-SMALL = ["--rank", "8", "--alpha", "16", "--batch", "8", "--rate", "0.01", "--pairs", "2", "--longest", "600", "--threads", "1"]
+SMALL = [
+    *("--sets", "general,templates,panel"),
+    "--rank",
+    "8",
+    "--alpha",
+    "16",
+    "--batch",
+    "8",
+    "--rate",
+    "0.01",
+    "--pairs",
+    "2",
+    "--longest",
+    "600",
+    "--threads",
+    "1",
+]
 
 
 def losses(run: Path) -> list[float]:
@@ -76,9 +93,23 @@ def test_export_says_in_llama_cpp_what_pytorch_says(trained, tiny, corpus, tmp_p
     out = tmp_path / "out.gguf"
     assert main(["export", str(trained), str(out), "--base", str(tiny), "--corpus", str(corpus), *how]) == 0
     said = capsys.readouterr().out
+    assert "calibrated on 10 dev messages" in said
     assert "agreement of PyTorch and llama.cpp on 10 dev messages: 1.000" in said
     apart = float(said.split("at most ")[1].split()[0])
     assert apart < 0.02
+
+
+def test_a_calibration_mends_what_is_systematically_off():
+    from ra_training.export import calibrated, calibration
+
+    rng = random.Random(1)
+    truths = [rng.random() for _ in range(4_000)]
+    abnormal = [rng.random() < truth for truth in truths]
+    shy = [calibrated(truth, 0.5, -1.0) for truth in truths]  # too near to the middle, and too low
+    slope, shift = calibration(shy, abnormal)
+    assert (slope, shift) == (pytest.approx(2.0, abs=0.15), pytest.approx(2.0, abs=0.15))
+    assert max(abs(calibrated(score, slope, shift) - truth) for score, truth in zip(shy, truths)) < 0.05
+    assert calibration([0.2, 0.3], [True, True]) == (1.0, 0.0)
 
 
 def test_export_without_a_run_says_so(tmp_path, tiny):
@@ -88,7 +119,7 @@ def test_export_without_a_run_says_so(tmp_path, tiny):
 
 def test_evaluate_writes_a_table_of_all_sets(trained, tiny, corpus, tmp_path):
     adapter, out = tmp_path / "adapter.gguf", tmp_path / "table"
-    assert main(["export", str(trained), str(adapter), "--base", str(tiny), "--check", "0"]) == 0
+    assert main(["export", str(trained), str(adapter), "--base", str(tiny), "--check", "0", "--plain"]) == 0
     other = tmp_path / "other.csv"  # two systems: a set each
     other.write_text(
         "id,system,split,template,said\n"
