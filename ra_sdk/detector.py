@@ -7,6 +7,7 @@ a verdict: prompt -> reasoner.
 from __future__ import annotations
 
 import time
+import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
