@@ -65,7 +65,8 @@ def success(kind: str, rejected: int = 0, why: str = "") -> bytes:
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess, ExportLogsServiceResponse
 
     partial = ExportLogsPartialSuccess(rejected_log_records=rejected, error_message=why) if rejected or why else None
-    return ExportLogsServiceResponse(partial_success=partial).SerializeToString()
+    answer: bytes = ExportLogsServiceResponse(partial_success=partial).SerializeToString()
+    return answer
 
 
 def failure(kind: str, status: int, message: str) -> bytes:
