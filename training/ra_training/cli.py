@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_sft(parser: argparse.ArgumentParser) -> None:
     add_training(parser)
+    parser.add_argument(
+        "--start", type=Path, metavar="ADAPTER.gguf", help="go on from this LoRA (with its rank and layers) on new data, with a schedule of its own"
+    )
     parser.add_argument("--epochs", type=float, default=2.0, help="passes over the corpus")
     parser.add_argument("--minutes", type=float, help="time instead of epochs; the schedule is shaped to it")
     parser.add_argument("--rate", type=float, default=6e-4, help="peak learning rate")

@@ -99,6 +99,28 @@ def test_export_says_in_llama_cpp_what_pytorch_says(trained, tiny, corpus, tmp_p
     assert apart < 0.02
 
 
+def test_an_exported_adapter_is_a_start_for_new_data(trained, tiny, corpus, tmp_path):
+    from safetensors.torch import load_file
+
+    adapter, run = tmp_path / "adapter.gguf", tmp_path / "more"
+    assert main(["export", str(trained), str(adapter), "--base", str(tiny), "--check", "0", "--plain"]) == 0
+    assert main(["sft", "--out", str(run), "--start", str(adapter), "--corpus", str(corpus), "--base", str(tiny), "--epochs", "2", *SMALL, "--rate", "0"]) == 0
+    before, after = (load_file(place / "adapter" / "adapter_model.safetensors") for place in (trained, run))
+    assert before.keys() == after.keys()
+    assert max(float((before[name] - after[name]).abs().max()) for name in before) < 1e-3  # it was written in f16
+    assert losses(run)[0] < losses(trained)[0] * 0.7
+
+
+@pytest.mark.parametrize(("bytes_", "reason"), [(b"", "cannot be read"), (None, "is a model, not a LoRA adapter")])
+def test_what_is_no_adapter_is_no_start(tiny, corpus, tmp_path, bytes_, reason):
+    start = tiny
+    if bytes_ is not None:
+        start = tmp_path / "broken.gguf"
+        start.write_bytes(bytes_)
+    with pytest.raises(SystemExit, match=reason):
+        main(["sft", "--out", str(tmp_path / "run"), "--start", str(start), "--corpus", str(corpus), "--base", str(tiny), "--epochs", "1", *SMALL])
+
+
 def test_a_calibration_mends_what_is_systematically_off():
     from ra_training.export import calibrated, calibration
 
