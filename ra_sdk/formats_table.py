@@ -31,7 +31,8 @@ SEVERITY = {  # what logs call it, in lower case -> OpenTelemetry's short name
     **dict.fromkeys(["fatal", "f", "ftl", "critical", "crit", "c", "alert", "emerg", "emergency", "panic", "dpanic"], "FATAL"),
     **dict.fromkeys(["a", "wtf", "assert", "0", "1", "2"], "FATAL"),
 }
-_INTEGERS = r"process\.pid|thread\.id|code\.line\.number|http\.response\.status_code|http\.response\.size|log\.syslog\.facility\.code"
+_INTEGERS = frozenset("process.pid thread.id code.line.number http.response.status_code http.response.size log.syslog.facility.code".split())
+_ESCAPED = r'["\\\x00-\x1f]'  # what JSON has escapes for (RFC 8259, 7)
 _TRACE = (  # what continues a record wherever it stands
     r"^(?:\s|$|Traceback \(|Caused by: |Suppressed: |\.\.\. \d+ (?:more|common)|During handling of the above|The above exception was|goroutine \d+ \[|"
     r"(?:[a-z_][\w$]*\.){2,}[A-Z][\w$]*(?:Error|Exception|Throwable)(?::|$))"
@@ -152,16 +153,28 @@ def _severity(names: list[str]) -> pl.Expr:
 
 
 def _objects(columns: pl.DataFrame) -> pl.Series:
-    """One JSON object a row, of what is not null and not empty; null for nothing. A quote within a value is escaped, so none is mistaken for a key."""
+    """One JSON object a row, of what is not null and not empty; null for nothing."""
     import polars as pl
 
-    if not columns.width:
+    told = [series for series in columns if series.null_count() < len(series)]
+    if not told:
         return pl.Series([None] * len(columns), dtype=pl.String)
-    names = "|".join(re.escape(name) for name in columns.columns)
-    texts = columns.select(pl.struct(pl.all()).struct.json_encode()).to_series()
-    texts = texts.str.replace_all(rf'"(?:{names})":(?:null|""),?', "").str.replace(r",\}$", "}")
-    texts = texts.str.replace_all(rf'"({_INTEGERS})":"(0|[1-9][0-9]{{0,17}})"', '"${1}":${2}').alias("object")
-    return texts.to_frame().select(pl.when(pl.col("object") != "{}").then("object")).to_series()
+    inner = pl.DataFrame(told).select(pl.concat_str([_members(series) for series in told]).str.strip_suffix(",").alias("inner"))
+    return inner.select(pl.when(pl.col("inner") != "").then("{" + pl.col("inner") + "}")).to_series()
+
+
+def _members(series: pl.Series) -> pl.Expr:
+    """A column as ``"name":value,``, or as nothing where there is no value. What needs no escaping gets none: that is four times as fast."""
+    import polars as pl
+
+    column, name = pl.col(series.name), f'"{series.name}":'
+    if series.str.contains(_ESCAPED).any():
+        texts = pl.struct(series.name).struct.json_encode().str.strip_prefix("{" + name).str.strip_suffix("}")
+    else:
+        texts = '"' + column + '"'
+    if series.name in _INTEGERS:
+        texts = pl.when(column.str.contains("^(?:0|[1-9][0-9]{0,17})$")).then(column).otherwise(texts)
+    return pl.when(column != "").then(name + texts + ",").otherwise(pl.lit(""))
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ __all__ = ["RawBlock", "raw_blocks"]
 PIECE = 4 << 20  # bytes: what is split at once
 LONGEST_LINE = 64 << 20  # bytes: a longer line is cut, so that a stream without newlines cannot fill the memory
 LONGEST_RECORD_LINES, LONGEST_RECORD_BYTES = 1_000, 1 << 20  # joining stops here; what follows is a record of its own
-_COLOUR = re.compile(r"\x1b\[[0-9;:]*[mK]")  # ECMA-48 SGR and EL: how a program paints its log on a terminal; it would hide header and words
+_COLOUR = re.compile(rb"\x1b\[[0-9;:]*[mK]")  # ECMA-48 SGR and EL: how a program paints its log on a terminal; it would hide header and words
 SAMPLE = 200  # lines: when so many were seen, a format that is still plain stays plain
 
 
@@ -248,7 +248,7 @@ class Cutter:
                 texts = pl.Series([_json(item) for item in group], dtype=pl.String)
                 yield self._raw(texts, lines, lines, None, format_named("json", self.formats))
             else:
-                texts = pl.Series([_COLOUR.sub("", text.rstrip("\r\n")) if "\x1b[" in text else text.rstrip("\r\n") for text in group], dtype=pl.String)
+                texts = pl.Series([_plain(text) for text in group], dtype=pl.String)
                 yield self._raw(texts, lines, lines, None, self._choose(texts))
         self.items = []
 
@@ -266,10 +266,17 @@ def split(data: bytes) -> pl.Series:
     """Bytes to lines. Only a newline ends a line; a carriage return before it is dropped, and colours are; undecodable bytes become U+FFFD."""
     import polars as pl
 
-    text = data.decode("utf-8", "replace")
-    text = _COLOUR.sub("", text) if "\x1b[" in text else text
-    lines = pl.Series("line", [text.removesuffix("\n")], dtype=pl.String).str.split("\n").explode()
-    return lines.str.strip_suffix("\r") if "\r" in text else lines
+    data = _COLOUR.sub(b"", data) if b"\x1b[" in data else data
+    try:
+        return pl.read_lines(data).to_series()
+    except pl.exceptions.ComputeError:  # not UTF-8
+        return pl.read_lines(data.decode("utf-8", "replace").encode()).to_series()
+
+
+def _plain(text: str) -> str:
+    """A line that came as a string: without its end, and without colours."""
+    text = text.rstrip("\r\n")
+    return _COLOUR.sub(b"", text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass") if "\x1b[" in text else text
 
 
 def _line_start(data: bytes, end: int, back: int) -> int:

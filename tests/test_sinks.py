@@ -18,7 +18,7 @@ from ra_sdk import Detector, sinks
 from ra_sdk.blocks import Block, Detections, fields_of
 from ra_sdk.errors import SinkError
 from ra_sdk.records import LogRecord, Session, Verdict
-from ra_sdk.sinks import JsonlSink, json_lines, ra_sdk_open_sink, record_ids
+from ra_sdk.sinks import JsonlSink, json_columns, json_lines, ra_sdk_open_sink, record_ids
 
 KEYS = "source line last_line timestamp severity body attributes template label score category rationale grounded mode cached".split()
 ODD = 'quote " backslash \\ slash / NUL \0 escape \x1b[31m delete \x7f tab \t newline \n return \r line \u2028 paragraph \u2029 é 日 😀 \ufffd </script>'
@@ -85,7 +85,7 @@ def test_a_line_has_no_raw_control_characters():
 def test_whatever_the_texts_and_times(given_records):
     records = [LogRecord(body, stamp, None, {body: body}) for body, stamp in given_records]
     block = detections(records, [0] * len(records), [Verdict("x", "normal", 0.5)], [False])
-    assert [json.loads(line) for line in json_lines(block)] == [detection.to_dict() for detection in block]
+    assert [json.loads(line) for line in json_lines(json_columns(block)).splitlines()] == [detection.to_dict() for detection in block]
 
 
 def test_an_empty_block(tmp_path):
