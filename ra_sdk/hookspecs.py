@@ -43,7 +43,8 @@ def ra_sdk_open_sink(url: str, options: Mapping[str, Any]) -> Sink | None:
     """Called once for every sink's URL, before anything is read.
 
     If its scheme is yours, open it and return the sink, else None. ``options`` has ``append`` when a run goes on where another stopped, so that
-    what is there already must stay. Raise SinkError if it cannot be opened.
+    what is there already must stay. It is opened, written to and closed in one thread, which is not that of the source. Raise SinkError if it
+    cannot be opened.
     """
 
 
