@@ -132,7 +132,7 @@ def fill(rationale: str, template: str, body: str) -> str:
             values.setdefault(piece.name, set()).add(body[start:end])
     parts = _QUOTE.split(rationale)
     for at, part in enumerate(parts):
-        quoted = _in_body(part, template, pieces, body, ends) if at % 2 else None
+        quoted = _in_body(part, template, body, ends) if at % 2 else None
         text = _PLACEHOLDER.sub(lambda match: _only(values, match[0]), part) if quoted is None else quoted
         parts[at] = f'"{text}"' if at % 2 else text
     return "".join(parts)
@@ -204,20 +204,27 @@ def _as_mined(body: str) -> str:
     return " ".join(body.split())
 
 
-def _in_body(quote: str, template: str, pieces: tuple[_Piece, ...], body: str, ends: list[int]) -> str | None:
+def _in_body(quote: str, template: str, body: str, ends: list[int]) -> str | None:
     """What stands in the body where the quote stands in the template. None if it is not of the template."""
-    words = " ".join(quote.split()).strip(EDGES)
+    span = _span(quote, template)
+    if span is None:
+        return None
+    first, before, last, after = span
+    return _unquoted(body[(ends[first - 1] if first else 0) + before : ends[last] - after])
+
+
+@lru_cache(maxsize=4_096)
+def _span(quote: str, template: str) -> tuple[int, int, int, int] | None:
+    """Where a quote lies in a template: its first piece and the characters of it before the quote, its last piece and those after it."""
+    words, pieces = " ".join(quote.split()).strip(EDGES), _pieces(template)
     match = re.search(re.escape(words), template, re.IGNORECASE) if words else None
     if match is None:
         return None
     starts = [piece.start for piece in pieces]
     first, last = bisect_right(starts, match.start()) - 1, bisect_right(starts, match.end() - 1) - 1
-    begin, end = (ends[first - 1] if first else 0), ends[last]
-    if not pieces[first].patterns:
-        begin += match.start() - pieces[first].start
-    if not pieces[last].patterns:
-        end -= pieces[last].start + len(pieces[last].text) - match.end()
-    return _unquoted(body[begin:end])
+    before = 0 if pieces[first].patterns else match.start() - pieces[first].start
+    after = 0 if pieces[last].patterns else pieces[last].start + len(pieces[last].text) - match.end()
+    return first, before, last, after
 
 
 def _only(values: dict[str, set[str]], name: str) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import groupby
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -248,7 +249,7 @@ class Cutter:
                 texts = pl.Series([_json(item) for item in group], dtype=pl.String)
                 yield self._raw(texts, lines, lines, None, format_named("json", self.formats))
             else:
-                texts = pl.Series([_plain(text) for text in group], dtype=pl.String)
+                texts = _plain(pl.Series(group, dtype=pl.String))
                 yield self._raw(texts, lines, lines, None, self._choose(texts))
         self.items = []
 
@@ -273,10 +274,10 @@ def split(data: bytes) -> pl.Series:
         return pl.read_lines(data.decode("utf-8", "replace").encode()).to_series()
 
 
-def _plain(text: str) -> str:
-    """A line that came as a string: without its end, and without colours."""
-    text = text.rstrip("\r\n")
-    return _COLOUR.sub(b"", text.encode("utf-8", "surrogatepass")).decode("utf-8", "surrogatepass") if "\x1b[" in text else text
+def _plain(texts: pl.Series) -> pl.Series:
+    """Lines that came as strings: without their ends, and without colours."""
+    texts = texts.str.strip_chars_end("\r\n")
+    return texts.str.replace_all(_COLOUR.pattern.decode(), "") if texts.str.contains("\x1b[", literal=True).any() else texts
 
 
 def _line_start(data: bytes, end: int, back: int) -> int:
@@ -309,14 +310,8 @@ def _join(texts: pl.Series, starts: pl.Series, lines: pl.Series) -> tuple[pl.Ser
 
 def _runs(items: Iterable[Any]) -> Iterator[list[Any]]:
     """Consecutive items of one kind: records, mappings or texts."""
-    run: list[Any] = []
-    for item in items:
-        if run and _kind(item) != _kind(run[0]):
-            yield run
-            run = []
-        run.append(item)
-    if run:
-        yield run
+    for _, run in groupby(items, _kind):
+        yield list(run)
 
 
 def _json(item: Mapping[str, Any]) -> str:
@@ -325,4 +320,6 @@ def _json(item: Mapping[str, Any]) -> str:
 
 
 def _kind(item: object) -> str:
+    if type(item) is str:  # nearly always, and many times as fast as to ask whether it is a mapping
+        return "text"
     return "record" if isinstance(item, LogRecord) else "mapping" if isinstance(item, Mapping) else "text"

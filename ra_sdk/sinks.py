@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonlSink", "json_columns", "json_lines", "keep_apart", "ra_sdk_open_sink", "record_ids"]
 
+_UNESCAPED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # json.dumps would make one each time
 TAIL = 64 << 20  # bytes of an existing file whose ids are known when appending
 
 
@@ -210,7 +211,7 @@ def _same(one: str, other: str) -> bool:
 
 def _json(thing: object) -> str:
     """As JSON, in UTF-8; names of files may have bytes that are none, and are escaped then."""
-    text = json.dumps(thing, ensure_ascii=False, separators=(",", ":"))
+    text = _UNESCAPED.encode(thing)
     return text if text.isascii() or _encodable(text) else json.dumps(thing, separators=(",", ":"))
 
 
