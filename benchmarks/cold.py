@@ -1,8 +1,9 @@
 """The cold path: templates a second of `LlamaReasoner` against a plain llama-cpp-python loop.
 
 The loop gets the same file and adapter, the same prompts as tokens, the same budget and as many threads, and keeps the prompts' common
-head by itself, as that library does. Once it has to give what a verdict has, P(abnormal): for that the library wants ``logits_all``
-and ``logprobs``. And once its text is enough, which is less than we give. Beside it, what llama.cpp's batched decoding can do at best.
+head by itself, as that library does. ``stock``: it has to give what a verdict has, P(abnormal): for that the library wants ``logits_all``
+and ``logprobs``. ``text_only``: its text is enough, which is less than we give. ``same_type``: it even gets the file in the type that we
+turn it into, so that what is left is batching. Beside it, what llama.cpp's batched decoding can do at best.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ def messages(data: Path | None, count: int) -> list[str]:
     return list(dict.fromkeys(mask(texts)))[:count]
 
 
-def plain(texts: list[str], mode: Any, budget: int, *, scored: bool) -> float:
-    """Seconds of the plain loop over the high-level API."""
+def plain(texts: list[str], mode: Any, budget: int, *, scored: bool, given: bool) -> float:
+    """Seconds of the plain loop over the high-level API. ``given``: the GGUF as it comes, and not in the type that it is run in here."""
     from llama_cpp import Llama
 
     from ra_sdk import model, prompt
 
     files = model.resolve(None)
-    llama = Llama(str(files.ready()), lora_path=str(files.adapter), n_ctx=2048, n_threads=os.cpu_count(), logits_all=scored, verbose=False)
+    file = files.path if given else files.ready()
+    llama = Llama(str(file), lora_path=str(files.adapter), n_ctx=2048, n_threads=os.cpu_count(), logits_all=scored, verbose=False)
     layout = prompt.prompt(mode)
     start = time.perf_counter()
     for text in texts:
@@ -129,10 +131,17 @@ def cold(data: Path | None, quick: bool) -> dict[str, float]:
             budget = 2 if mode == "direct" else reasoner.think_tokens + 8
         assert len(verdicts) == len(texts)
         part = texts[:: 2 if quick else 4]  # the loop is slow: every so many-th, of all lengths
-        scored, text = (plain(part, mode, budget, scored=scored) / len(part) for scored in (True, False))
-        results |= {f"cold_templates_per_s_{mode}": 1 / ours, f"cold_ratio_stock_{mode}": scored / ours, f"cold_ratio_stock_text_only_{mode}": text / ours}
+        loops = {
+            "stock": plain(part, mode, budget, scored=True, given=True),
+            "stock_text_only": plain(part, mode, budget, scored=False, given=True),
+            "same_type": plain(part, mode, budget, scored=True, given=False),
+            "same_type_text_only": plain(part, mode, budget, scored=False, given=False),
+        }
+        results[f"cold_templates_per_s_{mode}"] = 1 / ours
+        results |= {f"cold_ratio_{name}_{mode}": seconds / len(part) / ours for name, seconds in loops.items()}
         results[f"cold_ratio_llama_batched_{mode}"] = batched(texts, mode, tokens) / ours
-        print(f"cold: {mode}: {1 / ours:.1f} templates/s, plain loop {1 / scored:.1f} with scores, {1 / text:.1f} text only", file=sys.stderr)
+        said = ", ".join(f"{name} {len(part) / seconds:.1f}" for name, seconds in loops.items())
+        print(f"cold: {mode}: {1 / ours:.1f} templates/s; loops: {said}", file=sys.stderr)
     results["cold_ratio_llama_batched"] = min(results["cold_ratio_llama_batched_direct"], results["cold_ratio_llama_batched_think"])
     return results | agreement(data, 100 if quick else 500) | first_verdict()
 

@@ -15,11 +15,12 @@ MILLION = 1_000_000
 RUN = """
 import pathlib, re, sys, time
 from ra_sdk import Detector
-start, count = time.perf_counter(), 0
 with Detector(model="echo", store=":memory:") as detector:
+    list(detector.detect(["the first line imports what is needed"]))
+    start, count = time.perf_counter(), 0
     for detection in detector.detect(sys.argv[1]):
         count += 1
-seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - start
 status = pathlib.Path("/proc/self/status")
 print(count, seconds, int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) / 1024 if status.exists() else 0)
 """
