@@ -114,6 +114,18 @@ class Sink(Protocol):
 
 
 @runtime_checkable
+class Preparing(Protocol):
+    """What a sink has beside that, if it wants its work halved: the blocks of a run are prepared in one thread, and written in another."""
+
+    def prepare(self, detections: Detections) -> Any:
+        """What ``write_prepared`` is to be called with, in place of ``write`` with the block. Called for a block while an earlier one is written."""
+        ...
+
+    def write_prepared(self, prepared: Any) -> None:
+        """As ``write``."""
+
+
+@runtime_checkable
 class Reasoner(Protocol):
     """A model that judges templates. ``digest`` tells its verdicts from those of other models."""
 

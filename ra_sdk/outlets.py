@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from ra_sdk.hookspecs import Preparing
 
 if TYPE_CHECKING:
     from ra_sdk.blocks import Detections
@@ -27,7 +29,7 @@ class Outlets:
         self._written, self._at_once = written, at_once
         self._opened: list[Sink] = []
         self._pending: tuple[Detections, Future[None]] | None = None
-        self._thread = ThreadPoolExecutor(1, "ra-write")
+        self._thread, self._preparing = ThreadPoolExecutor(1, "ra-write"), ThreadPoolExecutor(1, "ra-prepare")
         try:
             for url in sinks:
                 if isinstance(url, str):
@@ -37,10 +39,11 @@ class Outlets:
             raise
 
     def write(self, block: Detections) -> None:
-        """Hand a block to all sinks, after the one before is with them."""
+        """Hand a block to all sinks, after the one before is with them. What can be prepared of it is, meanwhile."""
+        prepared = {at: self._preparing.submit(sink.prepare, block) for at, sink in enumerate(self._opened) if isinstance(sink, Preparing)}
         self.settle()
-        self._pending = block, self._thread.submit(_write, self._opened, block)
-        _write(self._given, block)
+        self._pending = block, self._thread.submit(_write, self._opened, block, prepared)
+        _write(self._given, block, {})
         if self._at_once:
             self.settle()
 
@@ -53,6 +56,7 @@ class Outlets:
 
     def close(self) -> None:
         """Close the sinks that were opened here. Each is closed, whatever another says to it."""
+        self._preparing.shutdown(cancel_futures=True)
         closing = [self._thread.submit(sink.close) for sink in self._opened]
         self._thread.shutdown()
         for closed in closing:
@@ -74,6 +78,9 @@ class Outlets:
             self.close()
 
 
-def _write(sinks: Sequence[Sink], block: Detections) -> None:
-    for sink in sinks:
-        sink.write(block)
+def _write(sinks: Sequence[Sink], block: Detections, prepared: Mapping[int, Future[Any]]) -> None:
+    for at, sink in enumerate(sinks):
+        if isinstance(sink, Preparing) and at in prepared:
+            sink.write_prepared(prepared[at].result())
+        else:
+            sink.write(block)

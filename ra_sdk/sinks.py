@@ -70,9 +70,16 @@ class JsonlSink:
 
     def write(self, detections: Detections) -> None:
         """One object a record, in order; they are with the operating system when this returns."""
+        self.write_prepared(self.prepare(detections))
+
+    def prepare(self, detections: Detections) -> pl.DataFrame:
+        """The half of ``write`` that needs no file."""
+        return json_columns(detections, with_id=self._own)
+
+    def write_prepared(self, columns: pl.DataFrame) -> None:
+        """The other half."""
         import polars as pl
 
-        columns = json_columns(detections, with_id=self._own)
         if self._written:
             ids = columns["source"].str.slice(len('{"id":"'), 32).to_list()
             columns = columns.filter(pl.Series([found.encode() not in self._written for found in ids], dtype=pl.Boolean))

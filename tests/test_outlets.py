@@ -21,6 +21,9 @@ class Recording:
         self.notes: list[str] = []
         self.threads: set[int] = set()
         self.fails_at, self.blocks = fails_at, 0
+        self.made: type[Noting] = Noting
+        self.preparing: set[int] = set()
+        self.unprepared: int | None = None
 
     def __iter__(self) -> Iterator[Lines]:
         for number in range(4):
@@ -42,7 +45,7 @@ class Recording:
 
     def _sink(self) -> object:
         self.threads.add(threading.get_ident())
-        return Noting(self)
+        return self.made(self)
 
 
 class Noting:
@@ -61,6 +64,20 @@ class Noting:
     def close(self) -> None:
         self.to.threads.add(threading.get_ident())
         self.to.notes.append("sink closed")
+
+
+class Halved(Noting):
+    """A sink that prepares blocks."""
+
+    def prepare(self, detections) -> int:
+        self.to.preparing.add(threading.get_ident())
+        if detections.checkpoint == self.to.unprepared:
+            raise SinkError("no way to write this")
+        return detections.checkpoint
+
+    def write_prepared(self, prepared: int) -> None:
+        self.to.threads.add(threading.get_ident())
+        self.to.notes.append(f"written {prepared}")
 
 
 @pytest.fixture
@@ -94,6 +111,24 @@ def test_a_sink_opened_here_lives_in_one_thread_and_an_object_in_that_of_the_cal
     assert len(opened.threads) == 1
     assert threading.get_ident() not in opened.threads
     assert given.threads == {threading.get_ident()}
+
+
+def test_a_sink_may_prepare_a_block_while_another_is_written(run):
+    recording = Recording()
+    recording.made = Halved
+    notes = run(recording, "noted:")
+    assert [note for note in notes if note.startswith("written")] == [f"written {number}" for number in range(4)]
+    assert [note for note in notes if note.startswith("acknowledged")] == [f"acknowledged {number}" for number in range(4)]
+    assert len(recording.preparing) == 1
+    assert recording.preparing.isdisjoint(recording.threads | {threading.get_ident()})
+
+
+def test_what_cannot_be_prepared_ends_the_run_after_what_could(run):
+    recording = Recording()
+    recording.made, recording.unprepared = Halved, 2
+    with pytest.raises(SinkError, match="no way to write this"):
+        run(recording, "noted:")
+    assert [note for note in recording.notes if note.startswith("acknowledged")] == ["acknowledged 0", "acknowledged 1"]
 
 
 @pytest.mark.parametrize("at", range(4))
