@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ra_sdk.llama import requantise
 from ra_sdk.prompt import PROMPT_VERSION
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["Adapter", "Shape", "agreement", "calibrated", "calibration", "direct_scores", "merge", "read_adapter", "read_gguf", "read_shape", "write_adapter"]
+__all__ = ["KINDS", "Adapter", "Shape", "agreement", "calibrated", "calibration", "direct_scores", "merge", "read_adapter", "read_gguf", "read_shape", "write_adapter"]
 
 _NAMES = {
     "self_attn.q_proj": "attn_q",
@@ -35,6 +37,7 @@ _NAMES = {
 }
 _MODULES = {short: module for module, short in _NAMES.items()}
 _KEY = re.compile(r"base_model\.model\.model\.layers\.([0-9]+)\.(\S+)\.lora_([AB])\.weight")
+KINDS = ("F16", "Q8_0", "Q4_K_M", "Q4_0")  # of a merged model, the largest and truest first
 LICENCE = "apache-2.0"
 
 
@@ -156,15 +159,25 @@ def write_adapter(adapter: Adapter, shape: Shape, config: Mapping[str, Any], out
 
 
 def merge(base: Path, adapter: Adapter, config: Mapping[str, Any], out: Path, kind: str) -> None:
-    """Base and adapter as one GGUF, the adapted layers in ``kind`` (F16 or Q8_0), everything else as in the base."""
+    """Base and adapter as one GGUF: in F16, or from there in another of ``KINDS`` by llama.cpp's own quantiser. Raises ra_sdk.errors.ModelError."""
+    if kind == "F16":
+        _merge(base, adapter, config, out)
+        return
+    with tempfile.TemporaryDirectory(dir=out.parent) as place:
+        _merge(base, adapter, config, Path(place) / "f16.gguf")
+        requantise(Path(place) / "f16.gguf", out, kind)
+
+
+def _merge(base: Path, adapter: Adapter, config: Mapping[str, Any], out: Path) -> None:
+    """The adapted layers in F16, everything else as in the base."""
     from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
     from gguf.quants import dequantize, quantize
 
-    reader, wanted = GGUFReader(base), GGMLQuantizationType[kind]
+    reader, wanted = GGUFReader(base), GGMLQuantizationType.F16
     writer = GGUFWriter(out, "llama")
     _copy_fields(reader, writer, leave={"general.file_type", "general.name", "general.license"})
     writer.add_name("RationAnomaly")
-    writer.add_file_type({"F16": 1, "Q8_0": 7}[kind])
+    writer.add_file_type(1)
     _describe(writer, config)
     for tensor in reader.tensors:
         if tensor.name in adapter.pairs:
