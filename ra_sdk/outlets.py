@@ -39,8 +39,9 @@ class Outlets:
     def write(self, block: Detections) -> None:
         """Hand a block to all sinks, after the one before is with them."""
         self.settle()
-        self._pending = block, self._thread.submit(_write, self._opened, block)
+        beside = self._thread.submit(_write, self._opened, block)
         _write(self._given, block)
+        self._pending = block, beside  # not before: where an object fails, the block is with some sinks only, and must come again
         if self._at_once:
             self.settle()
 
