@@ -34,6 +34,7 @@ PIECE = 4 << 20  # bytes: what is split at once
 LONGEST_LINE = 64 << 20  # bytes: a longer line is cut, so that a stream without newlines cannot fill the memory
 LONGEST_RECORD_LINES, LONGEST_RECORD_BYTES = 1_000, 1 << 20  # joining stops here; what follows is a record of its own
 _COLOUR = re.compile(rb"\x1b\[[0-9;:]*[mK]")  # ECMA-48 SGR and EL: how a program paints its log on a terminal; it would hide header and words
+_AS_TEXT = b"\n"  # before a piece: Polars would unpack one that begins as compressed files do, as a log line may, be it by chance or to do harm
 SAMPLE = 200  # lines: when so many were seen, a format that is still plain stays plain
 
 
@@ -269,9 +270,9 @@ def split(data: bytes) -> pl.Series:
 
     data = _COLOUR.sub(b"", data) if b"\x1b[" in data else data
     try:
-        return pl.read_lines(data).to_series()
+        return pl.read_lines(_AS_TEXT + data).to_series()[1:]
     except pl.exceptions.ComputeError:  # not UTF-8
-        return pl.read_lines(data.decode("utf-8", "replace").encode()).to_series()
+        return pl.read_lines(_AS_TEXT + data.decode("utf-8", "replace").encode()).to_series()[1:]
 
 
 def _plain(texts: pl.Series) -> pl.Series:
