@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,38 +21,41 @@ __all__ = ["JSON", "PROTOBUF", "bodies", "failure", "success"]
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 DEEPEST = 32  # levels of a structured body
+_KINDS = ("stringValue", "boolValue", "intValue", "doubleValue", "arrayValue", "kvlistValue", "bytesValue")
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 _CODES = {400: 3, 401: 16, 404: 5, 408: 4, 413: 8, 415: 3, 422: 3, 429: 8, 503: 14}  # google.rpc.Code of an HTTP status
 
 
-class _Pair(Struct):
-    key: str = ""
+class _Pair(Struct):  # protobuf's JSON takes null for a default, wherever it stands
+    key: str | None = None
     value: Any = None
 
 
 class _Record(Struct):
     body: dict[str, Any] | None = None
-    attributes: list[_Pair] = []
+    attributes: list[_Pair] | None = None
 
 
 class _Scope(Struct, rename="camel"):
-    log_records: list[_Record] = []
+    log_records: list[_Record] | None = None
 
 
 class _Resource(Struct, rename="camel"):
-    scope_logs: list[_Scope] = []
+    scope_logs: list[_Scope] | None = None
 
 
 class _Request(Struct, rename="camel"):
-    resource_logs: list[_Resource] = []
+    resource_logs: list[_Resource] | None = None
 
 
 def bodies(data: bytes, kind: str) -> list[str]:
     """The bodies of a request's records, completed from an exception's attributes. Raises Refusal for what is no such request."""
     if kind == JSON:
         found = _decode(data)
-        records = (record for resource in found.resource_logs for scope in resource.scope_logs for record in scope.log_records)
+        records = (record for resource in found.resource_logs or () for scope in resource.scope_logs or () for record in scope.log_records or ())
         return [
-            _whole(_json_value(record.body), [(pair.key, _json_value(pair.value)) for pair in record.attributes if pair.key in HINTS]) for record in records
+            _whole(_json_value(record.body), [(pair.key, _json_value(pair.value)) for pair in record.attributes or () if pair.key in HINTS])
+            for record in records
         ]
     return [
         _whole(_value(record.body), [(pair.key, _value(pair.value)) for pair in record.attributes if pair.key in HINTS]) for record in _protobuf_records(data)
@@ -119,17 +123,18 @@ def _value(value: Any, depth: int = 0) -> Any:
 
 
 def _json_value(value: Any, depth: int = 0) -> Any:
-    """An AnyValue of OTLP's JSON, ``{"stringValue": …}``, as Python has it."""
-    if not isinstance(value, dict) or len(value) != 1 or depth > DEEPEST:
+    """An AnyValue of OTLP's JSON, ``{"stringValue": …}``, as Python has it. What it has besides is passed over, as the specification wants."""
+    if not isinstance(value, dict) or depth > DEEPEST:
         return None
-    kind, plain = next(iter(value.items()))
+    kind = next((kind for kind in _KINDS if value.get(kind) is not None), "")
+    plain = value.get(kind)
     inner = plain.get("values") if isinstance(plain, dict) else None
+    items = inner if isinstance(inner, list) else []
     if kind == "arrayValue":
-        return [_json_value(item, depth + 1) for item in inner or ()]
+        return [_json_value(item, depth + 1) for item in items]
     if kind == "kvlistValue":
-        pairs = [pair for pair in inner or () if isinstance(pair, dict)]
-        return {str(pair.get("key", "")): _json_value(pair.get("value"), depth + 1) for pair in pairs}
-    if kind == "intValue" and isinstance(plain, str) and plain.lstrip("-").isdecimal() and len(plain) <= 20:
+        return {str(pair.get("key") or ""): _json_value(pair.get("value"), depth + 1) for pair in items if isinstance(pair, dict)}
+    if kind == "intValue" and isinstance(plain, str) and _INTEGER.fullmatch(plain):
         return int(plain)
     return plain if isinstance(plain, str | int | float | bool) else None
 

@@ -261,6 +261,32 @@ def test_otlp_bodies_that_are_no_text():
     assert bodies(request.SerializeToString(), "application/x-protobuf") == ["x", "disk failed", "aGk=", "it broke: no disk", ""]
 
 
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"body": {"intValue": "--5"}}, "--5"),
+        ({"body": {"intValue": "-5"}}, "-5"),
+        ({"body": {"arrayValue": {"values": 5}}}, "[]"),
+        ({"body": {"arrayValue": {"values": None}}}, "[]"),
+        ({"body": {"kvlistValue": {"values": 5}}}, "{}"),
+        ({"body": {"stringValue": "disk failed", "intValue": None}}, "disk failed"),
+        ({"body": {"later": 1, "stringValue": "disk failed"}}, "disk failed"),
+        ({"body": {"later": 1}}, ""),
+        ({"body": None, "attributes": None}, ""),
+        (
+            {"body": {"stringValue": "it broke"}, "attributes": [{"key": None}, {"key": "exception.message", "value": {"stringValue": "no disk"}}]},
+            "it broke: no disk",
+        ),
+    ],
+)
+def test_what_json_may_have_in_otlp_loses_no_record(record, expected):
+    from ra_sdk.otlp import bodies
+
+    data = json.dumps({"resourceLogs": [{"scopeLogs": None}, {"scopeLogs": [{"logRecords": None}, {"logRecords": [record]}]}]}).encode()
+    assert bodies(data, "application/json") == [expected]
+    assert bodies(b'{"resourceLogs":null}', "application/json") == []
+
+
 # -- what is refused, and what it costs
 
 
