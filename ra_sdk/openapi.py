@@ -133,7 +133,7 @@ def _otlp() -> dict[str, Any]:
 
 def _metrics(refs: dict[str, Any]) -> dict[str, Any]:
     text = {"description": "Prometheus's text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
-    return {"operationId": "metrics", "summary": "Metrics.", "responses": {"200": text, **_failures(refs, (401, 421))}}
+    return {"operationId": "metrics", "summary": "Metrics.", "responses": {"200": text, **_failures(refs, (401, 421, 503))}}
 
 
 def _open(name: str, summary: str, statuses: Sequence[int]) -> dict[str, Any]:

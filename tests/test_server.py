@@ -548,6 +548,51 @@ def test_tokens(serving, tmp_path):
     assert status == 401
 
 
+@pytest.mark.parametrize("host", ["x/healthz?", "x/healthz#", "["])
+def test_no_host_header_opens_the_door(serving, tmp_path, monkeypatch, host):
+    """Older versions of Starlette make the URL of a request from any Host header, and its path is then what that says."""
+    from starlette.datastructures import URL
+    from starlette.requests import HTTPConnection
+
+    monkeypatch.setattr(HTTPConnection, "url", property(lambda self: URL(f"http://{self.headers['host']}{self.scope['path']}")))
+    make_token("es", tmp_path / "tokens")
+    service = serving(tokens=tmp_path / "tokens")
+    for where in ("/v1/templates", "/metrics", "/v1/logs"):
+        assert ask(service.url, "GET", where, headers={"Host": host})[0] == 401
+
+
+@pytest.mark.filterwarnings("ignore:nobody is let in")
+def test_tokens_that_cannot_be_read_let_nobody_in_and_are_said(serving, tmp_path):
+    path = tmp_path / "tokens"
+    token = make_token("es", path)
+    service = serving(tokens=path)
+    path.unlink()
+    path.mkdir()
+    status, headers, answer = ask(service.url, "GET", "/v1/templates", headers={"Authorization": f"Bearer {token}"})
+    assert (status, headers["retry-after"], status_of(answer)) == (503, "10", "unusable")
+    assert str(tmp_path).encode() not in answer
+    assert ask(service.url, "GET", "/healthz")[0] == 200
+    path.rmdir()
+    token = make_token("es", path)
+    assert ask(service.url, "GET", "/v1/templates", headers={"Authorization": f"Bearer {token}"})[0] == 200
+
+
+def test_any_address_of_this_machine_is_its_name(tmp_path):
+    service = Serving(Place("127.0.0.2", 0), {"model": "echo", "store": ":memory:"}, lambda _: None)
+    thread = threading.Thread(target=service.run)
+    thread.start()
+    try:
+        assert ask(service.url, "GET", "/healthz")[0] == 200
+        for host in ("[::1]:80", "LOCALHOST", "127.0.0.1"):
+            assert ask(service.url, "GET", "/healthz", headers={"Host": host})[0] == 200
+        for host in ("127.0.0.2.evil.example", "192.0.2.1", "0.0.0.0", "[", "", "127.0.0.1.", "[::ffff:192.0.2.1]"):
+            assert ask(service.url, "GET", "/healthz", headers={"Host": host})[0] == 421
+    finally:
+        service.stop()
+        thread.join(30)
+    assert not thread.is_alive()
+
+
 def test_the_file_of_tokens_has_hashes_only(tmp_path):
     path = tmp_path / "deep" / "tokens"
     token = make_token("es", path)
@@ -655,6 +700,14 @@ def test_metrics_add_up(serving):
     assert [float(values[f'ra_records_total{{label="{label}"}}']) for label in ("abnormal", "normal", "undecided")] == [3, 5, 1]
     assert (float(values["ra_templates"]), float(values["ra_cold_queue"]) <= 1) == (3, True)
     assert float(values['ra_request_seconds_count{route="/v1/verdicts",status="200"}']) == 2
+
+
+def test_what_breaks_is_counted(serving, monkeypatch):
+    service = serving()
+    monkeypatch.setattr(service.door.service, "templates", lambda: 1 // 0)
+    status, _, answer = ask(service.url, "GET", "/v1/templates")
+    assert (status, status_of(answer)) == (500, "broken")
+    assert b'ra_request_seconds_count{route="/v1/templates",status="500"} 1.0' in ask(service.url, "GET", "/metrics")[2]
 
 
 def test_it_answers_while_the_model_is_loaded(serving, monkeypatch):
