@@ -55,6 +55,9 @@ class Serving:
 
     def __init__(self, place: Place, detecting: Mapping[str, Any], say: Callable[[str], None]) -> None:
         try:
+            import opentelemetry.proto.collector.logs.v1.logs_service_pb2  # noqa: F401  now, with a hint, and not when the first records come
+            import uvicorn  # noqa: F401
+
             from ra_sdk.server import Door, Outside
         except ImportError as error:
             raise WorldError(f"the service cannot be started ({error}); {INSTALL}") from error
@@ -193,10 +196,11 @@ def _bind(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a name that none can be
         if listening is not None:
             listening.close()
-        raise WorldError(f"{host!r} port {port} cannot be listened on: {error.strerror or error}; choose another with --host and --port") from error
+        reason = getattr(error, "strerror", None) or error
+        raise WorldError(f"{host!r} port {port} cannot be listened on: {reason}; choose another with --host and --port") from error
     return listening
 
 

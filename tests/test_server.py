@@ -628,6 +628,19 @@ def test_a_place_that_cannot_be_is_said(tmp_path):
         Serving(Place(port=0, key=tmp_path / "c.pem"), {}, lambda _: None)
     with pytest.raises(ra_sdk.BadOption, match="limit batch 0"):
         Limits(batch=0)
+    for grace in (float("inf"), float("nan")):
+        with pytest.raises(ra_sdk.BadOption, match="limit grace_s"):
+            Limits(grace_s=grace)
+    make_token("es", tmp_path / "tokens")
+    with pytest.raises(ra_sdk.WorldError, match="--host"):
+        Serving(Place("..", 0, tmp_path / "tokens"), {}, lambda _: None)
+
+
+@pytest.mark.parametrize("gone", ["uvicorn", "opentelemetry.proto.collector.logs.v1.logs_service_pb2"])
+def test_what_is_not_installed_is_said_at_the_start(monkeypatch, gone):
+    monkeypatch.setitem(sys.modules, gone, None)
+    with pytest.raises(ra_sdk.WorldError, match=r"ra-sdk\[server\]"):
+        Serving(Place(port=0), {}, lambda _: None)
 
 
 def test_a_model_that_cannot_be_loaded_ends_it():
