@@ -240,8 +240,8 @@ class Detector:
     def save_state(self, every: float = STATE_SECONDS) -> None:
         """Save what was mined, if there is a state to keep and ``every`` seconds have passed since. Raises StoreError."""
         if self._state is not None and time.monotonic() - self._saved >= every:
+            self._saved = time.monotonic()  # before: what cannot be saved is not tried with every block
             self.miner.save(self._state)
-            self._saved = time.monotonic()
 
 
 def detect(source: object, **options: Any) -> Iterator[Detection]:

@@ -109,6 +109,11 @@ class Door:
                 raise
         self.meters.request(_route_name(scope), status, time.perf_counter() - started)
 
+    def hurry(self) -> None:
+        """The service will end in a moment: answer everybody who waits."""
+        if self.service is not None:
+            self.service.hurry()
+
     def _admit(self, request: Request) -> None:
         """Raise Refusal for who may not come in. A page in a browser of this machine may not, whatever name it resolves to us."""
         host = _PORT.sub("", request.headers.get("host", ""))

@@ -28,6 +28,7 @@ __all__ = ["Place", "Serving"]
 INSTALL = "install it with: pip install 'ra-sdk[server]'"
 HANDSHAKE_S = 10.0  # for TLS: until then a connection is not ours to watch
 SWITCH_S = 0.001  # threads that wait for Python's lock are heard this soon: the event loop must not wait 5 ms for a miner
+LAST_S = 1.0  # of the time of grace: in which those are answered who still wait for the model
 BACKLOG = 1024
 SPARE = 64  # files that the process needs besides its connections
 
@@ -138,7 +139,7 @@ def _server(door: Door, place: Place) -> Any:
         timeout_graceful_shutdown=max(int(place.limits.grace_s), 1),
         backlog=BACKLOG,
     )
-    return _server_class()(config)
+    return _server_class()(config, door.hurry)
 
 
 @cache
@@ -149,6 +150,10 @@ def _server_class() -> Any:
         """uvicorn's, which would end the process by the signal that it got, and wait a minute for a TLS handshake."""
 
         stopped: float | None = None
+
+        def __init__(self, config: uvicorn.Config, hurry: Callable[[], None]) -> None:
+            super().__init__(config)
+            self.hurry = hurry
 
         def stop(self) -> None:
             self.stopped, self.should_exit = self.stopped or time.monotonic(), True
@@ -175,6 +180,14 @@ def _server_class() -> Any:
                 loop: Any = asyncio.get_running_loop()
                 loop.create_server = partial(loop.create_server, ssl_handshake_timeout=HANDSHAKE_S)
             await super().startup(sockets)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            left = self.grace_left()
+            timer = asyncio.get_running_loop().call_later(left - min(LAST_S, left / 2), self.hurry)  # else who waits then would be cut off, with a 500
+            try:
+                await super().shutdown(sockets)
+            finally:
+                timer.cancel()
 
     return Server
 

@@ -142,6 +142,85 @@ def test_a_template_that_the_model_fails_on_does_not_take_others_with_it(serving
     assert [found["verdicts"][r["verdict"]]["label"] for r in found["records"]] == ["normal", "undecided", "normal"]
 
 
+class Fussy:
+    """A model that refuses all templates that it is asked about with a cursed one, when it is let."""
+
+    name = digest = "fussy"
+
+    def __init__(self):
+        self.asked, self.turns = [], threading.Semaphore(0)
+
+    def judge(self, templates, mode="direct"):
+        self.asked.append(list(templates))
+        assert self.turns.acquire(timeout=30)
+        if any("cursed" in template for template in templates):
+            raise ValueError("unreadable reply")
+        yield from (ra_sdk.Verdict(template, "normal", 0.1, mode=mode, model=self.name) for template in templates)
+
+
+@pytest.mark.filterwarnings("ignore:.*stay undecided")
+def test_what_failed_among_others_is_tried_alone_though_others_have_come(serving):
+    model = Fussy()
+    service = serving(model=model)
+
+    def until_asked(times):
+        deadline = time.monotonic() + 10
+        while len(model.asked) < times and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    post(service, ["the first one"])
+    until_asked(1)
+    post(service, ["this cursed thing", "fine and good"])
+    model.turns.release()
+    until_asked(2)
+    post(service, ["late and good", "later and good"])
+    model.turns.release(50)
+    assert [v["label"] for v in post(service, ["fine and good", "late and good", "this cursed thing"], wait_ms=10_000)["verdicts"]] == [
+        "normal",
+        "normal",
+        "undecided",
+    ]
+    assert [texts for texts in model.asked if "this cursed thing" in texts] == [["this cursed thing", "fine and good"], ["this cursed thing"]]
+
+
+def test_a_store_that_fails_leads_to_no_record_counted_twice(serving, monkeypatch):
+    service = serving()
+    inner = service.door.service
+    look_up = inner._judging.look_up
+
+    def fails(texts, mode=None):
+        raise ra_sdk.StoreError("the disk is full")
+
+    monkeypatch.setattr(inner._judging, "look_up", fails)
+    inner._mining.acquire()
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(ask, service.url, "POST", "/v1/verdicts", {"records": [{"body": body}]}) for body in ("fine", "good", "fine")]
+        deadline = time.monotonic() + 10
+        while inner._waiting < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        inner._mining.release()
+        assert [job.result()[0] for job in jobs] == [503] * 3
+    monkeypatch.setattr(inner._judging, "look_up", look_up)
+    assert {template.text: template.count for template in inner.detector.templates()} == {"fine": 2, "good": 1}
+
+
+def test_a_state_that_cannot_be_saved_is_no_reason_to_answer_nobody(serving, monkeypatch, tmp_path):
+    service = serving(state=tmp_path / "state")
+    detector, tried = service.door.service.detector, []
+
+    def full(path):
+        tried.append(path)
+        raise ra_sdk.StoreError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(detector.miner, "save", full)
+        detector._saved -= 3_600
+        with pytest.warns(RuntimeWarning, match="not kept: the disk is full"):
+            assert post(service, ["disk failed"])["records"] == [{"verdict": 0}]
+        post(service, ["disk failed"])
+    assert len(tried) == 1
+
+
 def test_a_batch_that_cannot_be_mined_does_not_take_others_with_it(serving, monkeypatch):
     service = serving()
     miner, mine = service.door.service.detector.miner, service.door.service.detector.miner.mine
@@ -782,6 +861,20 @@ def test_a_shutdown_ends_in_time(serving):
     while service.door.watch.connections or any(thread.is_alive() for thread in service.door.service._threads):
         time.sleep(0.05)
         assert time.monotonic() - begun < 6
+
+
+def test_who_waits_is_answered_before_the_time_of_grace_ends(serving):
+    model = Slow(0.0)
+    model.gate.clear()
+    service = serving(model=model, limits=Limits(grace_s=1.0))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(post, service, ["a b c"], wait_ms=30_000)
+        deadline = time.monotonic() + 10
+        while not service.door.service._patient and time.monotonic() < deadline:
+            time.sleep(0.01)
+        service.stop()
+        assert [v["label"] for v in waiting.result()["verdicts"]] == ["undecided"]
+    model.gate.set()
 
 
 @pytest.mark.slow
