@@ -690,6 +690,34 @@ def test_the_file_of_tokens_has_hashes_only(tmp_path):
         Tokens(tmp_path / "deep")
 
 
+def test_tokens_that_are_made_and_taken_back_at_the_same_time(tmp_path, monkeypatch):
+    from ra_sdk import tokens
+
+    path, read = tmp_path / "tokens", tokens._read
+    make_token("old", path)
+
+    def slowly(path):
+        found = read(path)
+        time.sleep(0.05)
+        return found
+
+    monkeypatch.setattr(tokens, "_read", slowly)
+    with ThreadPoolExecutor(5) as pool:
+        made = [pool.submit(make_token, f"t{number}", path) for number in range(4)]
+        pool.submit(revoke_token, "old", path)
+    assert sorted(read(path)) == ["t0", "t1", "t2", "t3"]
+    assert {Tokens(path).name(job.result()) for job in made} == {"t0", "t1", "t2", "t3"}
+
+
+def test_the_file_of_tokens_stays_whose_it_is(tmp_path):
+    path = tmp_path / "tokens"
+    make_token("one", path)
+    path.chmod(0o640)
+    make_token("two", path)
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["tokens", "tokens.lock"]
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.invalid"])
 def test_others_need_tokens(host, tmp_path):
     with pytest.raises(ra_sdk.BadOption, match="ra token"):
