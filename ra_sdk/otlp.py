@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -48,17 +48,17 @@ class _Request(Struct, rename="camel"):
     resource_logs: list[_Resource] | None = None
 
 
-def bodies(data: bytes, kind: str) -> list[str]:
-    """The bodies of a request's records, completed from an exception's attributes. Raises Refusal for what is no such request."""
-    if kind == JSON:
-        found = _decode(data)
-        records = (record for resource in found.resource_logs or () for scope in resource.scope_logs or () for record in scope.log_records or ())
-        return [
-            _whole(_json_value(record.body), [(pair.key, _json_value(pair.value)) for pair in record.attributes or () if pair.key in HINTS])
-            for record in records
-        ]
+def bodies(data: bytes, kind: str, most: int | None = None) -> list[str]:
+    """The bodies of a request's records, completed from an exception's attributes. Raises Refusal for what is no such request, or has more than ``most``."""
+    scopes = _json_scopes(data) if kind == JSON else _protobuf_scopes(data)
+    count = sum(len(records) for records in scopes)
+    if most is not None and count > most:  # before anything is made of them
+        raise Refusal(413, "batch_too_large", f"{count} records are more than the {most} of one batch; send smaller ones")
+    value: Callable[[Any], Any] = _json_value if kind == JSON else _value
     return [
-        _whole(_value(record.body), [(pair.key, _value(pair.value)) for pair in record.attributes if pair.key in HINTS]) for record in _protobuf_records(data)
+        _whole(value(record.body), [(pair.key, value(pair.value)) for pair in record.attributes or () if pair.key in HINTS])
+        for records in scopes
+        for record in records
     ]
 
 
@@ -82,14 +82,15 @@ def failure(kind: str, status: int, message: str) -> bytes:
     return b"\x08" + _varint(code) + b"\x12" + _varint(len(text)) + text
 
 
-def _decode(data: bytes) -> _Request:
+def _json_scopes(data: bytes) -> list[Sequence[Any]]:
     try:
-        return decode(data, _Request)
+        request = decode(data, _Request)
     except Refusal as error:  # whatever cannot be decoded is 400 here
         raise Refusal(400, error.code, error.message) from error
+    return [scope.log_records or () for resource in request.resource_logs or () for scope in resource.scope_logs or ()]
 
 
-def _protobuf_records(data: bytes) -> Iterator[Any]:
+def _protobuf_scopes(data: bytes) -> list[Sequence[Any]]:
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
@@ -97,7 +98,7 @@ def _protobuf_records(data: bytes) -> Iterator[Any]:
         request = ExportLogsServiceRequest.FromString(data)
     except DecodeError as error:
         raise Refusal(400, "no_protobuf", f"the body ({len(data)} bytes) is no ExportLogsServiceRequest: {error}; send OTLP logs in protobuf") from error
-    return (record for resource in request.resource_logs for scope in resource.scope_logs for record in scope.log_records)
+    return [scope.log_records for resource in request.resource_logs for scope in resource.scope_logs]
 
 
 def _whole(value: Any, hints: Iterable[tuple[str, Any]]) -> str:

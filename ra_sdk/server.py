@@ -183,9 +183,7 @@ class Door:
         kind = _need_type(request, otlp.PROTOBUF, otlp.JSON)
         data = await self.bodies.read(request)
         try:
-            texts = await _at_once_or_not(len(data), lambda: otlp.bodies(data, kind))
-            if len(texts) > self.limits.batch:
-                raise Refusal(413, "batch_too_large", f"{len(texts)} records are more than the {self.limits.batch} of one batch; send smaller ones")
+            texts = await _at_once_or_not(len(data), lambda: otlp.bodies(data, kind, self.limits.batch))
             taken = [text for text in texts if len(text) <= self.limits.line]
             await service.judge(taken)
         finally:

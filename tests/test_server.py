@@ -456,6 +456,30 @@ def test_a_zip_bomb(serving):
     assert service.door.bodies.held == 0
 
 
+def test_a_body_of_a_hundred_thousand_empty_members(serving):
+    """zlib copies what stands behind a member; done for each, a body of the size that is allowed took minutes."""
+    service = serving()
+    body = gzip.compress(b"", mtime=0) * 100_000 + gzip.compress(b'{"records": [{"body": "disk failed"}]}')
+    begun = time.monotonic()
+    status, _, answer = ask(service.url, "POST", "/v1/verdicts", body, {"Content-Encoding": "gzip"})
+    assert (status, len(json.loads(answer)["records"]), time.monotonic() - begun < 2) == (200, 1, True)
+
+
+@pytest.mark.parametrize("kind", ["application/x-protobuf", "application/json"])
+def test_of_a_batch_that_is_too_large_nothing_is_made(monkeypatch, kind):
+    from ra_sdk import otlp
+    from ra_sdk.wire import Refusal
+
+    data = otlp_request(["x"] * 3).SerializeToString()
+    if kind == "application/json":
+        data = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{}]}, {"logRecords": [{}, {}]}]}]}).encode()
+    assert len(otlp.bodies(data, kind, 3)) == 3
+    monkeypatch.setattr(otlp, "_whole", lambda *_: 1 // 0)
+    with pytest.raises(Refusal, match="3 records are more than the 2") as refused:
+        otlp.bodies(data, kind, 2)
+    assert refused.value.status == 413
+
+
 @pytest.mark.parametrize("data", [b"\xff" * 50, b"\x0a\xff\xff\xff\xff\x0f", bytes(range(256)) * 40, b"\x0a\x02\x12"])
 def test_garbage_protobuf(serving, data):
     service = serving()
