@@ -142,6 +142,20 @@ def _server(door: Door, place: Place) -> Any:
     return _server_class()(config, door.hurry)
 
 
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and Ctrl-C stop it, and do no more."""
+    before = {}
+    with suppress(ValueError):  # not in the main thread, as in tests
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            before[kind] = signal.signal(kind, lambda *_: stop())
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
+
+
 @cache
 def _server_class() -> Any:
     import uvicorn
@@ -163,17 +177,8 @@ def _server_class() -> Any:
             grace = float(self.config.timeout_graceful_shutdown or 0)
             return grace - (time.monotonic() - self.stopped) if self.stopped else grace
 
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            before = {}
-            with suppress(ValueError):  # not in the main thread, as in tests
-                for kind in (signal.SIGINT, signal.SIGTERM):
-                    before[kind] = signal.signal(kind, lambda *_: self.stop())
-            try:
-                yield
-            finally:
-                for kind, handler in before.items():
-                    signal.signal(kind, handler)
+        def capture_signals(self) -> Any:
+            return _signals(self.stop)
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             if self.config.is_ssl:
