@@ -175,14 +175,14 @@ def _rfc3339(stamps: pl.Series) -> pl.Series:
 
 
 def _tails(detections: Detections) -> pl.Series:
-    """The verdict's half of each object: made once for a verdict, and for a record only where placeholders are to be filled."""
+    """The verdict's half of each object: made once for a verdict, and for a record only where its own values are to be filled in."""
     import polars as pl
 
     verdicts, codes = detections.verdicts, detections.codes
     known = detections.known or [False] * len(verdicts)
     halves = [_halves(verdict, cached) for verdict, cached in zip(verdicts, known)]
     tails = [before + _json(verdict.rationale) + after for verdict, (before, after) in zip(verdicts, halves)]
-    open_ = [code for code, verdict in enumerate(verdicts) if verdict.rationale and "<" in verdict.rationale]
+    open_ = detections.open_verdicts
     if open_ and len(rows := codes.is_in(open_).arg_true()):
         for code, rationale in zip(codes.gather(rows).to_list(), detections.rationales(rows)):
             before, after = halves[code]
