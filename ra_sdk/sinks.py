@@ -99,7 +99,8 @@ class JsonlSink:
         rest = memoryview(text)
         try:
             while rest:  # a file is unbuffered, so that after a failure nothing is left to be written at the end; it may take less at once
-                rest = rest[self._file.write(rest) :]
+                taken: int | None = self._file.write(rest)
+                rest = rest[len(rest) if taken is None else taken :]  # None: of a stream of the caller's, that does not say
             self._file.flush()
             if self._durable:
                 os.fdatasync(self._file.fileno())

@@ -337,3 +337,14 @@ def test_nothing_is_lost_or_written_twice_whenever_it_dies(tmp_path, blocks):
     found = rows(out)
     assert [(row["line"], row["body"]) for row in found] == list(enumerate(bodies, 1))
     assert len({row["id"] for row in found}) == len(bodies)
+
+
+def test_a_stream_that_does_not_say_how_much_it_took_is_written_once():
+    class Silent(io.BytesIO):
+        def write(self, data):
+            assert not self.tell()
+            super().write(data)
+
+    stream = Silent()
+    JsonlSink(stream).write(detections())
+    assert stream.getvalue().decode() == written(detections())
