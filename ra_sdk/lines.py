@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from ra_sdk.hookspecs import Format, Source
 
-__all__ = ["RawBlock", "raw_blocks"]
+__all__ = ["RawBlock", "raw_blocks", "without_ends"]
 
 PIECE = 4 << 20  # bytes: what is split at once
 LONGEST_LINE = 64 << 20  # bytes: a longer line is cut, so that a stream without newlines cannot fill the memory
@@ -250,7 +250,7 @@ class Cutter:
                 texts = pl.Series([_json(item) for item in group], dtype=pl.String)
                 yield self._raw(texts, lines, lines, None, format_named("json", self.formats))
             else:
-                texts = _plain(pl.Series(group, dtype=pl.String))
+                texts = without_ends(pl.Series(group, dtype=pl.String))
                 yield self._raw(texts, lines, lines, None, self._choose(texts))
         self.items = []
 
@@ -275,7 +275,7 @@ def split(data: bytes) -> pl.Series:
         return pl.read_lines(_AS_TEXT + data.decode("utf-8", "replace").encode()).to_series()[1:]
 
 
-def _plain(texts: pl.Series) -> pl.Series:
+def without_ends(texts: pl.Series) -> pl.Series:
     """Lines that came as strings: without their ends, and without colours."""
     texts = texts.str.strip_chars_end("\r\n")
     return texts.str.replace_all(_COLOUR.pattern.decode(), "") if texts.str.contains("\x1b[", literal=True).any() else texts
