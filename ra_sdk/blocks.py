@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, overload
 
-from ra_sdk.grounding import fill
+from ra_sdk.grounding import fill, fillable
 from ra_sdk.records import Detection, LogRecord, Verdict
 
 if TYPE_CHECKING:
@@ -101,6 +101,11 @@ class Detections(Sequence[Detection]):
     def rationale(self, index: int) -> str | None:
         """Rationale for record ``index``, its placeholders filled from the record's body."""
         return _filled(self.verdict(index), self.block.bodies[index])
+
+    @property
+    def open_verdicts(self) -> list[int]:
+        """Which of ``verdicts`` have a rationale that a record may have in other words."""
+        return [number for number, verdict in enumerate(self.verdicts) if fillable(verdict.rationale)]
 
     def rationales(self, rows: pl.Series) -> list[str | None]:
         """The same for several records at once, given by their numbers."""

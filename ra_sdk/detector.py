@@ -21,7 +21,7 @@ from ra_sdk.blocks import Block, Detections
 from ra_sdk.errors import BadOption, SourceError
 from ra_sdk.formats import detect_format, format_named
 from ra_sdk.judging import Counts, Judge, Known
-from ra_sdk.lines import RawBlock, raw_blocks
+from ra_sdk.lines import RawBlock, raw_blocks, without_ends
 from ra_sdk.masks import mask
 from ra_sdk.outlets import Outlets
 from ra_sdk.plugins import PluginSet
@@ -138,7 +138,7 @@ class Detector:
         """The verdict of one line. Its header is taken off if it has one of the known formats."""
         import polars as pl
 
-        lines = pl.Series("line", [line], dtype=pl.String)
+        lines = without_ends(pl.Series("line", [line], dtype=pl.String))
         form = format_named(self._format, self.formats) if self._format else detect_format(lines, self.formats)
         text = " ".join(mask(form.bodies(lines).to_list())[0].split())
         return self._judge([text], mode or self.mode)[0][0]
@@ -240,8 +240,8 @@ class Detector:
     def save_state(self, every: float = STATE_SECONDS) -> None:
         """Save what was mined, if there is a state to keep and ``every`` seconds have passed since. Raises StoreError."""
         if self._state is not None and time.monotonic() - self._saved >= every:
+            self._saved = time.monotonic()  # before: what cannot be saved is not tried with every block
             self.miner.save(self._state)
-            self._saved = time.monotonic()
 
 
 def detect(source: object, **options: Any) -> Iterator[Detection]:

@@ -17,7 +17,7 @@ from ra_sdk.masks import HEAD, LONGEST, PLACEHOLDERS, TAIL, WILDCARD
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["align", "fill", "grounded", "invented", "keeps_to", "whole", "whole_words"]
+__all__ = ["align", "fill", "fillable", "grounded", "invented", "keeps_to", "whole", "whole_words"]
 
 MOST_PLACEHOLDERS, MOST_PIECES, MOST_STEPS = 40, 200, 5_000  # beyond, a rationale keeps its placeholders
 EDGES = " .,;:"  # a quote may be cut out with them
@@ -120,7 +120,7 @@ def fill(rationale: str, template: str, body: str) -> str:
 
     Double quotes of the body become single ones, so that quotes stay in pairs. What cannot be told apart stays a placeholder.
     """
-    if not _FILLABLE.search(rationale):
+    if not fillable(rationale):
         return rationale
     pieces, body = _pieces(template), _as_mined(body)
     ends = _ends(pieces, body)
@@ -136,6 +136,11 @@ def fill(rationale: str, template: str, body: str) -> str:
         text = _PLACEHOLDER.sub(lambda match: _only(values, match[0]), part) if quoted is None else quoted
         parts[at] = f'"{text}"' if at % 2 else text
     return "".join(parts)
+
+
+def fillable(rationale: str | None) -> bool:
+    """Whether ``fill`` may write it otherwise: it has a placeholder, or a number, which a body may write with more zeros."""
+    return rationale is not None and _FILLABLE.search(rationale) is not None
 
 
 def invented(message: str, rationale: str) -> list[str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bodies", "Watch", "guarded"]
 
+PIECE = 4096  # bytes unpacked at once: zlib copies what it leaves of them, and a body may be made of many thousand empty members
 ROUND_S = 0.5  # how often connections are looked at
 FULL = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -83,14 +84,15 @@ class Bodies:
 
     def _unpack(self, data: bytes) -> bytes:
         """Gzip of one member or several, never more than a body may have."""
-        out, stream = bytearray(), zlib.decompressobj(wbits=31)
+        out, stream, at = bytearray(), zlib.decompressobj(wbits=31), 0
         try:
-            while data:
-                out += stream.decompress(data, self.limits.body + 1 - len(out))
+            while at < len(data):
+                piece = data[at : at + PIECE]
+                out += stream.decompress(piece, self.limits.body + 1 - len(out))
                 if len(out) > self.limits.body:
                     raise self._too_large()
-                data = stream.unused_data if stream.eof else stream.unconsumed_tail
-                if stream.eof and data:
+                at += len(piece) - len(stream.unused_data if stream.eof else stream.unconsumed_tail)
+                if stream.eof and at < len(data):
                     stream = zlib.decompressobj(wbits=31)
         except zlib.error as error:
             raise Refusal(400, "no_gzip", f"the body is no gzip: {error}; send what Content-Encoding says") from error

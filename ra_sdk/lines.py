@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 
     from ra_sdk.hookspecs import Format, Source
 
-__all__ = ["RawBlock", "raw_blocks"]
+__all__ = ["RawBlock", "raw_blocks", "without_ends"]
 
 PIECE = 4 << 20  # bytes: what is split at once
 LONGEST_LINE = 64 << 20  # bytes: a longer line is cut, so that a stream without newlines cannot fill the memory
 LONGEST_RECORD_LINES, LONGEST_RECORD_BYTES = 1_000, 1 << 20  # joining stops here; what follows is a record of its own
 _COLOUR = re.compile(rb"\x1b\[[0-9;:]*[mK]")  # ECMA-48 SGR and EL: how a program paints its log on a terminal; it would hide header and words
+_AS_TEXT = b"\n"  # before a piece: Polars would unpack one that begins as compressed files do, as a log line may, be it by chance or to do harm
 SAMPLE = 200  # lines: when so many were seen, a format that is still plain stays plain
 
 
@@ -249,7 +250,7 @@ class Cutter:
                 texts = pl.Series([_json(item) for item in group], dtype=pl.String)
                 yield self._raw(texts, lines, lines, None, format_named("json", self.formats))
             else:
-                texts = _plain(pl.Series(group, dtype=pl.String))
+                texts = without_ends(pl.Series(group, dtype=pl.String))
                 yield self._raw(texts, lines, lines, None, self._choose(texts))
         self.items = []
 
@@ -269,12 +270,12 @@ def split(data: bytes) -> pl.Series:
 
     data = _COLOUR.sub(b"", data) if b"\x1b[" in data else data
     try:
-        return pl.read_lines(data).to_series()
+        return pl.read_lines(_AS_TEXT + data).to_series()[1:]
     except pl.exceptions.ComputeError:  # not UTF-8
-        return pl.read_lines(data.decode("utf-8", "replace").encode()).to_series()
+        return pl.read_lines(_AS_TEXT + data.decode("utf-8", "replace").encode()).to_series()[1:]
 
 
-def _plain(texts: pl.Series) -> pl.Series:
+def without_ends(texts: pl.Series) -> pl.Series:
     """Lines that came as strings: without their ends, and without colours."""
     texts = texts.str.strip_chars_end("\r\n")
     return texts.str.replace_all(_COLOUR.pattern.decode(), "") if texts.str.contains("\x1b[", literal=True).any() else texts

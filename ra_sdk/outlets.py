@@ -42,8 +42,9 @@ class Outlets:
         """Hand a block to all sinks, after the one before is with them. What can be prepared of it is, meanwhile."""
         prepared = {at: self._preparing.submit(sink.prepare, block) for at, sink in enumerate(self._opened) if isinstance(sink, Preparing)}
         self.settle()
-        self._pending = block, self._thread.submit(_write, self._opened, block, prepared)
+        beside = self._thread.submit(_write, self._opened, block, prepared)
         _write(self._given, block, {})
+        self._pending = block, beside  # not before: where an object fails, the block is with some sinks only, and must come again
         if self._at_once:
             self.settle()
 

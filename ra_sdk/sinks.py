@@ -106,7 +106,8 @@ class JsonlSink:
         rest = memoryview(text)
         try:
             while rest:  # a file is unbuffered, so that after a failure nothing is left to be written at the end; it may take less at once
-                rest = rest[self._file.write(rest) :]
+                taken: int | None = self._file.write(rest)
+                rest = rest[len(rest) if taken is None else taken :]  # None: of a stream of the caller's, that does not say
             self._file.flush()
             if self._durable:
                 os.fdatasync(self._file.fileno())
@@ -182,14 +183,14 @@ def _rfc3339(stamps: pl.Series) -> pl.Series:
 
 
 def _tails(detections: Detections) -> pl.Series:
-    """The verdict's half of each object: made once for a verdict, and for a record only where placeholders are to be filled."""
+    """The verdict's half of each object: made once for a verdict, and for a record only where its own values are to be filled in."""
     import polars as pl
 
     verdicts, codes = detections.verdicts, detections.codes
     known = detections.known or [False] * len(verdicts)
     halves = [_halves(verdict, cached) for verdict, cached in zip(verdicts, known)]
     tails = [before + _json(verdict.rationale) + after for verdict, (before, after) in zip(verdicts, halves)]
-    open_ = [code for code, verdict in enumerate(verdicts) if verdict.rationale and "<" in verdict.rationale]
+    open_ = detections.open_verdicts
     if open_ and len(rows := codes.is_in(open_).arg_true()):
         for code, rationale in zip(codes.gather(rows).to_list(), detections.rationales(rows)):
             before, after = halves[code]

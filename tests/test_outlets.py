@@ -141,6 +141,15 @@ def test_what_was_not_written_is_not_acknowledged(run, at):
     assert "sink closed" in recording.notes
 
 
+@pytest.mark.parametrize("at", range(4))
+def test_what_one_of_two_sinks_did_not_take_is_not_acknowledged(run, at):
+    recording, other = Recording(), Recording(fails_at=at)
+    with pytest.raises(SinkError, match="the place is full"):
+        run(recording, "noted:", Noting(other))
+    assert [note for note in recording.notes if note.startswith("acknowledged")] == [f"acknowledged {number}" for number in range(at)]
+    assert "sink closed" in recording.notes
+
+
 def test_a_sink_that_cannot_be_opened_closes_those_before_it():
     recording = Recording()
 

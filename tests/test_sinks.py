@@ -30,6 +30,7 @@ RECORDS = [
     LogRecord("user eve logged in", None, "FATAL", {}),
     LogRecord("2 of 3 fans of rack 17 failed", datetime(9999, 12, 31, 23, 59, 59, 999_999, timezone.utc)),
     LogRecord("12:00 in Rome", datetime(2026, 3, 14, 12, 0, 0, 500_000, timezone(timedelta(hours=1)))),
+    LogRecord("0.0% of packets arrived"),
 ]
 VERDICTS = [
     Verdict("user <*> logged in", "normal", 0.1, mode="direct", model="m"),
@@ -39,9 +40,10 @@ VERDICTS = [
         "<num> of <num> fans of rack <num> failed", "abnormal", 1.0, "hardware", 'It says "<num> of <num> fans of rack <num> failed".', True, "direct", "m"
     ),
     Verdict("<time> in Rome"),
+    Verdict("0% of packets arrived", "abnormal", 0.9, "network", 'It says "0% of packets".', True, "direct", "m"),
 ]
-CODES = [0, 1, 2, 0, 3, 4]
-KNOWN = (True, False, False, True, False)
+CODES = [0, 1, 2, 0, 3, 4, 5]
+KNOWN = (True, False, False, True, False, True)
 
 
 def detections(records=RECORDS, codes=CODES, verdicts=VERDICTS, known=KNOWN, source="app.log", identity="/var/log/app.log", first=1):
@@ -335,3 +337,14 @@ def test_nothing_is_lost_or_written_twice_whenever_it_dies(tmp_path, blocks):
     found = rows(out)
     assert [(row["line"], row["body"]) for row in found] == list(enumerate(bodies, 1))
     assert len({row["id"] for row in found}) == len(bodies)
+
+
+def test_a_stream_that_does_not_say_how_much_it_took_is_written_once():
+    class Silent(io.BytesIO):
+        def write(self, data):
+            assert not self.tell()
+            super().write(data)
+
+    stream = Silent()
+    JsonlSink(stream).write(detections())
+    assert stream.getvalue().decode() == written(detections())
