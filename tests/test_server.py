@@ -352,6 +352,7 @@ def test_otlp_bodies_that_are_no_text():
         ({"body": {"stringValue": "disk failed", "intValue": None}}, "disk failed"),
         ({"body": {"later": 1, "stringValue": "disk failed"}}, "disk failed"),
         ({"body": {"later": 1}}, ""),
+        ({"body": {"arrayValue": {"values": [{"doubleValue": "NaN"}, {"doubleValue": 1.5}]}}}, "[NaN,1.5]"),
         ({"body": None, "attributes": None}, ""),
         (
             {"body": {"stringValue": "it broke"}, "attributes": [{"key": None}, {"key": "exception.message", "value": {"stringValue": "no disk"}}]},
