@@ -131,13 +131,16 @@ class Watch:
                 self._look(connection, now)
 
     def _look(self, connection: Any, now: float) -> None:
-        """A head, an idle connection, and a client that does not read its answer have so long, then the connection ends."""
+        """A head, an idle connection, and a client that does not read its answer have so long, then it ends. Who does read has as long as for a body."""
         cycle, unread = connection.cycle, connection.transport.get_write_buffer_size()
         waits = cycle is None or cycle.response_complete or unread
         if cycle is not connection.seen or not waits:
-            connection.seen, connection.since = cycle, now
+            connection.seen, connection.since, connection.begun = cycle, now, now
+        elif 0 < unread < connection.unread and now - connection.begun < self.limits.body_s:
+            connection.since = now
         elif now - connection.since > self.limits.head_s:
             self._drop(connection)
+        connection.unread = unread
 
     def _drop(self, connection: Any) -> None:
         self.connections.discard(connection)
@@ -164,7 +167,8 @@ def _protocol() -> Any:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self.since, self.seen = time.monotonic(), self.cycle
+            self.since = self.begun = time.monotonic()
+            self.seen, self.unread = self.cycle, 0
             if not self.watch.admit(self):
                 transport.write(FULL)
                 transport.close()

@@ -18,7 +18,8 @@ class Limits:
 
     ``body``: bytes of one request, as sent and as unpacked. ``bodies``: bytes of all requests that are being read or worked on. ``batch``: records
     of one request. ``line``: characters of one record's body. ``queue``: records that wait to be mined. ``cold``: templates that wait for the model.
-    ``connections``: open at once. ``head_s``: seconds for a request's head, and for which a connection may idle. ``body_s``: seconds for its body.
+    ``connections``: open at once. ``head_s``: seconds for a request's head, and for which a connection may idle. ``body_s``: seconds for its body,
+    and for who reads the answer slowly.
     ``grace_s``: seconds in which a shutdown finishes what was accepted.
     """
 

@@ -137,6 +137,8 @@ def _json_value(value: Any, depth: int = 0) -> Any:
         return {str(pair.get("key") or ""): _json_value(pair.get("value"), depth + 1) for pair in items if isinstance(pair, dict)}
     if kind == "intValue" and isinstance(plain, str) and _INTEGER.fullmatch(plain):
         return int(plain)
+    if kind == "doubleValue" and plain in ("NaN", "Infinity", "-Infinity"):  # which JSON has no numbers for
+        return float(plain)
     return plain if isinstance(plain, str | int | float | bool) else None
 
 

@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -351,6 +352,7 @@ def test_otlp_bodies_that_are_no_text():
         ({"body": {"stringValue": "disk failed", "intValue": None}}, "disk failed"),
         ({"body": {"later": 1, "stringValue": "disk failed"}}, "disk failed"),
         ({"body": {"later": 1}}, ""),
+        ({"body": {"arrayValue": {"values": [{"doubleValue": "NaN"}, {"doubleValue": 1.5}]}}}, "[NaN,1.5]"),
         ({"body": None, "attributes": None}, ""),
         (
             {"body": {"stringValue": "it broke"}, "attributes": [{"key": None}, {"key": "exception.message", "value": {"stringValue": "no disk"}}]},
@@ -558,6 +560,36 @@ def test_who_does_not_read_the_answer_is_left(serving):
         time.sleep(0.1)
     assert not service.door.watch.connections
     deaf.close()
+
+
+def test_who_reads_the_answer_slowly_is_given_time_and_who_reads_for_ever_is_not():
+    from ra_sdk.guard import Watch
+
+    class Connection:
+        """Of a client that reads ``steps`` bytes of its answer between two rounds."""
+
+        def __init__(self, steps):
+            self.cycle, self.transport, self.left, self.steps = SimpleNamespace(response_complete=True), self, 1_000_000, steps
+            self.seen, self.since, self.begun, self.unread, self.aborted = None, 0.0, 0.0, 0, False
+
+        def get_write_buffer_size(self):
+            self.left = max(self.left - self.steps, 0)
+            return self.left
+
+        def abort(self):
+            self.aborted = True
+
+    def seconds(steps):
+        watch, connection = Watch(Limits(head_s=10.0, body_s=30.0), lambda: None), Connection(steps)
+        for second in range(1, 100):
+            watch._look(connection, float(second))
+            if connection.aborted or not connection.left:
+                return second, connection.aborted
+        return None
+
+    assert seconds(50_000) == (20, False)
+    assert seconds(0) == (12, True)
+    assert seconds(1) == (41, True)
 
 
 def test_a_thousand_idle_connections(serving):
