@@ -76,4 +76,4 @@ def parse(url: str, known: frozenset[str]) -> Address | None:
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     if unknown := sorted(set(options) - known):
         raise BadOption(f"{url!r} has the option {unknown[0]!r}, which is not known; there are {', '.join(sorted(known))}")
-    return Address(url, http, tls, host, port or PORTS[http], parts.path if parts.path not in ("", "/") else PATH, options)
+    return Address(url, http, tls, host, PORTS[http] if port is None else port, parts.path if parts.path not in ("", "/") else PATH, options)

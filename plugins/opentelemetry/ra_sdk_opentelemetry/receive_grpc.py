@@ -23,7 +23,7 @@ __all__ = ["SERVICE", "GrpcReceiver"]
 SERVICE = "opentelemetry.proto.collector.logs.v1.LogsService"
 CALLS = 64  # that wait for their batch at once
 SPARE = 8  # threads besides, to tell others that they must wait
-UNPACKING = 4  # messages that are unpacked and looked at, at once
+UNPACKING = 2  # messages that are unpacked and looked at, at once
 
 
 class GrpcReceiver:

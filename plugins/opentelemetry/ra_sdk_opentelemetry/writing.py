@@ -141,10 +141,12 @@ class _Filling:
         """One more record, under the resource and scope that it came with."""
         if self._from[0] is not resource:
             fresh = self._request.resource_logs.add(schema_url=resource.schema_url)
-            fresh.resource.CopyFrom(resource.resource)
+            if resource.HasField("resource"):
+                fresh.resource.CopyFrom(resource.resource)
         if self._from[0] is not resource or self._from[1] is not scope:
             self._scope = self._request.resource_logs[-1].scope_logs.add(schema_url=scope.schema_url)
-            self._scope.scope.CopyFrom(scope.scope)
+            if scope.HasField("scope"):
+                self._scope.scope.CopyFrom(scope.scope)
         self._from = resource, scope
         self._scope.log_records.add().CopyFrom(record)
         self.records += 1

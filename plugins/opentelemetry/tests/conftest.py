@@ -261,7 +261,7 @@ def exporter(kind, port, *, packed=True, timeout=60, headers=None):
 
 def attributes(record):
     """Attributes of a protobuf record, as Python has them."""
-    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in record.attributes}
+    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "", None) for pair in record.attributes}
 
 
 def until(condition, seconds=15):
@@ -284,3 +284,18 @@ def message_of(bodies, **more):
     for body in bodies:
         scope.log_records.add(**more).body.string_value = body
     return request
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """A certificate of localhost that it signed itself, and its key."""
+    import shutil
+    import subprocess
+
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl here to make a certificate with")
+    place = tmp_path_factory.mktemp("tls")
+    cert, key = place / "cert.pem", place / "key.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost,IP:127.0.0.1".split()
+    subprocess.run([*command, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
+    return cert, key
