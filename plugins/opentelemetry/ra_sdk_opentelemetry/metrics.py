@@ -95,11 +95,14 @@ class ServiceMeters:
         """Records were lost. ``reason``: full, refused, shutdown."""
         self._dropped.add(count, {"reason": reason})
 
-    def watch(self, detector: Detector, cold: Callable[[], int], queue: Callable[[], int]) -> None:
-        """Gauges that are read when somebody collects."""
+    def watch(self, detector: Detector, cold: Callable[[], int]) -> None:
+        """Gauges of a detector, read when somebody collects."""
         self._gauge("ra.templates", "{template}", "Templates that were mined.", lambda: len(detector.miner))
         self._gauge("ra.cold", "{template}", "Templates that wait for the model.", cold)
-        self._gauge("ra.processor.queue", "{record}", "Records that wait for their verdict.", queue)
+
+    def watch_queue(self, waiting: Callable[[], int]) -> None:
+        """A gauge of the processor's queue."""
+        self._gauge("ra.processor.queue", "{record}", "Records that wait for their verdict.", waiting)
 
     def _gauge(self, name: str, unit: str, about: str, read: Callable[[], int]) -> None:
         def observed(_options: CallbackOptions) -> Iterable[Observation]:

@@ -110,7 +110,6 @@ def test_what_is_no_otlp_becomes_otlp(block, receiver, tmp_path):
         "string_value",
         None,
         "double_value",
-        "bool_value",
     ]
 
 
