@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, get_meter
 
+from ra_sdk_opentelemetry import __version__
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -20,18 +22,21 @@ if TYPE_CHECKING:
 
 __all__ = ["ServiceMeters", "SinkMeters"]
 
-_NAME, _VERSION = "ra_sdk_opentelemetry", "0.1.0"
+_NAME = "ra_sdk_opentelemetry"
+_REMEMBERED = 100_000  # templates that a sink has counted
 
 
 class SinkMeters:
-    """Of a sink: ``ra.records`` by label, ``ra.templates`` seen, ``ra.export.requests`` by outcome, ``ra.export.duration`` (s)."""
+    """Of a sink: ``ra.records`` by label, ``ra.model.templates`` judged on the way, ``ra.export.requests`` by outcome, ``ra.export.duration`` (s)."""
 
     def __init__(self, provider: MeterProvider | None = None) -> None:
-        meter = get_meter(_NAME, _VERSION, provider)
+        meter = get_meter(_NAME, __version__, provider)
         self._records = meter.create_counter("ra.records", "{record}", "Records that were given a verdict, by its label.")
         self._requests = meter.create_counter("ra.export.requests", "{request}", "Requests to the receiver, by outcome.")
         self._rejected = meter.create_counter("ra.export.rejected", "{record}", "Records that the receiver rejected for good.")
         self._duration = meter.create_histogram("ra.export.duration", "s", "Time of a request.")
+        self._judged = meter.create_counter("ra.model.templates", "{template}", "Templates that the model judged.")
+        self._seen: set[str] = set()
 
     def sent(self, outcome: Outcome, seconds: float) -> None:
         """A request was answered, or was not."""
@@ -48,6 +53,11 @@ class SinkMeters:
             counts[label] = counts.get(label, 0) + count
         for label, count in counts.items():
             self._records.add(count, {"ra.label": label})
+        fresh = {v.template for v, known in zip(detections.verdicts, detections.known) if not known and v.mode in ("direct", "think")} - self._seen
+        if len(self._seen) > _REMEMBERED:
+            self._seen.clear()
+        self._seen |= fresh
+        self._judged.add(len(fresh))
 
 
 class _Ignored:
@@ -65,7 +75,7 @@ class ServiceMeters:
     """
 
     def __init__(self, provider: MeterProvider | None = None) -> None:
-        self._meter = meter = get_meter(_NAME, _VERSION, provider)
+        self._meter = meter = get_meter(_NAME, __version__, provider)
         self.not_queued = _Ignored()
         self._records = meter.create_counter("ra.records", "{record}", "Records that were given a verdict, by its label.")
         self._templates = meter.create_counter("ra.model.templates", "{template}", "Templates that the model was asked about.")

@@ -176,7 +176,7 @@ class Pipeline:
             except Exception as error:  # noqa: BLE001
                 self.error = error
 
-    def finish(self, seconds=30):
+    def finish(self, seconds=90):
         self.source.stop()
         self.thread.join(seconds)
         assert not self.thread.is_alive()
@@ -185,7 +185,7 @@ class Pipeline:
         self.source.close()
         for sink in self.sinks:
             sink.close()
-        self.thread.join(30)
+        self.thread.join(90)
         assert not self.thread.is_alive()
         self.detector.close()
 
@@ -216,7 +216,7 @@ class Kept:
         self.gate.set()
 
     def write(self, detections):
-        self.gate.wait(30)
+        self.gate.wait(90)
         self.blocks.append(detections)
 
     def close(self):
@@ -264,7 +264,7 @@ def attributes(record):
     return {pair.key: getattr(pair.value, pair.value.WhichOneof("value") or "", None) for pair in record.attributes}
 
 
-def until(condition, seconds=15):
+def until(condition, seconds=60):
     """Wait for it."""
     end = time.monotonic() + seconds
     while not condition():

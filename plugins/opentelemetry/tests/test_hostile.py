@@ -99,9 +99,9 @@ def test_grpc_that_says_that_it_is_packed(pipeline, kept):
     for compression in (grpc.Compression.Gzip, grpc.Compression.Deflate):
         with grpc.insecure_channel(f"127.0.0.1:{hop.port}", compression=compression) as channel:
             send = channel.unary_unary(METHOD)
-            send(message_of(["x" * 10_000]).SerializeToString(), timeout=10)
+            send(message_of(["x" * 10_000]).SerializeToString(), timeout=60)
             with pytest.raises(grpc.RpcError) as caught:
-                send(message_of(["x" * 2_000_000]).SerializeToString(), timeout=10)
+                send(message_of(["x" * 2_000_000]).SerializeToString(), timeout=60)
             assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
             assert "more than 1048576 bytes" in caught.value.details()
     assert len(kept.found) == 2
@@ -164,7 +164,7 @@ def test_who_holds_connections_open_does_not_starve_others(pipeline, kept):
             one.sendall(b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 1000\r\n\r\n{")
         started = time.monotonic()
         send(hop.port)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
         for one in idle:
             one.close()
     assert len(kept.found) == 2

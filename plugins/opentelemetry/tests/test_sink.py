@@ -217,7 +217,7 @@ def test_nobody_is_there_yet(block, receiver, http_receiver, scheme):
         until(lambda: sink.report.again > 2)
         assert writing.is_alive()
         out.start()
-        writing.join(20)
+        writing.join(60)
     assert len(out.records) == 3
     sink.close()
 
@@ -239,7 +239,7 @@ def test_closing_ends_the_waiting(block, scheme):
     writing.start()
     until(lambda: sink.report.again)
     sink.close()
-    writing.join(10)
+    writing.join(60)
     assert "closed before it had everything" in errors[0]
 
 

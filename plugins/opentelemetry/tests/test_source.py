@@ -23,12 +23,12 @@ from ra_sdk_opentelemetry.batches import Inbox, original
 from .conftest import message_of, until
 
 
-def call(port, request, timeout=10, metadata=()):
+def call(port, request, timeout=60, metadata=()):
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         return LogsServiceStub(channel).Export(request, timeout=timeout, metadata=metadata)
 
 
-def post(port, body, kind="application/x-protobuf", headers=None, path="/v1/logs", method="POST", timeout=10):
+def post(port, body, kind="application/x-protobuf", headers=None, path="/v1/logs", method="POST", timeout=60):
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request(method, path, body, {"Content-Type": kind, **(headers or {})})
@@ -137,7 +137,7 @@ def test_it_answers_when_the_sinks_have_it_and_not_before(pipeline, kept, scheme
         assert not one.done()
         assert not kept.blocks
         kept.gate.set()
-        one.result(10)
+        one.result(60)
     assert [d.record.body for d in kept.found] == ["a"]
 
 
@@ -194,7 +194,7 @@ def test_full_is_said_with_the_time_to_come_again(pipeline, kept):
         assert Status.FromString(found["grpc-status-details-bin"]).details[0].Unpack(info)
         assert (info.retry_delay.seconds, RetryInfo.FromString(found["google.rpc.retryinfo-bin"])) == (1, info)
         kept.gate.set()
-        first.result(10)
+        first.result(60)
     call(hop.port, big)
 
 
@@ -208,7 +208,7 @@ def test_full_over_http(pipeline, kept):
         status, headers, body = post(hop.port, big)
         assert (status, headers["retry-after"], body[:2]) == (429, "1", b"\x08\x08")
         kept.gate.set()
-        assert first.result(10)[0] == 200
+        assert first.result(60)[0] == 200
 
 
 @pytest.mark.parametrize("scheme", ["otlp", "otlp+http"])
@@ -219,14 +219,14 @@ def test_who_waits_when_it_closes_is_told_to_send_again(kept, scheme):
             waiting = pool.submit(call, source.port, message_of(["a"]))
             until(lambda: source.inbox.received)
             source.close()
-            error = waiting.exception(10)
+            error = waiting.exception(60)
             assert error.code() is grpc.StatusCode.UNAVAILABLE
             assert "grpc-status-details-bin" in dict(error.trailing_metadata())
         else:
             waiting = pool.submit(post, source.port, message_of(["a"]).SerializeToString())
             until(lambda: source.inbox.received)
             source.close()
-            assert (waiting.result(10)[0], waiting.result()[1]["retry-after"]) == (503, "1")
+            assert (waiting.result(60)[0], waiting.result()[1]["retry-after"]) == (503, "1")
     assert list(source) == []
 
 
@@ -240,7 +240,7 @@ def test_stop_lets_through_what_was_accepted(pipeline, kept):
         with pytest.raises(grpc.RpcError, match="being shut down"):
             call(hop.port, message_of(["late"]))
         kept.gate.set()
-        assert all(job.result(10) == ExportLogsServiceResponse() for job in waiting)
+        assert all(job.result(60) == ExportLogsServiceResponse() for job in waiting)
     hop.finish()
     assert len(kept.found) == 3
 
@@ -253,7 +253,7 @@ def test_detect_acknowledges_nothing_so_receipt_has_to_do():
     reading.start()
     call(source.port, message_of(["a", "b"]))
     source.stop()
-    reading.join(10)
+    reading.join(60)
     assert bodies == ["a", "b"]
 
 
