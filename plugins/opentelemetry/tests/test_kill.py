@@ -96,3 +96,38 @@ def test_a_sink_that_refuses_ends_the_command_with_a_word(receiver):
     done = subprocess.run(command, input="disk failed\n", capture_output=True, text=True, env={**os.environ, "RA_STORE": ":memory:"})
     assert done.returncode == 1
     assert re.search("refused records for good: INVALID_ARGUMENT: no logs here", done.stderr)
+
+
+def test_interrupted_while_it_waits_for_a_receiver(receiver):
+    import grpc
+
+    from .conftest import message_of
+    from .test_source import call
+
+    receiver.stop()
+    port, failed = free_port(), []
+    hop = Hop("grpc", port, receiver)
+
+    def refused():
+        try:
+            call(port, message_of(["disk failed"]))
+        except grpc.RpcError as error:
+            failed.append(error.details())
+        return failed and ("shut down" in failed[-1] or hop.process.poll() is not None)
+
+    def send():
+        while not refused():  # at first it does not listen yet
+            time.sleep(0.1)
+
+    sending = threading.Thread(target=send)
+    sending.start()
+    said = b""
+    while b"waiting for it, nothing is lost" not in said:
+        line = hop.process.stderr.readline()
+        assert line, said
+        said += line
+    hop.process.send_signal(signal.SIGINT)
+    assert hop.process.wait(30) == 130
+    sending.join(60)
+    hop.kill()
+    assert any("shut down" in words for words in failed)
