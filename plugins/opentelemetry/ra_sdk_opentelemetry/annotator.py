@@ -115,7 +115,7 @@ class Annotator:
 
 
 class Unannotated:
-    """In an Annotator's place where there can be none: every record as it is."""
+    """In an Annotator's place where there can be none, after a fork: every record as it is."""
 
     holds = False
 

@@ -63,8 +63,7 @@ class RaLogRecordProcessor(LogRecordProcessor):
         self._exporter, self._batch, self._delay, self._patience, self._most = exporter, batch, delay_s, patience_s, queue
         self._meters = ServiceMeters(meter_provider)
         self._queue: deque[Any] = deque()
-        self._annotating: dict[str, Any] = {"detecting": detecting, "names": names or Names(), "meters": self._meters, "hold_s": hold_s, "most": hold}
-        self._annotator: Annotator | Unannotated | None = Annotator(**self._annotating)
+        self._annotator: Annotator | Unannotated = Annotator(detecting, names or Names(), self._meters, hold_s=hold_s, most=hold)
         self._meters.watch_queue(lambda: len(self._queue))
         self.lost = 0
         self._begin()
@@ -114,13 +113,15 @@ class RaLogRecordProcessor(LogRecordProcessor):
         self._thread.start()
 
     def _after_fork(self) -> None:
-        """A child has no threads but the one that forked: what was in the queue is its parent's, the model is loaded anew."""
+        """In a child only the thread lives that forked. What was in the queue is its parent's. Its own records go on without verdicts: neither Polars nor
+        a model works in a child of a process that has used it. Who wants them there makes the processor there.
+        """
         self._queue.clear()
-        self._annotator = None
+        self._annotator = Unannotated()
         self._begin()
 
     def _work(self) -> None:
-        annotator = self._annotator = self._annotator or self._another()
+        annotator = self._annotator
         while not self._given_up.is_set():
             self._awake.wait(LOOK_S if annotator.holds else self._delay)
             self._awake.clear()
@@ -129,14 +130,6 @@ class RaLogRecordProcessor(LogRecordProcessor):
                 break
         self._drained.set()
         annotator.close()
-
-    def _another(self) -> Annotator | Unannotated:
-        """For the child of a fork. Nobody can be told there of a model that is gone, and its logs go on."""
-        try:
-            return Annotator(**self._annotating)
-        except Exception as error:  # noqa: BLE001
-            _say.warning("ra: records are not annotated in process %d: %s", os.getpid(), error)
-            return Unannotated()
 
     def _round(self, annotator: Annotator | Unannotated) -> None:
         """Everything that is in the queue now, and what was held and is ready."""

@@ -325,7 +325,7 @@ def in_child(logger, processor, port, queue):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_child_of_a_fork_goes_on(application, http_receiver):
+def test_a_child_of_a_fork_goes_on_without_verdicts(application, http_receiver):
     logger, processor, out = application()
     logger.emit(body="from the parent")
     assert processor.force_flush()
@@ -336,4 +336,5 @@ def test_a_child_of_a_fork_goes_on(application, http_receiver):
     assert queue.get(timeout=40)
     child.join(20)
     assert [record.body.string_value for _, _, record in http_receiver.records] == ["from the child"]
+    assert not http_receiver.records[0][2].attributes
     assert [record.log_record.body for record in out.get_finished_logs()] == ["from the parent"]
