@@ -17,6 +17,7 @@ __all__ = ["Batch", "Inbox", "original"]
 
 UNTOLD = 10_000  # batches that arrived without their clients hearing of it, of which we remember
 RETRY_S = "1"
+OVERHEAD = 4096  # bytes that a batch takes besides its own: many small ones must not fill the memory
 _originals: dict[str, tuple[int, bytes]] = {}  # by the identity of blocks: how many batches have it, and their bytes
 _lock = threading.Lock()
 
@@ -25,7 +26,7 @@ class Batch:
     """An ExportLogsServiceRequest (``data``, ``records`` in it) on its way through the pipeline."""
 
     def __init__(self, data: bytes, records: int) -> None:
-        self.data, self.records = data, records
+        self.data, self.records, self.size = data, records, len(data) + OVERHEAD
         self.digest = hashlib.blake2b(data, digest_size=16).hexdigest()
         self.waiting = 1  # clients that wait for it
         self.arrived = False  # it is with every sink; its clients may be told a moment later
@@ -74,10 +75,10 @@ class Inbox:
                 raise Refusal(503, "closing", self.refusing, {"Retry-After": RETRY_S})
             if found := self._repeated(batch):
                 return found
-            if self.held + len(data) > self.most:
-                why = f"{self.held} bytes wait for the sinks already, {len(data)} more would be over {self.most}; send them again later"
+            if self.held + batch.size > self.most:
+                why = f"{self.held} bytes wait for the sinks already, {batch.size} more would be over {self.most}; send them again later"
                 raise Refusal(429, "busy", why, {"Retry-After": RETRY_S})
-            self.held += len(data)
+            self.held += batch.size
             self.received += 1
             self._pending.setdefault(batch.digest, []).append(batch)
             self._waiting.append(batch)
@@ -164,7 +165,7 @@ class Inbox:
             self._untold.popitem(last=False)
 
     def _forget(self, batch: Batch) -> None:
-        self.held -= len(batch.data)
+        self.held -= batch.size
         same = self._pending[batch.digest]
         same.remove(batch)
         if not same:

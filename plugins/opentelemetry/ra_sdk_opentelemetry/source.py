@@ -16,7 +16,7 @@ from ra_sdk.tokens import Tokens
 from ra_sdk.wire import Refusal
 
 from ra_sdk_opentelemetry.address import Address, parse
-from ra_sdk_opentelemetry.batches import Batch, Inbox
+from ra_sdk_opentelemetry.batches import OVERHEAD, Batch, Inbox
 from ra_sdk_opentelemetry.reading import lines
 from ra_sdk_opentelemetry.receiving import Receiver, Rules, Take, Ticket, success
 
@@ -48,7 +48,7 @@ class OtlpSource:
         self.name = self.identity = url.partition("?")[0]
         self._at_receipt = address.choice("ack", "sink", "receipt") == "receipt"
         rules = _rules(address)
-        self.inbox = Inbox(self.name, max(address.whole("queue", QUEUE, most=1 << 20) * MEBIBYTE, rules.limits.body))
+        self.inbox = Inbox(self.name, max(address.whole("queue", QUEUE, most=1 << 20) * MEBIBYTE, rules.limits.body) + OVERHEAD)
         self._receiver = open_receiver(address, rules, self._taken)
         self.port = self._receiver.port
         self._receiver.start()

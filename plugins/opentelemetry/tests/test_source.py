@@ -16,6 +16,7 @@ from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
 from ra_sdk.tokens import make_token
+from ra_sdk.wire import Refusal
 
 from ra_sdk_opentelemetry import OtlpSource
 from ra_sdk_opentelemetry.batches import Inbox, original
@@ -165,7 +166,7 @@ def test_what_a_client_gave_up_on_and_sends_again_goes_through_once(pipeline, ke
 
 
 def test_equal_batches_of_two_clients_are_two():
-    inbox = Inbox("otlp://here", 100)
+    inbox = Inbox("otlp://here", 100_000)
     one, two = inbox.put(b"xy", 1), inbox.put(b"xy", 1)
     assert one is not two
     first, second = inbox.take(), inbox.take()
@@ -177,6 +178,21 @@ def test_equal_batches_of_two_clients_are_two():
     inbox.leave(one, told=True)
     inbox.leave(two, told=True)
     assert inbox.put(b"xy", 1).done is False
+
+
+def test_many_small_batches_do_not_fill_the_memory():
+    inbox = Inbox("otlp://here", 1 << 20)
+    for number in range(255):
+        inbox.leave(inbox.put(b"%d" % number, 1), told=False)  # whose clients have all gone
+    with pytest.raises(Refusal) as caught:
+        inbox.put(b"255", 1)
+    assert (caught.value.status, inbox.received) == (429, 255)
+    taken = [inbox.take() for _ in range(255)]
+    inbox.acknowledge(taken[-1][0])
+    assert (inbox.held, inbox.acknowledged) == (0, 255)
+    inbox.close("closed")
+    with pytest.raises(Refusal, match="closed"):
+        inbox.put(b"x", 1)
 
 
 def test_full_is_said_with_the_time_to_come_again(pipeline, kept):
