@@ -2,7 +2,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: install lint test training bench readme
+.PHONY: install lint test opentelemetry training bench readme
 
 install: .venv/installed
 
@@ -17,6 +17,10 @@ install: .venv/installed
 	$(BIN)/pip install $(TORCH) --editable '.[model,server]' --editable './training[distil,grpo]' --group training/pyproject.toml:test
 	touch $@
 
+.venv/installed-opentelemetry: .venv/installed plugins/opentelemetry/pyproject.toml
+	$(BIN)/pip install --editable ./plugins/opentelemetry --group plugins/opentelemetry/pyproject.toml:test
+	touch $@
+
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -24,7 +28,11 @@ lint: install
 
 test: lint
 	$(BIN)/python -m pytest
+	$(MAKE) opentelemetry
 	$(MAKE) training
+
+opentelemetry: install .venv/installed-opentelemetry
+	cd plugins/opentelemetry && ../../$(BIN)/ruff check . && ../../$(BIN)/ruff format --check . && ../../$(BIN)/mypy && ../../$(BIN)/python -m pytest
 
 training: install .venv/installed-training
 	cd training && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy && ../$(BIN)/python -m pytest

@@ -44,6 +44,9 @@ TokenFile = Annotated[
 ]
 Cert = Annotated[Path | None, typer.Option(metavar="PEM", show_default=False, help="Certificate chain: serve HTTPS.")]
 Key = Annotated[Path | None, typer.Option(metavar="PEM", show_default=False, help="The certificate's key, where it is not in the same file.")]
+OtlpGrpc = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", show_default=False, help="Take OTLP/gRPC logs there, too, as 127.0.0.1:4317; needs ra-sdk-opentelemetry.")
+]
 MaxBody = Annotated[int, typer.Option(metavar="MIB", min=1, max=512, help="Size of one request, as sent and as unpacked.")]
 MaxBatch = Annotated[int, typer.Option(metavar="N", min=1, help="Records of one request.")]
 MaxLine = Annotated[int, typer.Option(metavar="N", min=1, help="Characters of one record's body.")]
@@ -66,6 +69,7 @@ def serve(
     tokens: TokenFile = None,
     cert: Cert = None,
     key: Key = None,
+    otlp_grpc: OtlpGrpc = None,
     model: options.Model = None,
     mode: options.Mode = options.ModeName.DIRECT,
     explain: options.Explain = True,
@@ -90,7 +94,8 @@ def serve(
     limits = _limits(max_body * MEBIBYTE, max_queue, batch=max_batch, line=max_line, cold=max_cold, connections=max_connections, grace_s=grace)
     detecting: dict[str, Any] = {"model": model, "mode": mode.value, "explain": explain, "threshold": threshold, "store": store, "state": state}
     sizes = {"threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
-    Serving(Place(host, port, tokens, cert, key, limits), {**detecting, **sizes}, _say).run()
+    listeners = () if otlp_grpc is None else (f"otlp://{otlp_grpc}",)
+    Serving(Place(host, port, tokens, cert, key, limits, listeners), {**detecting, **sizes}, _say).run()
     return 0
 
 

@@ -7,7 +7,8 @@ the same hooks, and are asked last. ``examples/custom_source`` is a plugin to st
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from ra_sdk.blocks import Detections
 
-__all__ = ["Format", "Lines", "Reasoner", "Sink", "Source", "hookimpl", "hookspec"]
+__all__ = ["Format", "Lines", "Listener", "Reasoner", "Sink", "Source", "hookimpl", "hookspec"]
 
 hookspec = pluggy.HookspecMarker("ra_sdk")
 hookimpl = pluggy.HookimplMarker("ra_sdk")
@@ -60,6 +61,15 @@ def ra_sdk_open_reasoner(model: str | None, options: Mapping[str, Any]) -> Reaso
 @hookspec
 def ra_sdk_formats() -> list[Format] | None:
     """Called once per detector: the log formats that you know. Where two fit a source equally, yours comes before the built-in one."""
+
+
+@hookspec(firstresult=True)
+def ra_sdk_open_listener(url: str, options: Mapping[str, Any]) -> Listener | None:
+    """Called by ``ra serve`` for every address that it is to listen on besides its own, before the model is loaded.
+
+    If its scheme is yours, bind it and return the listener, else None. ``options`` has ``limits``, ``tokens`` (None: whoever comes may in),
+    ``cert`` and ``key`` (PEM files, None: no TLS). Raise WorldError or BadOption if it cannot be had.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +121,18 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of files and connections."""
+
+
+class Listener(Protocol):
+    """Another door of the service, with threads of its own. ``url``: where it is."""
+
+    url: str
+
+    def start(self, judge: Callable[[Sequence[str]], Future[Any]]) -> None:
+        """The model is loaded; until then clients are told to come again. ``judge`` takes bodies, from any thread, and gives a ``service.Judged``."""
+
+    def close(self, grace_s: float) -> None:
+        """Take nothing more, and answer what was taken within so many seconds."""
 
 
 @runtime_checkable

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple, cast
 import pluggy
 
 from ra_sdk import hookspecs, sinks, sources
-from ra_sdk.errors import BadOption, ModelError, RaError, SinkError, SourceError, UnknownScheme
-from ra_sdk.hookspecs import Format, Reasoner, Sink, Source, hookimpl
+from ra_sdk.errors import BadOption, ModelError, RaError, SinkError, SourceError, UnknownScheme, WorldError
+from ra_sdk.hookspecs import Format, Listener, Reasoner, Sink, Source, hookimpl
 
 __all__ = ["Listed", "PluginSet", "PluginWarning"]
 
@@ -103,6 +103,13 @@ class PluginSet:
         if found is None:
             raise self._unknown(url, "sink", ["jsonl"])
         return cast("Sink", found)
+
+    def open_listener(self, url: str, options: Mapping[str, Any]) -> Listener:
+        """Another address of the service, from a URL. Raises WorldError, UnknownScheme, BadOption."""
+        found = self._ask("ra_sdk_open_listener", WorldError, "url start close", url=url, options=options)
+        if found is None:
+            raise UnknownScheme(f"{url!r} cannot be listened on, no plugin is installed that does; OTLP needs: pip install ra-sdk-opentelemetry")
+        return cast("Listener", found)
 
     def open_reasoner(self, model: object, options: Mapping[str, Any]) -> Reasoner:
         """The reasoner of ``model=``. An object with ``judge()`` is one. Raises ModelError, BadOption."""

@@ -9,18 +9,21 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from ra_sdk.errors import BadOption, WorldError
 from ra_sdk.limits import Limits
 from ra_sdk.tokens import Tokens, default_path
 
 if TYPE_CHECKING:
+    from ra_sdk.hookspecs import Listener
     from ra_sdk.server import Door
 
 __all__ = ["Place", "Serving"]
@@ -37,7 +40,7 @@ SPARE = 64  # files that the process needs besides its connections
 class Place:
     """Where to serve. ``port`` 0: any that is free. ``tokens``: their file; None: the default one, if others than this machine can come.
 
-    ``cert``, ``key``: PEM files; with them it is HTTPS.
+    ``cert``, ``key``: PEM files; with them it is HTTPS. ``listeners``: URLs of further addresses, for plugins to listen on.
     """
 
     host: str = "127.0.0.1"
@@ -46,6 +49,7 @@ class Place:
     cert: Path | None = None
     key: Path | None = None
     limits: Limits = field(default_factory=Limits)
+    listeners: tuple[str, ...] = ()
 
 
 class Serving:
@@ -63,7 +67,7 @@ class Serving:
         except ImportError as error:
             raise WorldError(f"the service cannot be started ({error}); {INSTALL}") from error
         self.place, self._detecting, self._say = place, detecting, say
-        local = _is_loopback(place.host)
+        local = all(_is_loopback(host) for host in (place.host, *map(_host, place.listeners)))
         path = place.tokens or (None if local else default_path())
         tokens = None if path is None else Tokens(path)
         if tokens is not None and not len(tokens):
@@ -73,9 +77,16 @@ class Serving:
         self.door: Door = Door(place.limits, Outside(tokens, local))
         self._server = _server(self.door, place)
         self._listening = _bind(place.host, place.port)
+        try:
+            self.listeners = _opened(place, tokens)
+        except BaseException:
+            self._listening.close()
+            raise
         host, port = self._listening.getsockname()[:2]
         self.url = f"http{'s' if place.cert else ''}://{f'[{host}]' if ':' in host else host}:{port}"
         say(f"listening on {self.url}, {f'with tokens of {path}' if tokens else 'for this machine only'}")
+        for listener in self.listeners:
+            say(f"listening on {listener.url}, too")
 
     def run(self) -> None:
         """Serve until SIGTERM, Ctrl-C or ``stop``. Raises what ``Detector`` raises."""
@@ -95,6 +106,8 @@ class Serving:
         finally:
             patrol.cancel()
             await asyncio.wait([loading])  # a model that is half loaded cannot be let go of
+            for listener in self.listeners:
+                await asyncio.to_thread(listener.close, self._server.grace_left())
             if self.door.service is not None:
                 await asyncio.to_thread(self.door.service.close, self._server.grace_left())
         await loading
@@ -106,7 +119,24 @@ class Serving:
         await asyncio.to_thread(_warm)
         detector = await asyncio.to_thread(partial(Detector, **self._detecting))
         self.door.service = Service(detector, self.door.limits, self.door.meters)
+        service, loop = self.door.service, asyncio.get_running_loop()
+
+        def judge(bodies: Sequence[str]) -> Future[Any]:
+            return asyncio.run_coroutine_threadsafe(service.judge(bodies), loop)
+
+        for listener in self.listeners:
+            listener.start(judge)
         self._say(f"ready, {detector.reasoner.name}")
+
+
+def _opened(place: Place, tokens: Tokens | None) -> list[Listener]:
+    """The further addresses, each with the plugin that knows it."""
+    if not place.listeners:
+        return []
+    from ra_sdk.plugins import PluginSet
+
+    plugins, options = PluginSet(), {"limits": place.limits, "tokens": tokens, "cert": place.cert, "key": place.key}
+    return [plugins.open_listener(url, options) for url in place.listeners]
 
 
 def _warm() -> None:
@@ -195,6 +225,14 @@ def _server_class() -> Any:
                 timer.cancel()
 
     return Server
+
+
+def _host(url: str) -> str:
+    """The host of a URL, none if it is broken: whose plugin opens it will say so."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _is_loopback(host: str) -> bool:

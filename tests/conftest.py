@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,12 @@ def _own_cache(tmp_path_factory, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
     for name in ("RA_MODEL", "RA_STORE", "RA_PLUGINS", "RA_TOKENS"):
         monkeypatch.delenv(name, raising=False)
+    # plugins/ may be installed here; their tests are their own
+    monkeypatch.setattr("ra_sdk.plugins.entry_points", _strangers)
+
+
+def _strangers(group):
+    return [entry for entry in entry_points(group=group) if entry.dist is None or not entry.dist.name.startswith("ra-sdk-")]
 
 
 @pytest.fixture(scope="session")

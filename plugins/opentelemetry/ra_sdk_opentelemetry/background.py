@@ -1,0 +1,112 @@
+"""A model that does not make a hop wait: what it was not asked before is undecided at once, or after a while, and judged in the background."""
+
+from __future__ import annotations
+
+import re
+import threading
+import warnings
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ra_sdk.errors import BadOption
+from ra_sdk.prompt import Mode
+from ra_sdk.records import Verdict
+
+if TYPE_CHECKING:
+    from ra_sdk.hookspecs import Reasoner
+
+__all__ = ["Background", "open_background"]
+
+_NAME = re.compile(r"background(?:\+(?P<seconds>[0-9.]+)s)?:(?P<model>.*)", re.DOTALL)
+MOST = 20_000  # templates that wait, and verdicts that wait to be fetched
+AT_ONCE = 32  # templates in one question: who comes later need not wait for many
+
+
+def open_background(model: str | None, options: Mapping[str, Any]) -> Reasoner | None:
+    """``background:MODEL`` or ``background+2.5s:MODEL``; without MODEL the default one. None: the name is another's. Raises BadOption, ModelError."""
+    found = _NAME.fullmatch(model or "")
+    if found is None:
+        return None
+    from ra_sdk.plugins import PluginSet
+
+    try:
+        seconds = float(found["seconds"] or 0)
+    except ValueError:
+        raise BadOption(f"model {model!r} has no number of seconds; write background+2.5s:MODEL") from None
+    return Background(PluginSet().open_reasoner(found["model"] or None, options), seconds)
+
+
+class Background:
+    """Asks ``inner`` in a thread of its own. A verdict that is not there within ``wait_s`` seconds is undecided; whoever asks again later gets it.
+
+    Its verdicts are those of ``inner``, and have its digest.
+    """
+
+    def __init__(self, inner: Reasoner, wait_s: float) -> None:
+        self.inner, self.wait_s = inner, wait_s
+        self.name, self.digest = inner.name, inner.digest
+        self._state = threading.Condition()
+        self._cold: deque[tuple[str, Mode]] = deque()
+        self._pending: set[tuple[str, Mode]] = set()
+        self._known: OrderedDict[tuple[str, Mode], Verdict] = OrderedDict()
+        self._closed = False
+        self._thread = threading.Thread(target=self._work, name="ra-background", daemon=True)
+        self._thread.start()
+
+    def judge(self, templates: Sequence[str], mode: Mode = "direct") -> Iterator[Verdict]:
+        """What is known, after waiting for the rest for a while; undecided for what is not."""
+        asked = [(text, mode) for text in templates]
+        with self._state:
+            for one in asked:
+                if one not in self._known and one not in self._pending and len(self._pending) < MOST:
+                    self._pending.add(one)
+                    self._cold.append(one)
+            self._state.notify_all()
+            self._state.wait_for(lambda: self._closed or not any(one in self._pending for one in asked), self.wait_s)
+            found = [self._known.get(one) for one in asked]
+        for (text, _), verdict in zip(asked, found):
+            yield verdict or Verdict(text, model=self.name)
+
+    def close(self) -> None:
+        """End it; what waits is not judged."""
+        with self._state:
+            self._closed = True
+            self._state.notify_all()
+        self._thread.join()
+        getattr(self.inner, "close", lambda: None)()
+
+    def _work(self) -> None:
+        while batch := self._next():
+            mode, texts = batch
+            left = list(texts)
+            try:
+                for text, verdict in zip(texts, self.inner.judge(texts, mode)):
+                    left.remove(text)
+                    self._settle(text, mode, verdict)
+                    if self._closed:
+                        return
+            except Exception as error:  # noqa: BLE001  whatever a model does, the stream goes on
+                warnings.warn(f"{len(left)} templates stay undecided, the model failed: {error!r}", RuntimeWarning, stacklevel=2)
+            for text in left:
+                self._settle(text, mode, None)
+
+    def _next(self) -> tuple[Mode, list[str]] | None:
+        with self._state:
+            self._state.wait_for(lambda: self._closed or bool(self._cold))
+            if self._closed:
+                return None
+            mode = self._cold[0][1]
+            texts: list[str] = []
+            while self._cold and self._cold[0][1] == mode and len(texts) < AT_ONCE:
+                texts.append(self._cold.popleft()[0])
+            return mode, texts
+
+    def _settle(self, text: str, mode: Mode, verdict: Verdict | None) -> None:
+        with self._state:
+            self._pending.discard((text, mode))
+            if verdict is not None and verdict.label != "undecided":
+                self._known[text, mode] = verdict
+                while len(self._known) > MOST:
+                    self._known.popitem(last=False)
+            self._state.notify_all()
