@@ -17,10 +17,11 @@ from msgspec import Struct
 from ra_sdk.formats_json import HINTS, body_of, completed
 from ra_sdk.wire import Refusal, decode
 
-__all__ = ["JSON", "PROTOBUF", "bodies", "failure", "success"]
+__all__ = ["JSON", "PROTOBUF", "bodies", "failure", "parsed", "success"]
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 DEEPEST = 32  # levels of a structured body
+MOST_MENDED = 500_000  # fields of a request that is mended: about a second of work
 _KINDS = ("stringValue", "boolValue", "intValue", "doubleValue", "arrayValue", "kvlistValue", "bytesValue")
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _CODES = {400: 3, 401: 16, 404: 5, 408: 4, 413: 8, 415: 3, 422: 3, 429: 8, 503: 14}  # google.rpc.Code of an HTTP status
@@ -90,14 +91,23 @@ def _json_scopes(data: bytes) -> list[Sequence[Any]]:
     return [scope.log_records or () for resource in request.resource_logs or () for scope in resource.scope_logs or ()]
 
 
-def _protobuf_scopes(data: bytes) -> list[Sequence[Any]]:
+def parsed(data: bytes) -> Any:
+    """An ExportLogsServiceRequest. Text that is no UTF-8 gets U+FFFD, as in files: the Collector sends what it got. Raises Refusal for what is none."""
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
     try:
-        request = ExportLogsServiceRequest.FromString(data)
-    except DecodeError as error:
+        try:
+            return ExportLogsServiceRequest.FromString(data)
+        except DecodeError:
+            mended = _mended(data, ExportLogsServiceRequest.DESCRIPTOR, [MOST_MENDED])
+            return ExportLogsServiceRequest.FromString(mended)
+    except (DecodeError, ValueError, IndexError) as error:
         raise Refusal(400, "no_protobuf", f"the body ({len(data)} bytes) is no ExportLogsServiceRequest: {error}; send OTLP logs in protobuf") from error
+
+
+def _protobuf_scopes(data: bytes) -> list[Sequence[Any]]:
+    request = parsed(data)
     return [scope.log_records for resource in request.resource_logs for scope in resource.scope_logs]
 
 
@@ -144,6 +154,40 @@ def _json_value(value: Any, depth: int = 0) -> Any:
 
 def _dumped(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, default=str, separators=(",", ":"))
+
+
+def _mended(data: bytes, kind: Any, left: list[int], depth: int = 0) -> bytes:
+    """A message with its text made UTF-8. ``left``: fields that may yet be looked at. Raises ValueError and IndexError for what is no message."""
+    out, at = bytearray(), 0
+    while at < len(data):
+        left[0] -= 1
+        if left[0] < 0 or depth > 2 * DEEPEST:
+            raise ValueError("it has text that is no UTF-8, and too many or too deep fields to mend it")
+        tag, start = _read_varint(data, at)
+        if tag & 7 != 2:  # no text: a number of 64 or 32 bits, or of as many bytes as it needs
+            end = start + {1: 8, 5: 4}[tag & 7] if tag & 7 in (1, 5) else _read_varint(data, start)[1]
+            out += data[at:end]
+        else:
+            size, begin = _read_varint(data, start)
+            field, piece, end = kind.fields_by_number.get(tag >> 3), data[begin : begin + size], begin + size
+            if field is not None and field.type == field.TYPE_STRING:
+                piece = piece.decode("utf-8", "replace").encode()
+            elif field is not None and field.type == field.TYPE_MESSAGE:
+                piece = _mended(piece, field.message_type, left, depth + 1)
+            out += data[at:start] + _varint(len(piece)) + piece
+        if end > len(data):
+            raise ValueError("it ends in the middle of a field")
+        at = end
+    return bytes(out)
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number, and where it ends."""
+    number = shift = 0
+    while data[at] & 0x80 and shift < 63:
+        number |= (data[at] & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+    return number | data[at] << shift, at + 1
 
 
 def _varint(number: int) -> bytes:

@@ -341,6 +341,41 @@ def test_otlp_bodies_that_are_no_text():
     assert bodies(request.SerializeToString(), "application/x-protobuf") == ["x", "disk failed", "aGk=", "it broke: no disk", ""]
 
 
+def test_text_of_protobuf_that_is_no_utf8_is_mended():
+    """The Collector does not look at it (opentelemetry-collector issue 11449), protobuf for Python refuses the whole request."""
+    from ra_sdk.otlp import bodies, parsed
+
+    request = otlp_request(["disk @@ failed", "all good", "@@"])
+    record = request.resource_logs[0].scope_logs[0].log_records[0]
+    record.time_unix_nano, record.flags, record.trace_id, record.severity_number = 2**63, 7, b"\xff" * 16, 17
+    record.attributes.add(key="exception.message").value.string_value = "no @@ disk"
+    record.attributes.add(key="@@").value.array_value.values.add().bytes_value = b"\xff\xfe"
+    data = request.SerializeToString().replace(b"@@", b"\xff\xfe")
+    assert bodies(data, "application/x-protobuf") == ["disk \ufffd\ufffd failed: no \ufffd\ufffd disk", "all good", "\ufffd\ufffd"]
+    found = parsed(data).resource_logs[0].scope_logs[0].log_records[0]
+    assert (found.time_unix_nano, found.flags, found.trace_id, found.severity_number) == (2**63, 7, b"\xff" * 16, 17)
+    assert found.attributes[1].value.array_value.values[0].bytes_value == b"\xff\xfe"
+
+
+@pytest.mark.parametrize("tail", [b"\x0a", b"\x0a\xff", b"\x0b", b"\x0a\x05abc", b"\x80" * 20, b"\x09abc", b"\x0f", b"\x0a\x01" * 3 + b"\xff"])
+def test_what_cannot_be_mended_is_refused(tail):
+    from ra_sdk.otlp import bodies
+    from ra_sdk.wire import Refusal
+
+    data = otlp_request(["@@"]).SerializeToString().replace(b"@@", b"\xff\xfe")
+    with pytest.raises(Refusal, match="is no ExportLogsServiceRequest"):
+        bodies(data + tail, "application/x-protobuf")
+
+
+def test_mending_has_an_end():
+    from ra_sdk.otlp import bodies
+    from ra_sdk.wire import Refusal
+
+    data = otlp_request(["@@"]).SerializeToString().replace(b"@@", b"\xff\xfe") + b"\x0a\x00" * 600_000
+    with pytest.raises(Refusal, match="too many"):
+        bodies(data, "application/x-protobuf")
+
+
 @pytest.mark.parametrize(
     ("record", "expected"),
     [
