@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf.json_format import ParseDict, ParseError
-from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from ra_sdk.limits import Limits
+from ra_sdk.otlp import parsed
 from ra_sdk.wire import Refusal, decode
 
 __all__ = ["counted", "from_json", "parsed", "unpacked"]
@@ -42,14 +42,6 @@ def unpacked(data: bytes, most: int) -> bytes:
     if not stream.eof:
         raise Refusal(400, "no_gzip", "the message's gzip ends in the middle; send all of it")
     return out
-
-
-def parsed(data: bytes) -> Any:
-    """The request. Raises Refusal (400) for what is none."""
-    try:
-        return ExportLogsServiceRequest.FromString(data)
-    except DecodeError as error:
-        raise Refusal(400, "no_protobuf", f"the body ({len(data)} bytes) is no ExportLogsServiceRequest: {error}; send OTLP logs in protobuf") from error
 
 
 def counted(data: bytes, limits: Limits) -> int:

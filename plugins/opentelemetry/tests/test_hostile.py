@@ -48,6 +48,14 @@ def test_garbage(pipeline, kept, data):
     assert [d.record.body for d in kept.found] == ["a", "b"]
 
 
+def test_text_that_is_no_utf8_does_not_lose_its_batch(pipeline, kept):
+    grpc_hop, http_hop = pipeline("otlp://127.0.0.1:0", kept), pipeline("otlp+http://127.0.0.1:0", kept)
+    data = message_of(["disk @@ failed", "all good"]).SerializeToString().replace(b"@@", b"\xff\xfe")
+    assert raw(grpc_hop.port, data) is grpc.StatusCode.OK
+    assert post(http_hop.port, data)[0] == 200
+    assert [d.record.body for d in kept.found] == ["disk \ufffd\ufffd failed", "all good"] * 2
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"[]", b"null", b'{"resourceLogs": 1}', b'{"resourceLogs": [{"scopeLogs": [{"logRecords": [{"traceId": "zz"}]}]}]}', b"[" * 100_000]
 )
