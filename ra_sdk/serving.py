@@ -67,11 +67,12 @@ class Serving:
         except ImportError as error:
             raise WorldError(f"the service cannot be started ({error}); {INSTALL}") from error
         self.place, self._detecting, self._say = place, detecting, say
-        local = all(_is_loopback(host) for host in (place.host, *map(_host, place.listeners)))
+        abroad = [host for host in (place.host, *map(_host, place.listeners)) if not _is_loopback(host)]
+        local = not abroad
         path = place.tokens or (None if local else default_path())
         tokens = None if path is None else Tokens(path)
         if tokens is not None and not len(tokens):
-            raise BadOption(f"no token is in {str(path)!r}, and {place.host!r} needs one; make one with: ra token NAME --tokens {path}")
+            raise BadOption(f"no token is in {str(path)!r}, and {(abroad or [place.host])[0]!r} needs one; make one with: ra token NAME --tokens {path}")
         _check_tls(place)
         _allow_files(place.limits.connections + SPARE)
         self.door: Door = Door(place.limits, Outside(tokens, local))

@@ -815,6 +815,11 @@ def test_others_need_tokens(host, tmp_path):
         Serving(Place(host, 0, tmp_path / "none"), {"model": "echo"}, lambda _: None)
 
 
+def test_who_needs_tokens_is_named(tmp_path):
+    with pytest.raises(ra_sdk.BadOption, match=r"'0\.0\.0\.0' needs one"):
+        Serving(Place(port=0, tokens=tmp_path / "none", listeners=("otlp://0.0.0.0:4317",)), {"model": "echo"}, lambda _: None)
+
+
 def test_a_place_that_cannot_be_is_said(tmp_path):
     taken = socket.create_server(("127.0.0.1", 0))
     with taken, pytest.raises(ra_sdk.WorldError, match="--port"):
