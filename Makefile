@@ -37,8 +37,13 @@ opentelemetry: install .venv/installed-opentelemetry
 training: install .venv/installed-training
 	cd training && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy && ../$(BIN)/python -m pytest
 
-bench: install
-	$(BIN)/python -m benchmarks
+# LogLead pins another Drain3 and other libraries, so it has an environment of its own.
+.venv-loglead/bin/python:
+	$(PYTHON) -m venv .venv-loglead
+	.venv-loglead/bin/pip install --quiet loglead==2.0.0
+
+bench: install .venv-loglead/bin/python
+	$(BIN)/python -m benchmarks --loglead .venv-loglead/bin/python
 
 # Puts the output of README's first command into README again.
 readme: install

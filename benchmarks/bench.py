@@ -1,4 +1,4 @@
-"""How fast it is here, as ratios against peers in one run: `make bench`, or python benchmarks/bench.py [--data ../shared/data] [--quick].
+"""How fast it is here, as ratios against peers in one run: `make bench`, or python -m benchmarks [--data ../shared/data] [--quick].
 
 Warm: the whole `detect()` over a file whose templates are known, against Drain3 doing its mining alone on the same lines. Drain3 gets
 the same masks (as Python regular expressions, the form it takes), and in a second column five usual masks on ready-made bodies.
@@ -85,8 +85,8 @@ def five_masks() -> list[object]:
     return [MaskingInstruction(pattern, name) for pattern, name in FIVE_MASKS]
 
 
-def warm(path: Path) -> dict[str, float]:
-    """Lines a second of `detect()`, of file to JSONL, of reading alone, and of Drain3."""
+def warm(path: Path, with_loglead: Path | None) -> dict[str, float]:
+    """Lines a second of `detect()`, of file to JSONL, of reading alone, of Drain3, and of LogLead if an interpreter that has it is given."""
     from ra_sdk import Detector, VerdictStore
     from ra_sdk.lines import split
 
@@ -99,7 +99,9 @@ def warm(path: Path) -> dict[str, float]:
     floor = timed(lambda: split(path.read_bytes()))
     part = bodies[: max(20_000, count // 5)]  # the peer is slow: a part of the lines, scaled
     same, five = (peer(part, masks) * count / len(part) for masks in (same_masks(), five_masks()))
+    peers = {} if with_loglead is None else loglead(with_loglead, bodies, path.parent)
     return {
+        **{f"loglead_{parser}_lines_per_s": count / peers[parser] for parser in ("drain", "tip") if peers},
         "lines": count,
         "lines_per_s": count / ours,
         "jsonl_lines_per_s": count / sink,
@@ -108,7 +110,25 @@ def warm(path: Path) -> dict[str, float]:
         "drain3_five_masks_lines_per_s": count / five,
         "ratio_drain3": same / ours,
         "ratio_drain3_five_masks": five / ours,
+        "share_of_floor": floor / ours,
     }
+
+
+def loglead(python: Path, bodies: list[str], place: Path) -> dict[str, float]:
+    """Seconds that LogLead takes to mask and mine the bodies, by an interpreter that has it."""
+    import polars as pl
+
+    pl.DataFrame({"m_message": bodies}).write_parquet(place / "bodies.parquet")
+    out = subprocess.run([python, HERE / "loglead_peer.py", place / "bodies.parquet"], check=True, capture_output=True, text=True).stdout
+    found: dict[str, float] = json.loads(out.splitlines()[-1])
+    return found
+
+
+def mixed(paths: list[Path], place: Path) -> Path:
+    """Lines of several logs in turn, as a collector interleaves them."""
+    parts = [path.read_bytes().splitlines(keepends=True)[:100_000] for path in paths]
+    (place / "mixed.log").write_bytes(b"".join(line for lines in zip(*parts) for line in lines))
+    return place / "mixed.log"
 
 
 def files(data: Path | None, place: Path, quick: bool) -> Iterable[tuple[str, Path]]:
@@ -126,6 +146,7 @@ def files(data: Path | None, place: Path, quick: bool) -> Iterable[tuple[str, Pa
     yield "hdfs", place / "hdfs.log"
     (place / "bgl.log").write_bytes(lzma.decompress((data / "bgl" / "BGL_errors_300k.log.xz").read_bytes()))
     yield "bgl", place / "bgl.log"
+    yield "mixed", mixed([place / f"{name}.log" for name in ("synthetic", "hdfs", "bgl")], place)
 
 
 def child(code: str) -> tuple[float, str]:
@@ -145,17 +166,26 @@ def small(results: dict[str, float]) -> None:
     results["help_ms"] = child("import sys; sys.argv=['ra','--help']; from ra_sdk.cli import main\ntry: main()\nexcept SystemExit: pass")[0] * 1e3
 
 
+COLUMNS = {  # heading: what stands below, and how it is written
+    "lines": ("lines", "{:,.0f}"),
+    "detect() lines/s": ("lines_per_s", "{:,.0f}"),
+    "to JSONL": ("jsonl_lines_per_s", "{:,.0f}"),
+    "reading alone": ("floor_lines_per_s", "{:,.0f}"),
+    "share of that": ("share_of_floor", "{:.2f}"),
+    "Drain3, same masks": ("drain3_lines_per_s", "{:,.0f}"),
+    "ratio": ("ratio_drain3", "**{:.1f}x**"),
+    "Drain3, five masks on bodies": ("drain3_five_masks_lines_per_s", "{:,.0f}"),
+    "ratio ": ("ratio_drain3_five_masks", "**{:.1f}x**"),
+    "LogLead, Drain": ("loglead_drain_lines_per_s", "{:,.0f}"),
+    "LogLead, Tipping": ("loglead_tip_lines_per_s", "{:,.0f}"),
+}
+
+
 def table(rows: dict[str, dict[str, float]]) -> str:
     """The warm figures as Markdown."""
-    head = (
-        "| input | lines | detect() lines/s | to JSONL | reading alone | Drain3, same masks | ratio | Drain3, five masks on bodies | ratio |\n|---|"
-        + "---:|" * 8
-    )
-    lines = [
-        f"| {name} | {r['lines']:,.0f} | {r['lines_per_s']:,.0f} | {r['jsonl_lines_per_s']:,.0f} | {r['floor_lines_per_s']:,.0f} | "
-        f"{r['drain3_lines_per_s']:,.0f} | **{r['ratio_drain3']:.1f}x** | {r['drain3_five_masks_lines_per_s']:,.0f} | **{r['ratio_drain3_five_masks']:.1f}x** |"
-        for name, r in rows.items()
-    ]
+    shown = {head: column for head, column in COLUMNS.items() if all(column[0] in row for row in rows.values())}
+    head = f"| input | {' | '.join(map(str.strip, shown))} |\n|---|{'---:|' * len(shown)}"
+    lines = [f"| {name} | {' | '.join(form.format(row[key]) for key, form in shown.values())} |" for name, row in rows.items()]
     return "\n".join([head, *lines])
 
 
@@ -167,18 +197,26 @@ def main() -> None:
     arguments.add_argument("--quick", action="store_true", help="smaller inputs")
     arguments.add_argument("--no-warm", action="store_true", help="leave the warm part out")
     arguments.add_argument("--no-model", action="store_true", help="leave the cold part out")
+    arguments.add_argument("--no-growth", action="store_true", help="leave out the ten million lines")
+    arguments.add_argument("--loglead", type=Path, metavar="PYTHON", help="interpreter of an environment with LogLead, to compare with (make bench makes one)")
     options = arguments.parse_args()
     results: dict[str, float] = {}
     rows: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as place:
         for name, path in () if options.no_warm else files(options.data, Path(place), options.quick):
-            rows[name] = warm(path)
+            rows[name] = warm(path, options.loglead)
             print(f"warm: {name} done", file=sys.stderr)
+        if not options.no_growth:
+            from growth import growth
+
+            results |= growth(Path(place), options.quick)
+            print("growth done", file=sys.stderr)
     small(results)
     versions = ", ".join(f"{name} {version(name)}" for name in ("polars", "drain3-improved"))
     print(f"\nPython {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}; {versions}\n\n{table(rows)}")
     for name, row in rows.items():
         results |= {f"warm_ratio_drain3_{name}": row["ratio_drain3"], f"warm_lines_per_s_{name}": row["lines_per_s"]}
+        results |= {f"warm_ratio_drain3_five_masks_{name}": row["ratio_drain3_five_masks"], f"warm_share_of_floor_{name}": row["share_of_floor"]}
         results |= {f"floor_lines_per_s_{name}": row["floor_lines_per_s"], f"jsonl_lines_per_s_{name}": row["jsonl_lines_per_s"]}
     if not options.no_model:
         from cold import cold

@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, overload
 
-from ra_sdk.grounding import fill
+from ra_sdk.grounding import fill, fillable
 from ra_sdk.records import Detection, LogRecord, Verdict
 
 if TYPE_CHECKING:
@@ -100,10 +100,17 @@ class Detections(Sequence[Detection]):
 
     def rationale(self, index: int) -> str | None:
         """Rationale for record ``index``, its placeholders filled from the record's body."""
-        verdict = self.verdict(index)
-        if verdict.rationale is None:
-            return None
-        return fill(verdict.rationale, verdict.template, self.block.bodies[index])
+        return _filled(self.verdict(index), self.block.bodies[index])
+
+    @property
+    def open_verdicts(self) -> list[int]:
+        """Which of ``verdicts`` have a rationale that a record may have in other words."""
+        return [number for number, verdict in enumerate(self.verdicts) if fillable(verdict.rationale)]
+
+    def rationales(self, rows: pl.Series) -> list[str | None]:
+        """The same for several records at once, given by their numbers."""
+        found = zip(self.codes.gather(rows).to_list(), self.block.bodies.gather(rows).to_list())
+        return [_filled(self.verdicts[code], body) for code, body in found]
 
     def cached(self, index: int) -> bool:
         """Whether the verdict of record ``index`` was in the store before this run."""
@@ -154,6 +161,10 @@ class Detections(Sequence[Detection]):
         if not -len(self) <= index < len(self):
             raise IndexError(index)
         return Detection((self, index % len(self)))
+
+
+def _filled(verdict: Verdict, body: str) -> str | None:
+    return None if verdict.rationale is None else fill(verdict.rationale, verdict.template, body)
 
 
 def fields_of(records: Sequence[LogRecord]) -> pl.DataFrame:

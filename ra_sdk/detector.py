@@ -15,14 +15,15 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ra_sdk.blocks import Block, Detections
 from ra_sdk.errors import BadOption, SourceError
 from ra_sdk.formats import detect_format, format_named
 from ra_sdk.judging import Counts, Judge, Known
-from ra_sdk.lines import RawBlock, raw_blocks
-from ra_sdk.masks import coarse, mask
+from ra_sdk.lines import RawBlock, raw_blocks, without_ends
+from ra_sdk.masks import mask
+from ra_sdk.outlets import Outlets
 from ra_sdk.plugins import PluginSet
 from ra_sdk.prompt import Mode
 from ra_sdk.records import Detection, Session, Template, Verdict
@@ -38,8 +39,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Counts", "Detector", "Progress", "adetect", "detect"]
 
+T = TypeVar("T")
 LOOKAHEAD = 3  # blocks that are parsed and masked while one is judged
 STATE_SECONDS = 60.0  # how often a long run saves its mining state
+
+
+class _Closable(Protocol):
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,8 @@ class Detector:
 
     def blocks(self, source: object) -> Iterator[Detections]:
         """The same in blocks, for those who work on columns. Raises SourceError and UsageError at the call."""
-        return self._blocks(self.plugins.open_source(source, self._reading))
+        opened: Source = self.plugins.open_source(source, self._reading)
+        return _then_close(opened, self._blocks(opened))
 
     def sessions(self, source: object) -> Iterator[Session]:
         """The source's windows with their own verdicts. Raises BadOption without a window."""
@@ -131,7 +138,7 @@ class Detector:
         """The verdict of one line. Its header is taken off if it has one of the known formats."""
         import polars as pl
 
-        lines = pl.Series("line", [line], dtype=pl.String)
+        lines = without_ends(pl.Series("line", [line], dtype=pl.String))
         form = format_named(self._format, self.formats) if self._format else detect_format(lines, self.formats)
         text = " ".join(mask(form.bodies(lines).to_list())[0].split())
         return self._judge([text], mode or self.mode)[0][0]
@@ -144,18 +151,15 @@ class Detector:
         keep_apart([sink for sink in sinks if isinstance(sink, str)], [str(source)] if isinstance(source, str | Path) else [])
         opened: Source = self.plugins.open_source(source, self._reading)
         resumed = {"append": self._reading["checkpoint"] is not None}
-        outlets = [self.plugins.open_sink(sink, resumed) if isinstance(sink, str) else sink for sink in sinks]
-        try:
-            for block in self._blocks(opened):
-                for outlet in outlets:
-                    outlet.write(block)
-                if block.checkpoint is not None:
-                    opened.acknowledge(block.checkpoint)
-                self.save_state()
-        finally:
-            for outlet, sink in zip(outlets, sinks):
-                if isinstance(sink, str):
-                    outlet.close()
+
+        def written(block: Detections) -> None:
+            if block.checkpoint is not None:
+                opened.acknowledge(block.checkpoint)
+            self.save_state()
+
+        with closing(opened), Outlets(sinks, lambda url: self.plugins.open_sink(url, resumed), written, at_once=opened.live) as outlets:
+            for block in self._blocks(opened, fields=True):
+                outlets.write(block)
         return self.counts
 
     def templates(self) -> list[Template]:
@@ -176,27 +180,26 @@ class Detector:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _blocks(self, source: Source) -> Iterator[Detections]:
+    def _blocks(self, source: Source, *, fields: bool = False) -> Iterator[Detections]:
         started = time.monotonic()
-        with closing(source):
-            for block, codes, masked, sizes in self._prepared(source):
-                codes, texts = self.miner.mine_masked(codes, masked, sizes)
-                found = self._judge(texts, self.mode, source)
-                detections = Detections(block, codes, [verdict for verdict, _ in found], [known for _, known in found])
-                self._count(detections, time.monotonic() - started)
-                started = time.monotonic()
-                self._report(source)
-                yield detections
-                started = time.monotonic() if source.live else started
+        for block, codes, masked, sizes in self._prepared(source, fields=fields):
+            codes, texts = self.miner.mine_masked(codes, masked, sizes)
+            found = self._judge(texts, self.mode, source)
+            detections = Detections(block, codes, [verdict for verdict, _ in found], [known for _, known in found])
+            self._count(detections, time.monotonic() - started)
+            started = time.monotonic()
+            self._report(source)
+            yield detections
+            started = time.monotonic() if source.live else started
 
-    def _prepared(self, source: Source) -> Iterator[tuple[Block, pl.Series, list[str], list[int]]]:
-        """Blocks parsed and masked in threads, a few ahead of who asks; Polars lets go of the interpreter while it works."""
+    def _prepared(self, source: Source, *, fields: bool) -> Iterator[tuple[Block, pl.Series, list[str], list[int]]]:
+        """Blocks parsed (``fields`` too, if asked) and masked in threads, a few ahead of who asks; Polars lets go of the interpreter while it works."""
         waiting: deque[Future[tuple[Block, pl.Series, list[str], list[int]]]] = deque()
         broken: SourceError | None = None
         try:
             for raw in raw_blocks(source, self.formats, self._format, self._size, self._wait):
                 if raw is not None:
-                    waiting.append(self._ahead.submit(_prepare, raw))
+                    waiting.append(self._ahead.submit(_prepare, raw, fields))
                 while waiting and (source.live or len(waiting) > LOOKAHEAD):
                     yield waiting.popleft().result()
         except SourceError as error:
@@ -237,8 +240,8 @@ class Detector:
     def save_state(self, every: float = STATE_SECONDS) -> None:
         """Save what was mined, if there is a state to keep and ``every`` seconds have passed since. Raises StoreError."""
         if self._state is not None and time.monotonic() - self._saved >= every:
+            self._saved = time.monotonic()  # before: what cannot be saved is not tried with every block
             self.miner.save(self._state)
-            self._saved = time.monotonic()
 
 
 def detect(source: object, **options: Any) -> Iterator[Detection]:
@@ -278,14 +281,16 @@ def _with_known_key(found: Iterable[Session], key: str | None) -> Iterator[Sessi
         warnings.warn(f"no record has an attribute {key!r}, so the windows are not by key; see the attributes in --output jsonl", RuntimeWarning, stacklevel=2)
 
 
-def _then_close(detector: Detector, found: Iterable[Detection]) -> Iterator[Detection]:
-    with detector:
+def _then_close(thing: _Closable, found: Iterable[T]) -> Iterator[T]:
+    with closing(thing):
         yield from found
 
 
-def _prepare(raw: RawBlock) -> tuple[Block, pl.Series, list[str], list[int]]:
+def _prepare(raw: RawBlock, fields: bool) -> tuple[Block, pl.Series, list[str], list[int]]:
     block = raw.parse()
-    return block, *distinct(coarse(block.bodies))
+    if fields:
+        block.fields  # noqa: B018  parsed here and now
+    return block, *distinct(block.bodies)
 
 
 def _check(*, mode: object, threshold: object, block: object, wait_ms: object, window: object) -> None:

@@ -31,7 +31,8 @@ SEVERITY = {  # what logs call it, in lower case -> OpenTelemetry's short name
     **dict.fromkeys(["fatal", "f", "ftl", "critical", "crit", "c", "alert", "emerg", "emergency", "panic", "dpanic"], "FATAL"),
     **dict.fromkeys(["a", "wtf", "assert", "0", "1", "2"], "FATAL"),
 }
-_INTEGERS = r"process\.pid|thread\.id|code\.line\.number|http\.response\.status_code|http\.response\.size|log\.syslog\.facility\.code"
+_INTEGERS = frozenset("process.pid thread.id code.line.number http.response.status_code http.response.size log.syslog.facility.code".split())
+_ESCAPED = r'["\\\x00-\x1f]'  # what JSON has escapes for (RFC 8259, 7)
 _TRACE = (  # what continues a record wherever it stands
     r"^(?:\s|$|Traceback \(|Caused by: |Suppressed: |\.\.\. \d+ (?:more|common)|During handling of the above|The above exception was|goroutine \d+ \[|"
     r"(?:[a-z_][\w$]*\.){2,}[A-Z][\w$]*(?:Error|Exception|Throwable)(?::|$))"
@@ -40,7 +41,13 @@ _NAMED = r"^(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit
 _LEVEL = r"(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|ERR|FATAL|CRIT(?:ICAL)?|SEVERE|ALERT|EMERG|PANIC|FINE(?:R|ST)?|CONFIG)"
 _ANY_LEVEL = r"(?:LOG|Note|System|(?i:trace|debug|info|notice|warn(?:ing)?|error|err|fatal|crit(?:ical)?|severe|alert|emerg|panic))"
 _CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
-_ZONE = r"(?:Z| ?(?:UTC|GMT)| ?[+-]\d\d:?\d\d|[+-]\d\d)"
+# Zones that logs name; what stands for several places (IST, BST) is left out, the American ones are those of RFC 822.
+_ZONES = dict(
+    zone.split("=")
+    for zone in "WEST=+0100 CET=+0100 CEST=+0200 EET=+0200 EEST=+0300 MSK=+0300 SGT=+0800 HKT=+0800 JST=+0900 KST=+0900 AEST=+1000 AEDT=+1100 NZST=+1200 "
+    "NZDT=+1300 EST=-0500 EDT=-0400 CST=-0600 CDT=-0500 MST=-0700 MDT=-0600 PST=-0800 PDT=-0700".split()
+)
+_ZONE = rf"(?:Z| ?(?:UTC|GMT)| ?[+-]\d\d:?\d\d|[+-]\d\d| (?:{'|'.join(_ZONES)}))"
 _ISO = rf"\d{{4}}[-/]\d\d[-/]\d\d[T ]{_CLOCK}{_ZONE}?"
 _FOREIGN = rf"^[\[(<]?(?:\d{{4}}[-/.]\d\d[-/.]\d\d[T ]|{_CLOCK}[\s\])>]|[A-Z][a-z]{{2}} [ \d]\d {_CLOCK} |{_LEVEL}[\s:\])>|])"  # another's header
 
@@ -54,8 +61,8 @@ def iso_times(texts: pl.Series, now: datetime) -> pl.Series:  # noqa: ARG001
     ).struct.unnest()
     text = pl.col("date").str.replace_all("/", "-", literal=True) + " " + pl.col("clock") + "." + pl.col("part").fill_null("0")
     parsed = text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False, time_unit="us")
-    if parts["zone"].str.contains(r"\d").any():
-        digits = pl.col("zone").str.replace_all(r"[^\d+-]", "")
+    if parts["zone"].str.contains(rf"\d|{'|'.join(_ZONES)}").any():
+        digits = pl.col("zone").str.strip_chars(" ").replace(_ZONES).str.replace_all(r"[^\d+-]", "")
         minutes = digits.str.slice(1, 2).cast(pl.Int64, strict=False) * 60 + digits.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0)
         parsed = parsed - pl.duration(minutes=pl.when(digits.str.starts_with("-")).then(-minutes).otherwise(minutes).fill_null(0))
     return parts.select(parsed.dt.replace_time_zone("UTC").alias("timestamp")).to_series()
@@ -152,16 +159,28 @@ def _severity(names: list[str]) -> pl.Expr:
 
 
 def _objects(columns: pl.DataFrame) -> pl.Series:
-    """One JSON object a row, of what is not null and not empty; null for nothing. A quote within a value is escaped, so none is mistaken for a key."""
+    """One JSON object a row, of what is not null and not empty; null for nothing."""
     import polars as pl
 
-    if not columns.width:
+    told = [series for series in columns if series.null_count() < len(series)]
+    if not told:
         return pl.Series([None] * len(columns), dtype=pl.String)
-    names = "|".join(re.escape(name) for name in columns.columns)
-    texts = columns.select(pl.struct(pl.all()).struct.json_encode()).to_series()
-    texts = texts.str.replace_all(rf'"(?:{names})":(?:null|""),?', "").str.replace(r",\}$", "}")
-    texts = texts.str.replace_all(rf'"({_INTEGERS})":"(0|[1-9][0-9]{{0,17}})"', '"${1}":${2}').alias("object")
-    return texts.to_frame().select(pl.when(pl.col("object") != "{}").then("object")).to_series()
+    inner = pl.DataFrame(told).select(pl.concat_str([_members(series) for series in told]).str.strip_suffix(",").alias("inner"))
+    return inner.select(pl.when(pl.col("inner") != "").then("{" + pl.col("inner") + "}")).to_series()
+
+
+def _members(series: pl.Series) -> pl.Expr:
+    """A column as ``"name":value,``, or as nothing where there is no value. What needs no escaping gets none: that is four times as fast."""
+    import polars as pl
+
+    column, name = pl.col(series.name), f'"{series.name}":'
+    if series.str.contains(_ESCAPED).any():
+        texts = pl.struct(series.name).struct.json_encode().str.strip_prefix("{" + name).str.strip_suffix("}")
+    else:
+        texts = '"' + column + '"'
+    if series.name in _INTEGERS:
+        texts = pl.when(column.str.contains("^(?:0|[1-9][0-9]{0,17})$")).then(column).otherwise(texts)
+    return pl.when(column != "").then(name + texts + ",").otherwise(pl.lit(""))
 
 
 @dataclass(frozen=True)
@@ -169,7 +188,8 @@ class TableFormat:
     """A format by its layouts.
 
     ``also``: layouts that are read as well, without being a reason to choose the format. ``greedy``: a line without a header
-    continues the record before it, unless it has the looks of another format's header. ``never``: what no line of it matches.
+    continues the record before it, unless it has the looks of another format's header. ``never``: what no line of it matches. ``halves``: of a header
+    on two lines, what the first is from its start to its end, and how the second begins.
     """
 
     name: str
@@ -177,6 +197,7 @@ class TableFormat:
     also: tuple[Layout, ...] = ()
     greedy: bool = False
     never: str = ""
+    halves: tuple[str, str] | None = None
 
     @cached_property
     def own(self) -> str:
@@ -196,7 +217,7 @@ class TableFormat:
     def score(self, lines: pl.Series) -> float:
         """Share of the lines that begin a record of this format, leaving out those that look like a continuation."""
         matched = self.has(lines)
-        heads = len(lines.filter(matched | ~looks_continued(lines)))
+        heads = len(lines.filter((matched | ~looks_continued(lines)) & ~self._second(lines)))
         return float(matched.sum()) / heads if heads else 0.0
 
     def starts(self, lines: pl.Series) -> pl.Series | None:
@@ -204,7 +225,17 @@ class TableFormat:
         matched = lines.str.contains(self.header)
         if matched.all():
             return matched
-        return matched | (lines.str.contains(_ascii(_FOREIGN)) if self.greedy else ~looks_continued(lines))
+        found = matched | (lines.str.contains(_ascii(_FOREIGN)) if self.greedy else ~looks_continued(lines))
+        return found & ~self._second(lines)
+
+    def _second(self, lines: pl.Series) -> pl.Series:
+        """Boolean: the line is the second half of a header whose first half is the line before."""
+        import polars as pl
+
+        if self.halves is None:
+            return pl.repeat(value=False, n=len(lines), dtype=pl.Boolean, eager=True)
+        first, second = (_ascii(half) for half in self.halves)
+        return lines.str.contains(f"^{first}$").shift(1, fill_value=False) & lines.str.contains(f"^{second}")
 
     def bodies(self, records: pl.Series) -> pl.Series:
         """What follows the header; the whole record where there is none."""
@@ -300,6 +331,10 @@ _JAVA = (
     ),
     Layout(rf"(?P<time>\d\d/\d\d/\d\d \d\d:\d\d:\d\d) (?P<severity>{_LEVEL}) {_LOGGER}: ", stamps("%y/%m/%d %H:%M:%S")),
 )
+_JUL = r"[A-Z][a-z]{2} \d{1,2}, \d{4} \d{1,2}:\d\d:\d\d [AP]M"  # java.util.logging: time, class and method, then level and message on a line of their own
+_JUL_LAYOUT = Layout(
+    rf"(?P<time>{_JUL}) (?P<log__logger>[\w.$]+)(?: (?P<code__function__name>[\w.$<>]+))?(?:\n(?P<severity>{_LEVEL}): )?", stamps("%b %d, %Y %I:%M:%S %p")
+)
 _PYTHON_LEVEL = r"(?P<severity>DEBUG|INFO|WARNING|ERROR|CRITICAL)"
 _PYTHON = (
     Layout(rf"\[?(?P<time>{_ISO})\]? - (?P<log__logger>\S+) - {_PYTHON_LEVEL} - "),
@@ -357,7 +392,7 @@ TABLE: tuple[TableFormat, ...] = (
         r"(?: \[pid (?P<process__pid>\d+)(?::tid (?P<thread__id>\d+))?\])?(?: \[client (?P<client__address>[^\]]+)\])? ",
         times=stamps("%a %b %d %H:%M:%S%.f %Y"),
     ),
-    TableFormat("java", _JAVA, also=_ISO_LAYOUTS, greedy=True),
+    TableFormat("java", (*_JAVA, _JUL_LAYOUT), also=_ISO_LAYOUTS, greedy=True, halves=(rf"{_JUL} [\w.$]+(?: [\w.$<>]+)?", rf"{_LEVEL}: ")),
     TableFormat("python", _PYTHON, also=_ISO_LAYOUTS, greedy=True),
     TableFormat("iso", _ISO_LAYOUTS, greedy=True),
 )

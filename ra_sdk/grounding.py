@@ -17,7 +17,7 @@ from ra_sdk.masks import HEAD, LONGEST, PLACEHOLDERS, TAIL, WILDCARD
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["align", "fill", "grounded", "invented", "keeps_to", "whole", "whole_words"]
+__all__ = ["align", "fill", "fillable", "grounded", "invented", "keeps_to", "whole", "whole_words"]
 
 MOST_PLACEHOLDERS, MOST_PIECES, MOST_STEPS = 40, 200, 5_000  # beyond, a rationale keeps its placeholders
 EDGES = " .,;:"  # a quote may be cut out with them
@@ -52,7 +52,7 @@ _TIME = (
 )
 _PERCENT = r"[0-9]+(?:\.[0-9]+)? ?%"
 _DURATION = r"[0-9]+(?:\.[0-9]+)? ?[A-Za-zµ]+"
-_NUMBER = r"[0-9]+(?:[.,][0-9]+)*"
+_NUMBER = r"(?:(?<=_)-)?[0-9]+(?:[.,][0-9]+)*"  # a mask takes the sign of names such as blk_-608999687919862906
 _HEX = r"(?:0[xX])?[0-9a-fA-F]+"
 _VALUES = {  # what masking puts each placeholder for, in a body whose white space is single blanks
     "<num>": _NUMBER,
@@ -120,7 +120,7 @@ def fill(rationale: str, template: str, body: str) -> str:
 
     Double quotes of the body become single ones, so that quotes stay in pairs. What cannot be told apart stays a placeholder.
     """
-    if not _FILLABLE.search(rationale):
+    if not fillable(rationale):
         return rationale
     pieces, body = _pieces(template), _as_mined(body)
     ends = _ends(pieces, body)
@@ -132,10 +132,15 @@ def fill(rationale: str, template: str, body: str) -> str:
             values.setdefault(piece.name, set()).add(body[start:end])
     parts = _QUOTE.split(rationale)
     for at, part in enumerate(parts):
-        quoted = _in_body(part, template, pieces, body, ends) if at % 2 else None
+        quoted = _in_body(part, template, body, ends) if at % 2 else None
         text = _PLACEHOLDER.sub(lambda match: _only(values, match[0]), part) if quoted is None else quoted
         parts[at] = f'"{text}"' if at % 2 else text
     return "".join(parts)
+
+
+def fillable(rationale: str | None) -> bool:
+    """Whether ``fill`` may write it otherwise: it has a placeholder, or a number, which a body may write with more zeros."""
+    return rationale is not None and _FILLABLE.search(rationale) is not None
 
 
 def invented(message: str, rationale: str) -> list[str]:
@@ -204,20 +209,27 @@ def _as_mined(body: str) -> str:
     return " ".join(body.split())
 
 
-def _in_body(quote: str, template: str, pieces: tuple[_Piece, ...], body: str, ends: list[int]) -> str | None:
+def _in_body(quote: str, template: str, body: str, ends: list[int]) -> str | None:
     """What stands in the body where the quote stands in the template. None if it is not of the template."""
-    words = " ".join(quote.split()).strip(EDGES)
+    span = _span(quote, template)
+    if span is None:
+        return None
+    first, before, last, after = span
+    return _unquoted(body[(ends[first - 1] if first else 0) + before : ends[last] - after])
+
+
+@lru_cache(maxsize=4_096)
+def _span(quote: str, template: str) -> tuple[int, int, int, int] | None:
+    """Where a quote lies in a template: its first piece and the characters of it before the quote, its last piece and those after it."""
+    words, pieces = " ".join(quote.split()).strip(EDGES), _pieces(template)
     match = re.search(re.escape(words), template, re.IGNORECASE) if words else None
     if match is None:
         return None
     starts = [piece.start for piece in pieces]
     first, last = bisect_right(starts, match.start()) - 1, bisect_right(starts, match.end() - 1) - 1
-    begin, end = (ends[first - 1] if first else 0), ends[last]
-    if not pieces[first].patterns:
-        begin += match.start() - pieces[first].start
-    if not pieces[last].patterns:
-        end -= pieces[last].start + len(pieces[last].text) - match.end()
-    return _unquoted(body[begin:end])
+    before = 0 if pieces[first].patterns else match.start() - pieces[first].start
+    after = 0 if pieces[last].patterns else pieces[last].start + len(pieces[last].text) - match.end()
+    return first, before, last, after
 
 
 def _only(values: dict[str, set[str]], name: str) -> str:
@@ -234,6 +246,8 @@ def _ends(pieces: tuple[_Piece, ...], body: str) -> list[int] | None:
     """Where every piece ends in the body: a search that never tries the same place twice, and gives up after MOST_STEPS."""
     if not pieces:
         return None
+    if straight := _straight(pieces, body):
+        return straight
     choices, ends = [pieces[0].ends(body, 0)], [0]
     tried: set[tuple[int, int]] = set()
     for _ in range(MOST_STEPS):
@@ -251,6 +265,22 @@ def _ends(pieces: tuple[_Piece, ...], body: str) -> list[int] | None:
             choices.append(pieces[len(choices)].ends(body, end))
             ends.append(end)
     return None
+
+
+def _straight(pieces: tuple[_Piece, ...], body: str) -> list[int] | None:
+    """The first way that the search would try, which mostly is the right one, without the means for others."""
+    at, ends = 0, []
+    for piece in pieces:
+        if not piece.patterns:
+            if not body.startswith(piece.text, at):
+                return None
+            at += len(piece.text)
+        elif match := piece.patterns[0].match(body, at):
+            at = match.end()
+        else:
+            return None
+        ends.append(at)
+    return ends if at == len(body) else None
 
 
 @lru_cache(maxsize=4_096)

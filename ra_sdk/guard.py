@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Bodies", "Watch", "guarded"]
 
+PIECE = 4096  # bytes unpacked at once: zlib copies what it leaves of them, and a body may be made of many thousand empty members
 ROUND_S = 0.5  # how often connections are looked at
 FULL = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -83,14 +84,15 @@ class Bodies:
 
     def _unpack(self, data: bytes) -> bytes:
         """Gzip of one member or several, never more than a body may have."""
-        out, stream = bytearray(), zlib.decompressobj(wbits=31)
+        out, stream, at = bytearray(), zlib.decompressobj(wbits=31), 0
         try:
-            while data:
-                out += stream.decompress(data, self.limits.body + 1 - len(out))
+            while at < len(data):
+                piece = data[at : at + PIECE]
+                out += stream.decompress(piece, self.limits.body + 1 - len(out))
                 if len(out) > self.limits.body:
                     raise self._too_large()
-                data = stream.unused_data if stream.eof else stream.unconsumed_tail
-                if stream.eof and data:
+                at += len(piece) - len(stream.unused_data if stream.eof else stream.unconsumed_tail)
+                if stream.eof and at < len(data):
                     stream = zlib.decompressobj(wbits=31)
         except zlib.error as error:
             raise Refusal(400, "no_gzip", f"the body is no gzip: {error}; send what Content-Encoding says") from error
@@ -129,13 +131,16 @@ class Watch:
                 self._look(connection, now)
 
     def _look(self, connection: Any, now: float) -> None:
-        """A head, an idle connection, and a client that does not read its answer have so long, then the connection ends."""
+        """A head, an idle connection, and a client that does not read its answer have so long, then it ends. Who does read has as long as for a body."""
         cycle, unread = connection.cycle, connection.transport.get_write_buffer_size()
         waits = cycle is None or cycle.response_complete or unread
         if cycle is not connection.seen or not waits:
-            connection.seen, connection.since = cycle, now
+            connection.seen, connection.since, connection.begun = cycle, now, now
+        elif 0 < unread < connection.unread and now - connection.begun < self.limits.body_s:
+            connection.since = now
         elif now - connection.since > self.limits.head_s:
             self._drop(connection)
+        connection.unread = unread
 
     def _drop(self, connection: Any) -> None:
         self.connections.discard(connection)
@@ -162,7 +167,8 @@ def _protocol() -> Any:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self.since, self.seen = time.monotonic(), self.cycle
+            self.since = self.begun = time.monotonic()
+            self.seen, self.unread = self.cycle, 0
             if not self.watch.admit(self):
                 transport.write(FULL)
                 transport.close()

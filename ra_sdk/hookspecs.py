@@ -44,7 +44,8 @@ def ra_sdk_open_sink(url: str, options: Mapping[str, Any]) -> Sink | None:
     """Called once for every sink's URL, before anything is read.
 
     If its scheme is yours, open it and return the sink, else None. ``options`` has ``append`` when a run goes on where another stopped, so that
-    what is there already must stay. Raise SinkError if it cannot be opened.
+    what is there already must stay. It is opened, written to and closed in one thread, which is not that of the source. Raise SinkError if it
+    cannot be opened.
     """
 
 
@@ -132,6 +133,18 @@ class Listener(Protocol):
 
     def close(self, grace_s: float) -> None:
         """Take nothing more, and answer what was taken within so many seconds."""
+
+
+@runtime_checkable
+class Preparing(Protocol):
+    """What a sink has beside that, if it wants its work halved: the blocks of a run are prepared in one thread, and written in another."""
+
+    def prepare(self, detections: Detections) -> Any:
+        """What ``write_prepared`` is to be called with, in place of ``write`` with the block. Called for a block while an earlier one is written."""
+        ...
+
+    def write_prepared(self, prepared: Any) -> None:
+        """As ``write``."""
 
 
 @runtime_checkable

@@ -14,11 +14,12 @@ MOST_WAIT_MS = 60_000  # of one request; part of the wire format
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of the service. Raises BadOption for one that is not above 0.
+    """Bounds of the service. Raises BadOption for one that is not above 0, or infinite.
 
     ``body``: bytes of one request, as sent and as unpacked. ``bodies``: bytes of all requests that are being read or worked on. ``batch``: records
     of one request. ``line``: characters of one record's body. ``queue``: records that wait to be mined. ``cold``: templates that wait for the model.
-    ``connections``: open at once. ``head_s``: seconds for a request's head, and for which a connection may idle. ``body_s``: seconds for its body.
+    ``connections``: open at once. ``head_s``: seconds for a request's head, and for which a connection may idle. ``body_s``: seconds for its body,
+    and for who reads the answer slowly.
     ``grace_s``: seconds in which a shutdown finishes what was accepted.
     """
 
@@ -36,7 +37,7 @@ class Limits:
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
-            if not value > 0:
-                raise BadOption(f"limit {field.name} {value!r} leaves no room; give a number above 0")
+            if not 0 < value < float("inf"):
+                raise BadOption(f"limit {field.name} {value!r} is no number above 0 and below infinity; give one")
         if self.bodies < self.body or self.queue < self.batch:
             raise BadOption(f"limits bodies {self.bodies} and queue {self.queue} must hold one request, body {self.body} and batch {self.batch}; raise them")

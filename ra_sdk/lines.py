@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from itertools import groupby
 from queue import Empty, Full, Queue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -27,12 +28,13 @@ if TYPE_CHECKING:
 
     from ra_sdk.hookspecs import Format, Source
 
-__all__ = ["RawBlock", "raw_blocks"]
+__all__ = ["RawBlock", "raw_blocks", "without_ends"]
 
 PIECE = 4 << 20  # bytes: what is split at once
 LONGEST_LINE = 64 << 20  # bytes: a longer line is cut, so that a stream without newlines cannot fill the memory
 LONGEST_RECORD_LINES, LONGEST_RECORD_BYTES = 1_000, 1 << 20  # joining stops here; what follows is a record of its own
-_COLOUR = re.compile(r"\x1b\[[0-9;:]*[mK]")  # ECMA-48 SGR and EL: how a program paints its log on a terminal; it would hide header and words
+_COLOUR = re.compile(rb"\x1b\[[0-9;:]*[mK]")  # ECMA-48 SGR and EL: how a program paints its log on a terminal; it would hide header and words
+_AS_TEXT = b"\n"  # before a piece: Polars would unpack one that begins as compressed files do, as a log line may, be it by chance or to do harm
 SAMPLE = 200  # lines: when so many were seen, a format that is still plain stays plain
 
 
@@ -248,7 +250,7 @@ class Cutter:
                 texts = pl.Series([_json(item) for item in group], dtype=pl.String)
                 yield self._raw(texts, lines, lines, None, format_named("json", self.formats))
             else:
-                texts = pl.Series([_COLOUR.sub("", text.rstrip("\r\n")) if "\x1b[" in text else text.rstrip("\r\n") for text in group], dtype=pl.String)
+                texts = without_ends(pl.Series(group, dtype=pl.String))
                 yield self._raw(texts, lines, lines, None, self._choose(texts))
         self.items = []
 
@@ -266,10 +268,17 @@ def split(data: bytes) -> pl.Series:
     """Bytes to lines. Only a newline ends a line; a carriage return before it is dropped, and colours are; undecodable bytes become U+FFFD."""
     import polars as pl
 
-    text = data.decode("utf-8", "replace")
-    text = _COLOUR.sub("", text) if "\x1b[" in text else text
-    lines = pl.Series("line", [text.removesuffix("\n")], dtype=pl.String).str.split("\n").explode()
-    return lines.str.strip_suffix("\r") if "\r" in text else lines
+    data = _COLOUR.sub(b"", data) if b"\x1b[" in data else data
+    try:
+        return pl.read_lines(_AS_TEXT + data).to_series()[1:]
+    except pl.exceptions.ComputeError:  # not UTF-8
+        return pl.read_lines(_AS_TEXT + data.decode("utf-8", "replace").encode()).to_series()[1:]
+
+
+def without_ends(texts: pl.Series) -> pl.Series:
+    """Lines that came as strings: without their ends, and without colours."""
+    texts = texts.str.strip_chars_end("\r\n")
+    return texts.str.replace_all(_COLOUR.pattern.decode(), "") if texts.str.contains("\x1b[", literal=True).any() else texts
 
 
 def _line_start(data: bytes, end: int, back: int) -> int:
@@ -302,14 +311,8 @@ def _join(texts: pl.Series, starts: pl.Series, lines: pl.Series) -> tuple[pl.Ser
 
 def _runs(items: Iterable[Any]) -> Iterator[list[Any]]:
     """Consecutive items of one kind: records, mappings or texts."""
-    run: list[Any] = []
-    for item in items:
-        if run and _kind(item) != _kind(run[0]):
-            yield run
-            run = []
-        run.append(item)
-    if run:
-        yield run
+    for _, run in groupby(items, _kind):
+        yield list(run)
 
 
 def _json(item: Mapping[str, Any]) -> str:
@@ -318,4 +321,6 @@ def _json(item: Mapping[str, Any]) -> str:
 
 
 def _kind(item: object) -> str:
+    if type(item) is str:  # nearly always, and many times as fast as to ask whether it is a mapping
+        return "text"
     return "record" if isinstance(item, LogRecord) else "mapping" if isinstance(item, Mapping) else "text"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["PLACEHOLDERS", "coarse", "fine", "mask"]
+__all__ = ["PLACEHOLDERS", "coarse", "fine", "mask", "without_times", "without_values"]
 
 WILDCARD = "<*>"
 PLACEHOLDERS = {
@@ -50,26 +50,31 @@ _DATE = r"[0-9]{4}[-/.][0-9]{2}[-/.][0-9]{2}"
 _MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
 _DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _FRACTION = r"(?:[.,](?:[0-9]{1,9}|<num>))?"
-COARSE: tuple[tuple[str, str, str], ...] = (  # (a literal that must be there or "", pattern, replacement)
+_GROUPS = "(?:[0-9a-fA-F]{1,4}[:-]){5}"  # what a hardware address and a whole IPv6 address have in common
+VALUES: tuple[tuple[str, str, str], ...] = (  # (a pattern without which there is nothing to do or "", pattern, replacement)
     ("://", r"(?-u:\b)[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s\"'<>|,;)\]}]+", "<url>"),
     ("-", r"(?-u:\b)[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?-u:\b)", "<uuid>"),
     ("@", r"(?-u:\b)[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}(?-u:\b)", "<email>"),
-    (":", r"(?-u:\b)(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}(?-u:\b)", "<mac>"),
+    (_GROUPS, r"(?-u:\b)(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}(?-u:\b)", "<mac>"),
     ("", r"(?-u:\b)[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?-u:\b)", "<ip>"),
     ("::", r"(?-u:\b)(?:[0-9a-fA-F]{1,4}:){1,7}:(?:[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4}){0,6})?(?-u:\b)", "<ip>"),
-    (":", r"(?-u:\b)(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}(?-u:\b)", "<ip>"),
+    (_GROUPS, r"(?-u:\b)(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}(?-u:\b)", "<ip>"),
     ("/", r"(^|[\s=\"'`(\[:,<>])((?:~|\.{1,2})?/[A-Za-z0-9_.@%+~-](?:[A-Za-z0-9_.@%+~:/=-]*[A-Za-z0-9_@%+~/=-])?)", "${1}<path>"),
-    ("\\", r"(?-u:\b)[A-Za-z]:\\[^\s\"'<>|,;]+", "<path>"),
+    (r"\\", r"(?-u:\b)[A-Za-z]:\\[^\s\"'<>|,;]+", "<path>"),
     ("0x", r"(?-u:\b)0x0+(?-u:\b)", "0x0"),
-    ("0x", r"(?-u:\b)0[xX][0-9a-fA-F]*[1-9a-fA-F][0-9a-fA-F]*", "<hex>"),
+    ("0[xX]", r"(?-u:\b)0[xX][0-9a-fA-F]*[1-9a-fA-F][0-9a-fA-F]*", "<hex>"),
     ("", r"(?-u:\b)(?:(?:[0-9]+[a-fA-F]|[a-fA-F]+[0-9])[0-9a-fA-F]{6,}|[0-9]{5,}[a-f][0-9a-f]+)(?-u:\b)", "<hex>"),
     ("_-", r"_-[0-9]{5,}", "_<num>"),
     ("", r"[1-9][0-9]{4,}(?:\.[0-9]+)?|0+[1-9][0-9]{4,}", "<num>"),
+)
+TIMES: tuple[tuple[str, str, str], ...] = (  # these hardly make texts fewer where the numbers are gone: distinct texts are enough
     (":", rf"(?-u:\b)(?:{_DAY},? )?{_MONTH} +[0-9]{{1,2}}(?: [0-9]{{4}})? {_CLOCK}{_FRACTION}(?: [0-9]{{4}})?(?-u:\b)", "<time>"),
     ("", rf"(?-u:\b){_DATE}(?:[T _-][0-9]{{2}}[:.][0-9]{{2}}[:.][0-9]{{2}}{_FRACTION})?(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?", "<time>"),
     (":", rf"(?-u:\b)[0-9]{{1,2}}/{_MONTH}/[0-9]{{4}}:{_CLOCK}(?: [+-][0-9]{{4}})?", "<time>"),
     (":", rf"(?-u:\b){_CLOCK}{_FRACTION}", "<time>"),
 )
+
+COARSE = (*VALUES, *TIMES)
 
 _NAMES = (  # names that carry digits and are words, not values
     "x86_64|x86|x509|sha1|sha256|sha384|sha512|md5|base64|utf-?8|utf-?16|ipv4|ipv6|i2c|ext[234]|jbd2|ec2|s3|k8s|k3s|log4j2?|oauth2|http/[123](?:\\.[01])?|h2|i18n|win32|"
@@ -107,12 +112,26 @@ def mask(bodies: Sequence[str]) -> list[str]:
 
 def coarse(bodies: pl.Series) -> pl.Series:
     """Shorten a column of bodies and apply the coarse masks to it."""
+    return without_times(without_values(bodies))
 
-    if bodies.str.len_bytes().max() is None:
-        return bodies
-    text = _shorten(bodies)
-    for literal, pattern, replacement in COARSE:
-        if not literal or text.str.contains(literal, literal=True).any():
+
+def without_values(bodies: pl.Series) -> pl.Series:
+    """The first part of ``coarse``: what leaves few texts of many."""
+    return _replaced(_shorten(bodies), VALUES)
+
+
+def without_times(texts: pl.Series) -> pl.Series:
+    """The second part of ``coarse``, which may be left to the distinct texts."""
+    return _replaced(texts, TIMES)
+
+
+def _replaced(text: pl.Series, masks: Sequence[tuple[str, str, str]]) -> pl.Series:
+    """Each mask in turn, but for those whose guard is nowhere: no replacement makes a guard appear, so each is looked for once."""
+    if not len(text):
+        return text
+    found = {guard: not guard or bool(text.str.contains(guard).any()) for guard in dict.fromkeys(guard for guard, _, _ in masks)}
+    for guard, pattern, replacement in masks:
+        if found[guard]:
             text = text.str.replace_all(pattern, replacement)
     return text
 

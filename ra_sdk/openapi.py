@@ -29,19 +29,21 @@ _SAID = {
     503: "The model is being loaded, or a file cannot be used; Retry-After says when to come again.",
 }
 _BODY = (400, 401, 408, 413, 415, 421, 422, 429, 503)
-_OTLP_JSON = {
+_OTLP_JSON = {  # protobuf's JSON takes null for a default, so an empty list too
     "type": "object",
     "properties": {
         "resourceLogs": {
-            "type": "array",
+            "type": ["array", "null"],
             "items": {
                 "type": "object",
                 "properties": {
                     "scopeLogs": {
-                        "type": "array",
+                        "type": ["array", "null"],
                         "items": {
                             "type": "object",
-                            "properties": {"logRecords": {"type": "array", "items": {"type": "object", "properties": {"body": {"type": ["object", "null"]}}}}},
+                            "properties": {
+                                "logRecords": {"type": ["array", "null"], "items": {"type": "object", "properties": {"body": {"type": ["object", "null"]}}}}
+                            },
                         },
                     }
                 },
@@ -133,7 +135,7 @@ def _otlp() -> dict[str, Any]:
 
 def _metrics(refs: dict[str, Any]) -> dict[str, Any]:
     text = {"description": "Prometheus's text format.", "content": {"text/plain": {"schema": {"type": "string"}}}}
-    return {"operationId": "metrics", "summary": "Metrics.", "responses": {"200": text, **_failures(refs, (401, 421))}}
+    return {"operationId": "metrics", "summary": "Metrics.", "responses": {"200": text, **_failures(refs, (401, 421, 503))}}
 
 
 def _open(name: str, summary: str, statuses: Sequence[int]) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -20,41 +21,44 @@ __all__ = ["JSON", "PROTOBUF", "bodies", "failure", "success"]
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 DEEPEST = 32  # levels of a structured body
+_KINDS = ("stringValue", "boolValue", "intValue", "doubleValue", "arrayValue", "kvlistValue", "bytesValue")
+_INTEGER = re.compile(r"-?[0-9]{1,19}")
 _CODES = {400: 3, 401: 16, 404: 5, 408: 4, 413: 8, 415: 3, 422: 3, 429: 8, 503: 14}  # google.rpc.Code of an HTTP status
 
 
-class _Pair(Struct):
-    key: str = ""
+class _Pair(Struct):  # protobuf's JSON takes null for a default, wherever it stands
+    key: str | None = None
     value: Any = None
 
 
 class _Record(Struct):
     body: dict[str, Any] | None = None
-    attributes: list[_Pair] = []
+    attributes: list[_Pair] | None = None
 
 
 class _Scope(Struct, rename="camel"):
-    log_records: list[_Record] = []
+    log_records: list[_Record] | None = None
 
 
 class _Resource(Struct, rename="camel"):
-    scope_logs: list[_Scope] = []
+    scope_logs: list[_Scope] | None = None
 
 
 class _Request(Struct, rename="camel"):
-    resource_logs: list[_Resource] = []
+    resource_logs: list[_Resource] | None = None
 
 
-def bodies(data: bytes, kind: str) -> list[str]:
-    """The bodies of a request's records, completed from an exception's attributes. Raises Refusal for what is no such request."""
-    if kind == JSON:
-        found = _decode(data)
-        records = (record for resource in found.resource_logs for scope in resource.scope_logs for record in scope.log_records)
-        return [
-            _whole(_json_value(record.body), [(pair.key, _json_value(pair.value)) for pair in record.attributes if pair.key in HINTS]) for record in records
-        ]
+def bodies(data: bytes, kind: str, most: int | None = None) -> list[str]:
+    """The bodies of a request's records, completed from an exception's attributes. Raises Refusal for what is no such request, or has more than ``most``."""
+    scopes = _json_scopes(data) if kind == JSON else _protobuf_scopes(data)
+    count = sum(len(records) for records in scopes)
+    if most is not None and count > most:  # before anything is made of them
+        raise Refusal(413, "batch_too_large", f"{count} records are more than the {most} of one batch; send smaller ones")
+    value: Callable[[Any], Any] = _json_value if kind == JSON else _value
     return [
-        _whole(_value(record.body), [(pair.key, _value(pair.value)) for pair in record.attributes if pair.key in HINTS]) for record in _protobuf_records(data)
+        _whole(value(record.body), [(pair.key, value(pair.value)) for pair in record.attributes or () if pair.key in HINTS])
+        for records in scopes
+        for record in records
     ]
 
 
@@ -78,14 +82,15 @@ def failure(kind: str, status: int, message: str) -> bytes:
     return b"\x08" + _varint(code) + b"\x12" + _varint(len(text)) + text
 
 
-def _decode(data: bytes) -> _Request:
+def _json_scopes(data: bytes) -> list[Sequence[Any]]:
     try:
-        return decode(data, _Request)
+        request = decode(data, _Request)
     except Refusal as error:  # whatever cannot be decoded is 400 here
         raise Refusal(400, error.code, error.message) from error
+    return [scope.log_records or () for resource in request.resource_logs or () for scope in resource.scope_logs or ()]
 
 
-def _protobuf_records(data: bytes) -> Iterator[Any]:
+def _protobuf_scopes(data: bytes) -> list[Sequence[Any]]:
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
@@ -93,7 +98,7 @@ def _protobuf_records(data: bytes) -> Iterator[Any]:
         request = ExportLogsServiceRequest.FromString(data)
     except DecodeError as error:
         raise Refusal(400, "no_protobuf", f"the body ({len(data)} bytes) is no ExportLogsServiceRequest: {error}; send OTLP logs in protobuf") from error
-    return (record for resource in request.resource_logs for scope in resource.scope_logs for record in scope.log_records)
+    return [scope.log_records for resource in request.resource_logs for scope in resource.scope_logs]
 
 
 def _whole(value: Any, hints: Iterable[tuple[str, Any]]) -> str:
@@ -119,18 +124,21 @@ def _value(value: Any, depth: int = 0) -> Any:
 
 
 def _json_value(value: Any, depth: int = 0) -> Any:
-    """An AnyValue of OTLP's JSON, ``{"stringValue": …}``, as Python has it."""
-    if not isinstance(value, dict) or len(value) != 1 or depth > DEEPEST:
+    """An AnyValue of OTLP's JSON, ``{"stringValue": …}``, as Python has it. What it has besides is passed over, as the specification wants."""
+    if not isinstance(value, dict) or depth > DEEPEST:
         return None
-    kind, plain = next(iter(value.items()))
+    kind = next((kind for kind in _KINDS if value.get(kind) is not None), "")
+    plain = value.get(kind)
     inner = plain.get("values") if isinstance(plain, dict) else None
+    items = inner if isinstance(inner, list) else []
     if kind == "arrayValue":
-        return [_json_value(item, depth + 1) for item in inner or ()]
+        return [_json_value(item, depth + 1) for item in items]
     if kind == "kvlistValue":
-        pairs = [pair for pair in inner or () if isinstance(pair, dict)]
-        return {str(pair.get("key", "")): _json_value(pair.get("value"), depth + 1) for pair in pairs}
-    if kind == "intValue" and isinstance(plain, str) and plain.lstrip("-").isdecimal() and len(plain) <= 20:
+        return {str(pair.get("key") or ""): _json_value(pair.get("value"), depth + 1) for pair in items if isinstance(pair, dict)}
+    if kind == "intValue" and isinstance(plain, str) and _INTEGER.fullmatch(plain):
         return int(plain)
+    if kind == "doubleValue" and plain in ("NaN", "Infinity", "-Infinity"):  # which JSON has no numbers for
+        return float(plain)
     return plain if isinstance(plain, str | int | float | bool) else None
 
 

@@ -6,8 +6,10 @@ Starlette and not FastAPI: a batch is decoded by msgspec from bytes into what is
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import re
 import time
+import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -20,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ra_sdk import otlp, wire
-from ra_sdk.errors import RaError
+from ra_sdk.errors import RaError, StoreError
 from ra_sdk.guard import Bodies, Watch
 from ra_sdk.limits import Limits
 from ra_sdk.metrics import KIND, Meters
@@ -37,7 +39,6 @@ __all__ = ["Door", "Outside"]
 SMALL = 32 * 1024  # bytes of a body that is decoded at once; a larger one in a thread
 OPEN = ("/healthz", "/readyz", "/openapi.json")  # for everybody: probes have no token
 _PORT = re.compile(r":[0-9]+$")
-LOCAL = ("localhost", "127.0.0.1", "[::1]")
 JSON = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 SORTS: dict[str, Callable[[tuple[Template, Verdict]], Any]] = {
     "count": lambda row: row[0].count,
@@ -103,19 +104,27 @@ class Door:
                 await self.app(scope, receive, told)
             except ClientDisconnect:
                 return
+            except Exception:
+                self.meters.request(_route_name(scope), 500, time.perf_counter() - started)
+                raise
         self.meters.request(_route_name(scope), status, time.perf_counter() - started)
+
+    def hurry(self) -> None:
+        """The service will end in a moment: answer everybody who waits."""
+        if self.service is not None:
+            self.service.hurry()
 
     def _admit(self, request: Request) -> None:
         """Raise Refusal for who may not come in. A page in a browser of this machine may not, whatever name it resolves to us."""
         host = _PORT.sub("", request.headers.get("host", ""))
-        if self.outside.local and self.outside.tokens is None and host.lower() not in LOCAL:
+        if self.outside.local and self.outside.tokens is None and not _is_here(host.lower()):
             raise Refusal(
                 421, "other_host", f"host {host[:80]!r} is not this service, which is open to this machine only; ask localhost, or run it with tokens"
             )
-        if self.outside.tokens is None or request.url.path in OPEN:
+        if self.outside.tokens is None or request.scope["path"] in OPEN:  # not request.url, in which a Host header may put another path
             return
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or self.outside.tokens.name(token.strip()) is None:
+        if scheme.lower() != "bearer" or not _is_known(token.strip(), self.outside.tokens):
             why = "no bearer token was given" if scheme.lower() != "bearer" else "the bearer token is not known"
             raise Refusal(401, "unauthorized", f"{why}; send Authorization: Bearer TOKEN, one made with ra token", {"WWW-Authenticate": 'Bearer realm="ra"'})
 
@@ -174,9 +183,7 @@ class Door:
         kind = _need_type(request, otlp.PROTOBUF, otlp.JSON)
         data = await self.bodies.read(request)
         try:
-            texts = await _at_once_or_not(len(data), lambda: otlp.bodies(data, kind))
-            if len(texts) > self.limits.batch:
-                raise Refusal(413, "batch_too_large", f"{len(texts)} records are more than the {self.limits.batch} of one batch; send smaller ones")
+            texts = await _at_once_or_not(len(data), lambda: otlp.bodies(data, kind, self.limits.batch))
             taken = [text for text in texts if len(text) <= self.limits.line]
             await service.judge(taken)
         finally:
@@ -204,7 +211,7 @@ class Door:
         assert isinstance(error, Refusal)  # noqa: S101  Starlette's signature is wider
         headers = {**JSON, **error.headers}
         kind = _type(request)
-        if request.url.path == "/v1/logs" and kind in (otlp.PROTOBUF, otlp.JSON):
+        if request.scope["path"] == "/v1/logs" and kind in (otlp.PROTOBUF, otlp.JSON):
             return Response(otlp.failure(kind, error.status, error.message), error.status, {**headers, "Content-Type": kind})
         failure = wire.Failure(wire.Fault(error.code, error.message))
         return Response(msgspec.json.encode(failure), error.status, headers)
@@ -212,11 +219,28 @@ class Door:
     def _refuse_path(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101
         code = {404: "no_such_path", 405: "other_method"}.get(error.status_code, "refused")
-        message = f"{request.method} {request.url.path[:80]!r}: {error.detail}; /openapi.json lists what there is"
+        message = f"{request.method} {request.scope['path'][:80]!r}: {error.detail}; /openapi.json lists what there is"
         return self._refuse(request, Refusal(error.status_code, code, message, dict(error.headers or {})))
 
     def _fail(self, request: Request, error: Exception) -> Response:
         return self._refuse(request, Refusal(500, "broken", f"{type(error).__name__} in the service; its log has more"))
+
+
+def _is_here(host: str) -> bool:
+    """Whether a Host header is this machine's own name, or an address of its own, which no name of others can be made to look like."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_known(token: str, tokens: Tokens) -> bool:
+    """Whether it is somebody's token. Raises Refusal if nobody can tell; where the file is, is not the business of who has no token."""
+    try:
+        return tokens.name(token) is not None
+    except StoreError as error:
+        warnings.warn(f"nobody is let in: {error}", RuntimeWarning, stacklevel=2)
+        raise Refusal(503, "unusable", "the tokens cannot be read, the service's log has more; try again later", {"Retry-After": "10"}) from error
 
 
 async def _at_once_or_not(size: int, work: Callable[[], Any]) -> Any:

@@ -84,7 +84,7 @@ class Service:
         self._texts: dict[str, str] = {}
         self._overrides: tuple[float, set[Verdict]] = (0.0, set())
         self._listing: tuple[float, list[tuple[Template, Verdict]]] = (float("-inf"), [])
-        self._closing = False
+        self._closing = self._hurried = False
         self._deadline = float("inf")
         self._threads = [threading.Thread(target=work, name=name, daemon=True) for work, name in ((self._mine, "ra-mine"), (self._ask, "ra-model"))]
         for thread in self._threads:
@@ -135,6 +135,16 @@ class Service:
                 known = self._judging.look_up([template.text for template in mined])
                 self._listing = time.monotonic(), [(t, known[t.text][0] if t.text in known else self._undecided(t.text)) for t in mined]
             return self._listing[1]
+
+    def hurry(self) -> None:
+        """Let nobody wait any longer: who does is answered with what there is."""
+        with self._state:
+            self._hurried = True
+            waiters = {waiter for waiting in self._pending.values() for waiter in waiting}
+            for waiting in self._pending.values():
+                waiting.clear()
+        for waiter in waiters:
+            waiter.done.set_result(None)
 
     def close(self, grace_s: float) -> None:
         """Finish what was accepted, within so many seconds; then close the detector. What is still cold comes again with its next record."""
@@ -191,11 +201,13 @@ class Service:
         try:
             done = self._mine_block(batches)
         except BaseException as error:  # noqa: BLE001  it is raised again where the batch is awaited; a panic of Polars is no Exception
-            if len(batches) > 1:
+            if len(batches) > 1 and not isinstance(error, RaError):  # which is the store's, after mining: twice mined would be twice counted
                 for batch in batches:
                     self._mine_or_fail([batch])
-            elif batches[0].mined.set_running_or_notify_cancel():
-                batches[0].mined.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+                return
+            for batch in batches:
+                if batch.mined.set_running_or_notify_cancel():
+                    batch.mined.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
             return
         for batch, found in zip(batches, done):
             if batch.mined.set_running_or_notify_cancel():
@@ -209,7 +221,7 @@ class Service:
             codes, texts = self.detector.miner.mine(pl.Series("body", [body for batch in batches for body in batch.bodies], dtype=pl.String))
             self._see_overrides()
             known = self._judging.look_up(texts)
-            self.detector.save_state()
+            self._save_state()
         self._know_keys(texts)
         places, at, done = codes.to_list(), 0, []
         for batch in batches:
@@ -217,6 +229,13 @@ class Service:
             at += len(batch.bodies)
         self.meters.mined(time.perf_counter() - started)
         return done
+
+    def _save_state(self) -> None:
+        """As often as it is due. That it cannot be saved is no reason to answer nobody."""
+        try:
+            self.detector.save_state()
+        except RaError as error:
+            warnings.warn(f"what was mined is not kept: {error}", RuntimeWarning, stacklevel=2)
 
     def _found(self, batch: _Batch, places: list[int], texts: list[str], known: dict[str, Known]) -> tuple[Judged, _Waiter | None]:
         """A batch's share of a block; its cold templates are put in the queue."""
@@ -233,7 +252,7 @@ class Service:
             done = self._judging.remembered(cold)
             pending = [text for text in cold if text not in done and self._admit(text)]
             self._state.notify_all()
-            if not waits or not cold:
+            if not waits or not cold or self._hurried:
                 return None
             waiter = _Waiter(pending)
             for text in pending:
@@ -285,7 +304,10 @@ class Service:
             if self._cold[0] in self._alone:
                 self._alone.discard(self._cold[0])
                 return [self._cold.popleft()]
-            return [self._cold.popleft() for _ in range(min(most, len(self._cold)))]
+            texts = [self._cold.popleft()]
+            while self._cold and len(texts) < most and self._cold[0] not in self._alone:
+                texts.append(self._cold.popleft())
+            return texts
 
     def _settle(self, text: str, failed: bool, *, alone: bool) -> None:
         """A template is judged, or will not be; tell those who wait. One that failed among others is tried once more alone."""

@@ -31,6 +31,7 @@ __all__ = ["Place", "Serving"]
 INSTALL = "install it with: pip install 'ra-sdk[server]'"
 HANDSHAKE_S = 10.0  # for TLS: until then a connection is not ours to watch
 SWITCH_S = 0.001  # threads that wait for Python's lock are heard this soon: the event loop must not wait 5 ms for a miner
+LAST_S = 1.0  # of the time of grace: in which those are answered who still wait for the model
 BACKLOG = 1024
 SPARE = 64  # files that the process needs besides its connections
 
@@ -59,6 +60,9 @@ class Serving:
 
     def __init__(self, place: Place, detecting: Mapping[str, Any], say: Callable[[str], None]) -> None:
         try:
+            import opentelemetry.proto.collector.logs.v1.logs_service_pb2  # noqa: F401  now, with a hint, and not when the first records come
+            import uvicorn  # noqa: F401
+
             from ra_sdk.server import Door, Outside
         except ImportError as error:
             raise WorldError(f"the service cannot be started ({error}); {INSTALL}") from error
@@ -165,7 +169,21 @@ def _server(door: Door, place: Place) -> Any:
         timeout_graceful_shutdown=max(int(place.limits.grace_s), 1),
         backlog=BACKLOG,
     )
-    return _server_class()(config)
+    return _server_class()(config, door.hurry)
+
+
+@contextmanager
+def _signals(stop: Callable[[], None]) -> Iterator[None]:
+    """SIGTERM and Ctrl-C stop it, and do no more."""
+    before = {}
+    with suppress(ValueError):  # not in the main thread, as in tests
+        for kind in (signal.SIGINT, signal.SIGTERM):
+            before[kind] = signal.signal(kind, lambda *_: stop())
+    try:
+        yield
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
 
 @cache
@@ -177,6 +195,10 @@ def _server_class() -> Any:
 
         stopped: float | None = None
 
+        def __init__(self, config: uvicorn.Config, hurry: Callable[[], None]) -> None:
+            super().__init__(config)
+            self.hurry = hurry
+
         def stop(self) -> None:
             self.stopped, self.should_exit = self.stopped or time.monotonic(), True
 
@@ -185,23 +207,22 @@ def _server_class() -> Any:
             grace = float(self.config.timeout_graceful_shutdown or 0)
             return grace - (time.monotonic() - self.stopped) if self.stopped else grace
 
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            before = {}
-            with suppress(ValueError):  # not in the main thread, as in tests
-                for kind in (signal.SIGINT, signal.SIGTERM):
-                    before[kind] = signal.signal(kind, lambda *_: self.stop())
-            try:
-                yield
-            finally:
-                for kind, handler in before.items():
-                    signal.signal(kind, handler)
+        def capture_signals(self) -> Any:
+            return _signals(self.stop)
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             if self.config.is_ssl:
                 loop: Any = asyncio.get_running_loop()
                 loop.create_server = partial(loop.create_server, ssl_handshake_timeout=HANDSHAKE_S)
             await super().startup(sockets)
+
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            left = self.grace_left()
+            timer = asyncio.get_running_loop().call_later(left - min(LAST_S, left / 2), self.hurry)  # else who waits then would be cut off, with a 500
+            try:
+                await super().shutdown(sockets)
+            finally:
+                timer.cancel()
 
     return Server
 
@@ -231,10 +252,11 @@ def _bind(host: str, port: int) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(BACKLOG)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # the latter of a name that none can be
         if listening is not None:
             listening.close()
-        raise WorldError(f"{host!r} port {port} cannot be listened on: {error.strerror or error}; choose another with --host and --port") from error
+        reason = getattr(error, "strerror", None) or error
+        raise WorldError(f"{host!r} port {port} cannot be listened on: {reason}; choose another with --host and --port") from error
     return listening
 
 

@@ -7,6 +7,7 @@ that who reads a repeat knows it for one.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import stat
@@ -24,8 +25,9 @@ from ra_sdk.records import Session, Verdict
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["JsonlSink", "json_lines", "keep_apart", "ra_sdk_open_sink", "record_ids"]
+__all__ = ["JsonlSink", "json_columns", "json_lines", "keep_apart", "ra_sdk_open_sink", "record_ids"]
 
+_UNESCAPED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # json.dumps would make one each time
 TAIL = 64 << 20  # bytes of an existing file whose ids are known when appending
 
 
@@ -68,16 +70,21 @@ class JsonlSink:
 
     def write(self, detections: Detections) -> None:
         """One object a record, in order; they are with the operating system when this returns."""
+        self.write_prepared(self.prepare(detections))
+
+    def prepare(self, detections: Detections) -> pl.DataFrame:
+        """The half of ``write`` that needs no file."""
+        return json_columns(detections, with_id=self._own)
+
+    def write_prepared(self, columns: pl.DataFrame) -> None:
+        """The other half."""
         import polars as pl
 
-        lines = json_lines(detections)
-        if self._own:
-            ids = record_ids(detections)
-            lines = pl.select(pl.concat_str(pl.lit('{"id":"'), pl.Series(ids), pl.lit('",'), lines.str.strip_prefix("{"))).to_series()
-            if self._written:
-                lines = lines.filter(pl.Series([found.encode() not in self._written for found in ids], dtype=pl.Boolean))
-        if len(lines):
-            self._put(lines.str.join("\n").item().encode() + b"\n")
+        if self._written:
+            ids = columns["source"].str.slice(len('{"id":"'), 32).to_list()
+            columns = columns.filter(pl.Series([found.encode() not in self._written for found in ids], dtype=pl.Boolean))
+        if len(columns):
+            self._put(json_lines(columns))
 
     def write_session(self, session: Session) -> None:
         """One object for a session."""
@@ -99,7 +106,8 @@ class JsonlSink:
         rest = memoryview(text)
         try:
             while rest:  # a file is unbuffered, so that after a failure nothing is left to be written at the end; it may take less at once
-                rest = rest[self._file.write(rest) :]
+                taken: int | None = self._file.write(rest)
+                rest = rest[len(rest) if taken is None else taken :]  # None: of a stream of the caller's, that does not say
             self._file.flush()
             if self._durable:
                 os.fdatasync(self._file.fileno())
@@ -123,19 +131,21 @@ class JsonlSink:
 
 def record_ids(detections: Detections) -> list[str]:
     """Deterministic ids: 128 bits (hex) of BLAKE2b over source identity, first line and body."""
-    block = detections.block
+    import polars as pl
+
+    block, ids = detections.block, list[str]()
     identity = block.identity.encode("utf-8", "backslashreplace")
     seed = hashlib.blake2b(b"%d\0%b" % (len(identity), identity), digest_size=16)
-    ids = []
-    for line, body in zip(block.lines.to_list(), block.bodies.to_list()):
+    told = pl.select(pl.concat_str(block.lines.cast(pl.String), pl.lit("\0"), block.bodies).cast(pl.Binary)).to_series()
+    for record in told.to_list():
         state = seed.copy()
-        state.update(b"%d\0%b" % (line, body.encode("utf-8", "replace")))
+        state.update(record)
         ids.append(state.hexdigest())
     return ids
 
 
-def json_lines(detections: Detections) -> pl.Series:
-    """The block as one JSON object a record (String): what ``Detection.to_dict`` says, made by columns."""
+def json_columns(detections: Detections, *, with_id: bool = False) -> pl.DataFrame:
+    """The block as pieces of JSON: a row of them, joined by commas, is what ``Detection.to_dict`` says of a record. ``with_id``: and its id, first."""
     import polars as pl
 
     block, fields = detections.block, detections.block.fields
@@ -147,17 +157,23 @@ def json_lines(detections: Detections) -> pl.Series:
             "severity": fields["severity"],
             "body": block.bodies,
         }
+    ).select(pl.struct(pl.all()).struct.json_encode().str.strip_prefix("{").str.strip_suffix("}"))
+    source = pl.lit(f'"source":{_json(detections.source)}')
+    ids = pl.Series("id", record_ids(detections) if with_id else [], dtype=pl.String)
+    attributes = fields["attributes"].fill_null("{}").str.replace_all("\n", " ", literal=True)  # between tokens, if at all
+    return pl.select(
+        ('{"id":"' + ids + '",' + source if with_id else "{" + source).alias("source"),
+        head.to_series().alias("record"),
+        ('"attributes":' + attributes).alias("attributes"),
+        _tails(detections).alias("verdict"),
     )
-    pieces = pl.DataFrame(
-        {
-            "head": head.select(pl.struct(pl.all()).struct.json_encode()).to_series(),
-            "attributes": fields["attributes"].fill_null("{}").str.replace_all("\n", " ", literal=True),  # between tokens, if at all
-            "tail": _tails(detections),
-        }
-    )
-    source = f'{{"source":{_json(detections.source)},'
-    body = pl.col("head").str.strip_prefix("{").str.strip_suffix("}")
-    return pieces.select(pl.concat_str(pl.lit(source), body, pl.lit(',"attributes":'), "attributes", pl.lit(","), "tail")).to_series()
+
+
+def json_lines(columns: pl.DataFrame) -> bytes:
+    """Rows of ``json_columns`` as lines. What writes CSV joins columns fastest; no JSON has a newline that it would care for."""
+    lines = io.BytesIO()
+    columns.write_csv(lines, include_header=False, quote_style="never")
+    return lines.getvalue()
 
 
 def _rfc3339(stamps: pl.Series) -> pl.Series:
@@ -167,33 +183,27 @@ def _rfc3339(stamps: pl.Series) -> pl.Series:
 
 
 def _tails(detections: Detections) -> pl.Series:
-    """The verdict's half of each object: made once for a verdict, and for a record only where placeholders are to be filled."""
+    """The verdict's half of each object: made once for a verdict, and for a record only where its own values are to be filled in."""
     import polars as pl
 
-    known = detections.known or [False] * len(detections.verdicts)
-    tails = [_tail(verdict, verdict.rationale, cached) for verdict, cached in zip(detections.verdicts, known)]
-    codes = detections.codes
-    open_ = [code for code, verdict in enumerate(detections.verdicts) if verdict.rationale and "<" in verdict.rationale]
-    if open_ and (rows := codes.is_in(open_).arg_true().to_list()):
-        codes = codes.clone().scatter(rows, range(len(tails), len(tails) + len(rows)))
-        for row in rows:
-            code = detections.code_list[row]
-            tails.append(_tail(detections.verdicts[code], detections.rationale(row), known[code]))
+    verdicts, codes = detections.verdicts, detections.codes
+    known = detections.known or [False] * len(verdicts)
+    halves = [_halves(verdict, cached) for verdict, cached in zip(verdicts, known)]
+    tails = [before + _json(verdict.rationale) + after for verdict, (before, after) in zip(verdicts, halves)]
+    open_ = detections.open_verdicts
+    if open_ and len(rows := codes.is_in(open_).arg_true()):
+        for code, rationale in zip(codes.gather(rows).to_list(), detections.rationales(rows)):
+            before, after = halves[code]
+            tails.append(before + _json(rationale) + after)
+        codes = codes.clone().scatter(rows, range(len(verdicts), len(tails)))
     return pl.Series("tail", tails, dtype=pl.String).gather(codes)
 
 
-def _tail(verdict: Verdict, rationale: str | None, cached: bool) -> str:
-    tail = {
-        "template": verdict.template,
-        "label": verdict.label,
-        "score": verdict.score,
-        "category": verdict.category,
-        "rationale": rationale,
-        "grounded": verdict.grounded,
-        "mode": verdict.mode,
-        "cached": cached,
-    }
-    return _json(tail)[1:]
+def _halves(verdict: Verdict, cached: bool) -> tuple[str, str]:
+    """What stands before and after the rationale."""
+    before = {"template": verdict.template, "label": verdict.label, "score": verdict.score, "category": verdict.category}
+    after = {"grounded": verdict.grounded, "mode": verdict.mode, "cached": cached}
+    return f'{_json(before)[1:-1]},"rationale":', f",{_json(after)[1:]}"
 
 
 def _path(url: str) -> str:
@@ -209,7 +219,7 @@ def _same(one: str, other: str) -> bool:
 
 def _json(thing: object) -> str:
     """As JSON, in UTF-8; names of files may have bytes that are none, and are escaped then."""
-    text = json.dumps(thing, ensure_ascii=False, separators=(",", ":"))
+    text = _UNESCAPED.encode(thing)
     return text if text.isascii() or _encodable(text) else json.dumps(thing, separators=(",", ":"))
 
 

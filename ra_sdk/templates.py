@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ra_sdk.errors import StoreError
-from ra_sdk.masks import PLACEHOLDERS, WILDCARD, coarse, fine
+from ra_sdk.masks import PLACEHOLDERS, WILDCARD, fine, without_times, without_values
 from ra_sdk.records import Template
 
 if TYPE_CHECKING:
@@ -69,10 +69,10 @@ class Miner:
 
     def mine(self, bodies: pl.Series) -> tuple[pl.Series, list[str]]:
         """Mine a block: codes (UInt32, one for every body) and the distinct template texts that they point into."""
-        return self.mine_masked(*distinct(coarse(bodies)))
+        return self.mine_masked(*distinct(bodies))
 
     def mine_masked(self, codes: pl.Series, masked: Sequence[str], sizes: Sequence[int]) -> tuple[pl.Series, list[str]]:
-        """Mine what ``distinct`` made of coarsely masked bodies; that part may run in another thread, this one may not."""
+        """Mine what ``distinct`` made of bodies; that part may run in another thread, this one may not."""
         import polars as pl
 
         texts: dict[str, int] = {}
@@ -159,15 +159,23 @@ class Miner:
             self._tree.plant(tokens, size)
 
 
-def distinct(masked: pl.Series) -> tuple[pl.Series, list[str], list[int]]:
-    """Codes (UInt32) into the distinct texts, in order of first appearance, and how often each occurs."""
-    import polars as pl
+def distinct(bodies: pl.Series) -> tuple[pl.Series, list[str], list[int]]:
+    """Coarsely masked bodies: codes (UInt32) into the distinct texts, in order of first appearance, and how often each occurs."""
 
-    texts = masked.unique(maintain_order=True)
-    codes = masked.cast(pl.Enum(texts)).to_physical().cast(pl.UInt32)
+    codes, texts = _coded(without_values(bodies))
+    again, texts = _coded(without_times(texts))
+    codes = again.gather(codes) if len(texts) < len(again) else codes
     sizes = codes.value_counts(sort=False)
     counts = dict(zip(sizes[sizes.columns[0]].to_list(), sizes["count"].to_list()))
     return codes, texts.to_list(), [counts[code] for code in range(len(texts))]
+
+
+def _coded(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Codes (UInt32) into the distinct texts, and these, in order of first appearance."""
+    import polars as pl
+
+    different = texts.unique(maintain_order=True)
+    return texts.cast(pl.Enum(different)).to_physical().cast(pl.UInt32), different
 
 
 @lru_cache(maxsize=100_000)

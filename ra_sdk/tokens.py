@@ -12,9 +12,10 @@ import hmac
 import os
 import re
 import secrets
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -92,20 +93,48 @@ def revoke_token(name: str, path: Path) -> None:
 
 @contextmanager
 def _change(path: Path) -> Iterator[dict[str, tuple[str, str]]]:
-    """The names of a file, each with hash and time; what is changed in them is written, in one step, for the user's eyes only."""
+    """The names of a file, each with hash and time; what is changed in them is written, in one step. A new file is for the user's eyes only."""
     try:
-        try:
-            known = _read(path)
-        except FileNotFoundError:
-            known = {}
-        yield known
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle, fresh = tempfile.mkstemp(dir=path.parent)  # which makes it with mode 600
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(HEADER + "".join(f"{name} {digest} {created}\n" for name, (digest, created) in known.items()))
-        Path(fresh).replace(path)
+        with _alone(path):
+            try:
+                known = _read(path)
+            except FileNotFoundError:
+                known = {}
+            yield known
+            _replace(path, HEADER + "".join(f"{name} {digest} {created}\n" for name, (digest, created) in known.items()))
     except OSError as error:
         raise _unusable(path, error) from error
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Nobody else changes the file meanwhile: else a token that is taken back could come again with one that is made at the same time."""
+    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        with suppress(ImportError, OSError):  # not every system or file system has it
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _replace(path: Path, text: str) -> None:
+    """Put another file in the place of this one, with its owner and mode: a service that runs as another user goes on reading it."""
+    handle, fresh = tempfile.mkstemp(dir=path.parent)  # which makes it with mode 600
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        with suppress(OSError, AttributeError):  # a new file; not ours to give; a system that has no such thing
+            before = path.stat()
+            os.chown(fresh, before.st_uid, before.st_gid)
+            Path(fresh).chmod(stat.S_IMODE(before.st_mode))
+        Path(fresh).replace(path)
+    except BaseException:
+        Path(fresh).unlink(missing_ok=True)
+        raise
 
 
 def _read(path: Path) -> dict[str, tuple[str, str]]:

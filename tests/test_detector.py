@@ -130,6 +130,13 @@ def test_sessions_need_a_window(log, echo):
         detector.sessions(log)
 
 
+@pytest.mark.parametrize("line", ["\x1b[31mERROR\x1b[0m disk \x1b[Kfailed\r\n", "2026-03-14 10:00:00 \x1b[1;33mWARN\x1b[0m disk failed"])
+def test_judge_says_of_a_line_what_detect_says(echo, line):
+    with Detector(model=echo, store=":memory:") as detector:
+        (found,) = detector.detect([line])
+        assert detector.judge(line) == found.verdict
+
+
 def test_judge_takes_one_line_and_its_header_off(echo):
     with Detector(model=echo, store=":memory:") as detector:
         verdict = detector.judge("2025-03-01T10:00:01Z ERROR disk read failed on sda with code 5")

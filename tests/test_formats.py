@@ -143,6 +143,17 @@ EXPECTED = {  # sample -> rows; of the attributes, those that are named
          {"component": "core", "process.pid": 31, "thread.id": 77, "client.address": "192.0.2.7:4000"}),
         ("caught SIGTERM, shutting down", f"{D}10:00:01Z", "INFO", {}),
     ],
+    "iso.zones": [
+        ("checkpoint complete", f"{D}09:00:00.123000Z", "INFO", {}),
+        ('relation "loaf" does not exist', f"{D}15:00:01Z", "ERROR", {}),
+        ("XYZ oven cold", f"{D}10:00:02Z", None, {}),
+    ],
+    "java.jul": [
+        ("drawer jammed\njava.lang.IllegalStateException: drawer\n\tat com.shop.Till.open(Till.java:8)", f"{D}10:00:00Z", "ERROR",
+         {"log.logger": "com.shop.Till", "code.function.name": "open"}),
+        ("ledger ready", f"{D}21:05:01Z", "INFO", {"log.logger": "com.shop.Ledger", "code.function.name": "<init>"}),
+        ("slow", f"{D}21:05:02Z", "WARN", {}),
+    ],
     "java.log4j": [
         ("drawer jammed\njava.lang.IllegalStateException: drawer\n\tat com.shop.Till.open(Till.java:8)\nCaused by: java.io.IOException: motor\n\t... 12 more",
          f"{D}10:00:00.123000Z", "ERROR", {"thread.name": "http-8080-1", "log.logger": "com.shop.Till"}),
@@ -247,6 +258,7 @@ def test_every_format_has_a_sample():
         ("hdfs", ["250301 100000 1 INFO a: x", "java.io.IOException: y", "\tat a.B.c(B.java:1)", "Caused by: z", "... 12 more",
          "250301 100000 1 INFO a: w"], [5, 1]),
         ("java", ["2025-03-01 10:00:00,123 INFO [t] a.B - select", "from loaf", "where x", "2025-03-01 10:00:01,123 INFO [t] a.B - y"], [3, 1]),
+        ("java", ["Mar 1, 2025 9:05:01 AM a.B c", "INFO: x", "INFO: y", "Mar 1, 2025 9:05:02 AM a.B c", "\tz"], [2, 1, 2]),
         ("java", ["2025-03-01 10:00:00,123 INFO [t] a.B - x", "WARNING: from elsewhere", "2025-03-01 10:00:00 also"], [1, 1, 1]),
         ("iso", ["  first without a header", "2025-03-01 10:00:00 x", "", "y"], [1, 3]),
         ("text", ["a", "", "b", "\tat x.Y(Z.java:1)"], [1, 1, 2]),

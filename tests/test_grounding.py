@@ -27,6 +27,7 @@ def masked(body):
         ("0 of <num> left, 0%", "0.00 of 7 left, 0.0 %", ["7"]),
         ("at 0x0 from <hex>", "at 0x0000 from 0xAf3", ["0xAf3"]),
         ("exit code 7 of <num>", "exit code 007 of 9", ["9"]),
+        ("served blk_<num> to <ip>", "served blk_-3735 to 10.0.0.1", ["-3735", "10.0.0.1"]),
         ("all well", "all  well", []),
         ("disk <path> failed", "disk failed", None),
         ("disk <num> failed", "disk ten failed", None),

@@ -1,7 +1,9 @@
 """Pieces to records: nothing is lost, wherever the pieces are cut."""
 
+import gzip
 import threading
 import time
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -71,10 +73,18 @@ def test_colours_do_not_hide_the_header(items):
         (b"\xff\xfe\n", ["\ufffd\ufffd"]),
         (b"\x1b[1;31mERROR\x1b[0m disk \x1b[Kfailed\n", ["ERROR disk failed"]),
         (b"a\x1b]0;title\x07\n", ["a\x1b]0;title\x07"]),
+        (b"", []),
     ],
 )
 def test_split(data, expected):
     assert split(data).to_list() == expected
+
+
+@pytest.mark.parametrize(
+    "first", [b"x\x01", b"x\x9c", b"x\xda", b"\x1f\x8b", b"(\xb5/\xfd", zlib.compress(b"disk failed\n" * 9, 1), gzip.compress(b"disk failed\n" * 9, mtime=0)]
+)
+def test_a_line_that_begins_as_compressed_files_do_is_a_line(first):
+    assert split(first + b"\nnext\n").to_list() == [*first.decode("utf-8", "replace").split("\n"), "next"]
 
 
 @pytest.mark.parametrize("step", [1, 3, 10, 1_000])

@@ -29,6 +29,7 @@ CASES = [
     ("node12 eth0 ext4 x86_64 sha256", "node<num> eth0 ext4 x86_64 sha256"),
     ("pod web-7d9f8b6c5d-x2x4z restarted", "pod web-<id> restarted"),
     ("r1=0x0000 r2=0x000f", "r1=0x0 r2=<hex>"),
+    ("fault at 0XDEADBEEF", "fault at <hex>"),
     ("id 550e8400-e29b-41d4-a716-446655440000 of a.b@example.org", "id <uuid> of <email>"),
     ("2025-01-01T00:00:00.123456Z start 12:30:01,123 end", "<time> start <time> end"),
     ("[01/Jan/2025:12:00:00 +0000] x", "[<time>] x"),

@@ -1,7 +1,10 @@
 """Finding a model's files, and clear errors where they are not what they should be."""
 
+import re
 import subprocess
 import sys
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -80,3 +83,25 @@ def test_a_cache_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch
 
 def test_a_named_model_runs_as_it_is(gguf):
     assert resolve(gguf).ready() == gguf
+
+
+LOAD_AND_WAIT = "import sys, ra_sdk; reasoner = ra_sdk.LlamaReasoner(); print('loaded', flush=True); sys.stdin.read()"
+
+
+@pytest.mark.model
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells which pages are shared")
+def test_two_processes_share_the_pages_of_the_model_file():
+    pytest.importorskip("llama_cpp", reason="the model extra is not installed")
+    file = resolve(None, "none").ready()
+    with ExitStack() as stack:
+        command = [sys.executable, "-c", LOAD_AND_WAIT]
+        processes = [stack.enter_context(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)) for _ in range(2)]
+        for process in processes:
+            stack.callback(process.stdin.close)
+            assert process.stdout.readline()
+        for process in processes:
+            parts = re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", Path(f"/proc/{process.pid}/smaps").read_text(encoding="utf-8"))
+            sizes = [re.findall(r"^(Shared_Clean|Private_Dirty): +([0-9]+) kB", part, re.MULTILINE) for part in parts if str(file) in part]
+            shared, private = (sum(int(size) for part in sizes for name, size in part if name == kind) for kind in ("Shared_Clean", "Private_Dirty"))
+            assert shared * 1024 > 0.8 * file.stat().st_size
+            assert private == 0

@@ -13,6 +13,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
@@ -142,6 +143,85 @@ def test_a_template_that_the_model_fails_on_does_not_take_others_with_it(serving
     assert [found["verdicts"][r["verdict"]]["label"] for r in found["records"]] == ["normal", "undecided", "normal"]
 
 
+class Fussy:
+    """A model that refuses all templates that it is asked about with a cursed one, when it is let."""
+
+    name = digest = "fussy"
+
+    def __init__(self):
+        self.asked, self.turns = [], threading.Semaphore(0)
+
+    def judge(self, templates, mode="direct"):
+        self.asked.append(list(templates))
+        assert self.turns.acquire(timeout=30)
+        if any("cursed" in template for template in templates):
+            raise ValueError("unreadable reply")
+        yield from (ra_sdk.Verdict(template, "normal", 0.1, mode=mode, model=self.name) for template in templates)
+
+
+@pytest.mark.filterwarnings("ignore:.*stay undecided")
+def test_what_failed_among_others_is_tried_alone_though_others_have_come(serving):
+    model = Fussy()
+    service = serving(model=model)
+
+    def until_asked(times):
+        deadline = time.monotonic() + 10
+        while len(model.asked) < times and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    post(service, ["the first one"])
+    until_asked(1)
+    post(service, ["this cursed thing", "fine and good"])
+    model.turns.release()
+    until_asked(2)
+    post(service, ["late and good", "later and good"])
+    model.turns.release(50)
+    assert [v["label"] for v in post(service, ["fine and good", "late and good", "this cursed thing"], wait_ms=10_000)["verdicts"]] == [
+        "normal",
+        "normal",
+        "undecided",
+    ]
+    assert [texts for texts in model.asked if "this cursed thing" in texts] == [["this cursed thing", "fine and good"], ["this cursed thing"]]
+
+
+def test_a_store_that_fails_leads_to_no_record_counted_twice(serving, monkeypatch):
+    service = serving()
+    inner = service.door.service
+    look_up = inner._judging.look_up
+
+    def fails(texts, mode=None):
+        raise ra_sdk.StoreError("the disk is full")
+
+    monkeypatch.setattr(inner._judging, "look_up", fails)
+    inner._mining.acquire()
+    with ThreadPoolExecutor(4) as pool:
+        jobs = [pool.submit(ask, service.url, "POST", "/v1/verdicts", {"records": [{"body": body}]}) for body in ("fine", "good", "fine")]
+        deadline = time.monotonic() + 10
+        while inner._waiting < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        inner._mining.release()
+        assert [job.result()[0] for job in jobs] == [503] * 3
+    monkeypatch.setattr(inner._judging, "look_up", look_up)
+    assert {template.text: template.count for template in inner.detector.templates()} == {"fine": 2, "good": 1}
+
+
+def test_a_state_that_cannot_be_saved_is_no_reason_to_answer_nobody(serving, monkeypatch, tmp_path):
+    service = serving(state=tmp_path / "state")
+    detector, tried = service.door.service.detector, []
+
+    def full(path):
+        tried.append(path)
+        raise ra_sdk.StoreError("the disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(detector.miner, "save", full)
+        detector._saved -= 3_600
+        with pytest.warns(RuntimeWarning, match="not kept: the disk is full"):
+            assert post(service, ["disk failed"])["records"] == [{"verdict": 0}]
+        post(service, ["disk failed"])
+    assert len(tried) == 1
+
+
 def test_a_batch_that_cannot_be_mined_does_not_take_others_with_it(serving, monkeypatch):
     service = serving()
     miner, mine = service.door.service.detector.miner, service.door.service.detector.miner.mine
@@ -261,6 +341,33 @@ def test_otlp_bodies_that_are_no_text():
     assert bodies(request.SerializeToString(), "application/x-protobuf") == ["x", "disk failed", "aGk=", "it broke: no disk", ""]
 
 
+@pytest.mark.parametrize(
+    ("record", "expected"),
+    [
+        ({"body": {"intValue": "--5"}}, "--5"),
+        ({"body": {"intValue": "-5"}}, "-5"),
+        ({"body": {"arrayValue": {"values": 5}}}, "[]"),
+        ({"body": {"arrayValue": {"values": None}}}, "[]"),
+        ({"body": {"kvlistValue": {"values": 5}}}, "{}"),
+        ({"body": {"stringValue": "disk failed", "intValue": None}}, "disk failed"),
+        ({"body": {"later": 1, "stringValue": "disk failed"}}, "disk failed"),
+        ({"body": {"later": 1}}, ""),
+        ({"body": {"arrayValue": {"values": [{"doubleValue": "NaN"}, {"doubleValue": 1.5}]}}}, "[NaN,1.5]"),
+        ({"body": None, "attributes": None}, ""),
+        (
+            {"body": {"stringValue": "it broke"}, "attributes": [{"key": None}, {"key": "exception.message", "value": {"stringValue": "no disk"}}]},
+            "it broke: no disk",
+        ),
+    ],
+)
+def test_what_json_may_have_in_otlp_loses_no_record(record, expected):
+    from ra_sdk.otlp import bodies
+
+    data = json.dumps({"resourceLogs": [{"scopeLogs": None}, {"scopeLogs": [{"logRecords": None}, {"logRecords": [record]}]}]}).encode()
+    assert bodies(data, "application/json") == [expected]
+    assert bodies(b'{"resourceLogs":null}', "application/json") == []
+
+
 # -- what is refused, and what it costs
 
 
@@ -351,6 +458,30 @@ def test_a_zip_bomb(serving):
     assert service.door.bodies.held == 0
 
 
+def test_a_body_of_a_hundred_thousand_empty_members(serving):
+    """zlib copies what stands behind a member; done for each, a body of the size that is allowed took minutes."""
+    service = serving()
+    body = gzip.compress(b"", mtime=0) * 100_000 + gzip.compress(b'{"records": [{"body": "disk failed"}]}')
+    begun = time.monotonic()
+    status, _, answer = ask(service.url, "POST", "/v1/verdicts", body, {"Content-Encoding": "gzip"})
+    assert (status, len(json.loads(answer)["records"]), time.monotonic() - begun < 2) == (200, 1, True)
+
+
+@pytest.mark.parametrize("kind", ["application/x-protobuf", "application/json"])
+def test_of_a_batch_that_is_too_large_nothing_is_made(monkeypatch, kind):
+    from ra_sdk import otlp
+    from ra_sdk.wire import Refusal
+
+    data = otlp_request(["x"] * 3).SerializeToString()
+    if kind == "application/json":
+        data = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{}]}, {"logRecords": [{}, {}]}]}]}).encode()
+    assert len(otlp.bodies(data, kind, 3)) == 3
+    monkeypatch.setattr(otlp, "_whole", lambda *_: 1 // 0)
+    with pytest.raises(Refusal, match="3 records are more than the 2") as refused:
+        otlp.bodies(data, kind, 2)
+    assert refused.value.status == 413
+
+
 @pytest.mark.parametrize("data", [b"\xff" * 50, b"\x0a\xff\xff\xff\xff\x0f", bytes(range(256)) * 40, b"\x0a\x02\x12"])
 def test_garbage_protobuf(serving, data):
     service = serving()
@@ -429,6 +560,36 @@ def test_who_does_not_read_the_answer_is_left(serving):
         time.sleep(0.1)
     assert not service.door.watch.connections
     deaf.close()
+
+
+def test_who_reads_the_answer_slowly_is_given_time_and_who_reads_for_ever_is_not():
+    from ra_sdk.guard import Watch
+
+    class Connection:
+        """Of a client that reads ``steps`` bytes of its answer between two rounds."""
+
+        def __init__(self, steps):
+            self.cycle, self.transport, self.left, self.steps = SimpleNamespace(response_complete=True), self, 1_000_000, steps
+            self.seen, self.since, self.begun, self.unread, self.aborted = None, 0.0, 0.0, 0, False
+
+        def get_write_buffer_size(self):
+            self.left = max(self.left - self.steps, 0)
+            return self.left
+
+        def abort(self):
+            self.aborted = True
+
+    def seconds(steps):
+        watch, connection = Watch(Limits(head_s=10.0, body_s=30.0), lambda: None), Connection(steps)
+        for second in range(1, 100):
+            watch._look(connection, float(second))
+            if connection.aborted or not connection.left:
+                return second, connection.aborted
+        return None
+
+    assert seconds(50_000) == (20, False)
+    assert seconds(0) == (12, True)
+    assert seconds(1) == (41, True)
 
 
 def test_a_thousand_idle_connections(serving):
@@ -522,6 +683,51 @@ def test_tokens(serving, tmp_path):
     assert status == 401
 
 
+@pytest.mark.parametrize("host", ["x/healthz?", "x/healthz#", "["])
+def test_no_host_header_opens_the_door(serving, tmp_path, monkeypatch, host):
+    """Older versions of Starlette make the URL of a request from any Host header, and its path is then what that says."""
+    from starlette.datastructures import URL
+    from starlette.requests import HTTPConnection
+
+    monkeypatch.setattr(HTTPConnection, "url", property(lambda self: URL(f"http://{self.headers['host']}{self.scope['path']}")))
+    make_token("es", tmp_path / "tokens")
+    service = serving(tokens=tmp_path / "tokens")
+    for where in ("/v1/templates", "/metrics", "/v1/logs"):
+        assert ask(service.url, "GET", where, headers={"Host": host})[0] == 401
+
+
+@pytest.mark.filterwarnings("ignore:nobody is let in")
+def test_tokens_that_cannot_be_read_let_nobody_in_and_are_said(serving, tmp_path):
+    path = tmp_path / "tokens"
+    token = make_token("es", path)
+    service = serving(tokens=path)
+    path.unlink()
+    path.mkdir()
+    status, headers, answer = ask(service.url, "GET", "/v1/templates", headers={"Authorization": f"Bearer {token}"})
+    assert (status, headers["retry-after"], status_of(answer)) == (503, "10", "unusable")
+    assert str(tmp_path).encode() not in answer
+    assert ask(service.url, "GET", "/healthz")[0] == 200
+    path.rmdir()
+    token = make_token("es", path)
+    assert ask(service.url, "GET", "/v1/templates", headers={"Authorization": f"Bearer {token}"})[0] == 200
+
+
+def test_any_address_of_this_machine_is_its_name(tmp_path):
+    service = Serving(Place("127.0.0.2", 0), {"model": "echo", "store": ":memory:"}, lambda _: None)
+    thread = threading.Thread(target=service.run)
+    thread.start()
+    try:
+        assert ask(service.url, "GET", "/healthz")[0] == 200
+        for host in ("[::1]:80", "LOCALHOST", "127.0.0.1"):
+            assert ask(service.url, "GET", "/healthz", headers={"Host": host})[0] == 200
+        for host in ("127.0.0.2.evil.example", "192.0.2.1", "0.0.0.0", "[", "", "127.0.0.1.", "[::ffff:192.0.2.1]"):
+            assert ask(service.url, "GET", "/healthz", headers={"Host": host})[0] == 421
+    finally:
+        service.stop()
+        thread.join(30)
+    assert not thread.is_alive()
+
+
 def test_the_file_of_tokens_has_hashes_only(tmp_path):
     path = tmp_path / "deep" / "tokens"
     token = make_token("es", path)
@@ -538,6 +744,34 @@ def test_the_file_of_tokens_has_hashes_only(tmp_path):
     assert len(Tokens(path)) == 1
     with pytest.raises(ra_sdk.StoreError, match="cannot be used"):
         Tokens(tmp_path / "deep")
+
+
+def test_tokens_that_are_made_and_taken_back_at_the_same_time(tmp_path, monkeypatch):
+    from ra_sdk import tokens
+
+    path, read = tmp_path / "tokens", tokens._read
+    make_token("old", path)
+
+    def slowly(path):
+        found = read(path)
+        time.sleep(0.05)
+        return found
+
+    monkeypatch.setattr(tokens, "_read", slowly)
+    with ThreadPoolExecutor(5) as pool:
+        made = [pool.submit(make_token, f"t{number}", path) for number in range(4)]
+        pool.submit(revoke_token, "old", path)
+    assert sorted(read(path)) == ["t0", "t1", "t2", "t3"]
+    assert {Tokens(path).name(job.result()) for job in made} == {"t0", "t1", "t2", "t3"}
+
+
+def test_the_file_of_tokens_stays_whose_it_is(tmp_path):
+    path = tmp_path / "tokens"
+    make_token("one", path)
+    path.chmod(0o640)
+    make_token("two", path)
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["tokens", "tokens.lock"]
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "example.invalid"])
@@ -557,6 +791,19 @@ def test_a_place_that_cannot_be_is_said(tmp_path):
         Serving(Place(port=0, key=tmp_path / "c.pem"), {}, lambda _: None)
     with pytest.raises(ra_sdk.BadOption, match="limit batch 0"):
         Limits(batch=0)
+    for grace in (float("inf"), float("nan")):
+        with pytest.raises(ra_sdk.BadOption, match="limit grace_s"):
+            Limits(grace_s=grace)
+    make_token("es", tmp_path / "tokens")
+    with pytest.raises(ra_sdk.WorldError, match="--host"):
+        Serving(Place("..", 0, tmp_path / "tokens"), {}, lambda _: None)
+
+
+@pytest.mark.parametrize("gone", ["uvicorn", "opentelemetry.proto.collector.logs.v1.logs_service_pb2"])
+def test_what_is_not_installed_is_said_at_the_start(monkeypatch, gone):
+    monkeypatch.setitem(sys.modules, gone, None)
+    with pytest.raises(ra_sdk.WorldError, match=r"ra-sdk\[server\]"):
+        Serving(Place(port=0), {}, lambda _: None)
 
 
 def test_a_model_that_cannot_be_loaded_ends_it():
@@ -631,6 +878,14 @@ def test_metrics_add_up(serving):
     assert float(values['ra_request_seconds_count{route="/v1/verdicts",status="200"}']) == 2
 
 
+def test_what_breaks_is_counted(serving, monkeypatch):
+    service = serving()
+    monkeypatch.setattr(service.door.service, "templates", lambda: 1 // 0)
+    status, _, answer = ask(service.url, "GET", "/v1/templates")
+    assert (status, status_of(answer)) == (500, "broken")
+    assert b'ra_request_seconds_count{route="/v1/templates",status="500"} 1.0' in ask(service.url, "GET", "/metrics")[2]
+
+
 def test_it_answers_while_the_model_is_loaded(serving, monkeypatch):
     gate = threading.Event()
     monkeypatch.setattr("ra_sdk.serving._warm", lambda: gate.wait(10))
@@ -690,6 +945,20 @@ def test_a_shutdown_ends_in_time(serving):
     while service.door.watch.connections or any(thread.is_alive() for thread in service.door.service._threads):
         time.sleep(0.05)
         assert time.monotonic() - begun < 6
+
+
+def test_who_waits_is_answered_before_the_time_of_grace_ends(serving):
+    model = Slow(0.0)
+    model.gate.clear()
+    service = serving(model=model, limits=Limits(grace_s=1.0))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(post, service, ["a b c"], wait_ms=30_000)
+        deadline = time.monotonic() + 10
+        while not service.door.service._patient and time.monotonic() < deadline:
+            time.sleep(0.01)
+        service.stop()
+        assert [v["label"] for v in waiting.result()["verdicts"]] == ["undecided"]
+    model.gate.set()
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from ra_sdk import Detector, sinks
 from ra_sdk.blocks import Block, Detections, fields_of
 from ra_sdk.errors import SinkError
 from ra_sdk.records import LogRecord, Session, Verdict
-from ra_sdk.sinks import JsonlSink, json_lines, ra_sdk_open_sink, record_ids
+from ra_sdk.sinks import JsonlSink, json_columns, json_lines, ra_sdk_open_sink, record_ids
 
 KEYS = "source line last_line timestamp severity body attributes template label score category rationale grounded mode cached".split()
 ODD = 'quote " backslash \\ slash / NUL \0 escape \x1b[31m delete \x7f tab \t newline \n return \r line \u2028 paragraph \u2029 é 日 😀 \ufffd </script>'
@@ -30,6 +30,7 @@ RECORDS = [
     LogRecord("user eve logged in", None, "FATAL", {}),
     LogRecord("2 of 3 fans of rack 17 failed", datetime(9999, 12, 31, 23, 59, 59, 999_999, timezone.utc)),
     LogRecord("12:00 in Rome", datetime(2026, 3, 14, 12, 0, 0, 500_000, timezone(timedelta(hours=1)))),
+    LogRecord("0.0% of packets arrived"),
 ]
 VERDICTS = [
     Verdict("user <*> logged in", "normal", 0.1, mode="direct", model="m"),
@@ -39,9 +40,10 @@ VERDICTS = [
         "<num> of <num> fans of rack <num> failed", "abnormal", 1.0, "hardware", 'It says "<num> of <num> fans of rack <num> failed".', True, "direct", "m"
     ),
     Verdict("<time> in Rome"),
+    Verdict("0% of packets arrived", "abnormal", 0.9, "network", 'It says "0% of packets".', True, "direct", "m"),
 ]
-CODES = [0, 1, 2, 0, 3, 4]
-KNOWN = (True, False, False, True, False)
+CODES = [0, 1, 2, 0, 3, 4, 5]
+KNOWN = (True, False, False, True, False, True)
 
 
 def detections(records=RECORDS, codes=CODES, verdicts=VERDICTS, known=KNOWN, source="app.log", identity="/var/log/app.log", first=1):
@@ -85,7 +87,7 @@ def test_a_line_has_no_raw_control_characters():
 def test_whatever_the_texts_and_times(given_records):
     records = [LogRecord(body, stamp, None, {body: body}) for body, stamp in given_records]
     block = detections(records, [0] * len(records), [Verdict("x", "normal", 0.5)], [False])
-    assert [json.loads(line) for line in json_lines(block)] == [detection.to_dict() for detection in block]
+    assert [json.loads(line) for line in json_lines(json_columns(block)).splitlines()] == [detection.to_dict() for detection in block]
 
 
 def test_an_empty_block(tmp_path):
@@ -335,3 +337,14 @@ def test_nothing_is_lost_or_written_twice_whenever_it_dies(tmp_path, blocks):
     found = rows(out)
     assert [(row["line"], row["body"]) for row in found] == list(enumerate(bodies, 1))
     assert len({row["id"] for row in found}) == len(bodies)
+
+
+def test_a_stream_that_does_not_say_how_much_it_took_is_written_once():
+    class Silent(io.BytesIO):
+        def write(self, data):
+            assert not self.tell()
+            super().write(data)
+
+    stream = Silent()
+    JsonlSink(stream).write(detections())
+    assert stream.getvalue().decode() == written(detections())

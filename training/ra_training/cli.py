@@ -13,6 +13,7 @@ from ra_sdk.prompt import Mode
 from ra_training.corpus import place
 from ra_training.correct_cli import add_correct
 from ra_training.distil_cli import add_distil, add_validate
+from ra_training.export import KINDS
 from ra_training.grpo_cli import add_grpo
 from ra_training.options import add_corpus, add_training
 
@@ -45,6 +46,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_sft(parser: argparse.ArgumentParser) -> None:
     add_training(parser)
+    parser.add_argument(
+        "--start", type=Path, metavar="ADAPTER.gguf", help="go on from this LoRA (with its rank and layers) on new data, with a schedule of its own"
+    )
     parser.add_argument("--epochs", type=float, default=2.0, help="passes over the corpus")
     parser.add_argument("--minutes", type=float, help="time instead of epochs; the schedule is shaped to it")
     parser.add_argument("--rate", type=float, default=6e-4, help="peak learning rate")
@@ -75,7 +79,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_directory", type=Path, metavar="RUN", help="a run's directory, or an adapter in peft's form")
     parser.add_argument("out", type=Path, metavar="OUT.gguf")
     parser.add_argument("--base", help="the GGUF that was trained on; else the default model")
-    parser.add_argument("--merge", choices=("F16", "Q8_0"), help="write base and adapter as one model")
+    parser.add_argument("--merge", choices=KINDS, help="write base and adapter as one model; the smaller ones lose some of what was learnt, see --check")
     parser.add_argument("--check", type=int, default=200, help="dev messages on which PyTorch and llama.cpp must agree; 0: none")
     parser.add_argument("--plain", action="store_true", help="do not calibrate P(abnormal) on the dev rows")
     parser.add_argument("--least", type=float, default=0.98, help="share of them that must")

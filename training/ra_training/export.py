@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import math
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ra_sdk.llama import requantise
 from ra_sdk.prompt import PROMPT_VERSION
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["Adapter", "Shape", "agreement", "calibrated", "calibration", "direct_scores", "merge", "read_adapter", "read_shape", "write_adapter"]
+__all__ = ["KINDS", "Adapter", "Shape", "agreement", "calibrated", "calibration", "direct_scores", "merge", "read_adapter", "read_gguf", "read_shape", "write_adapter"]
 
 _NAMES = {
     "self_attn.q_proj": "attn_q",
@@ -33,7 +35,9 @@ _NAMES = {
     "mlp.up_proj": "ffn_up",
     "mlp.down_proj": "ffn_down",
 }
+_MODULES = {short: module for module, short in _NAMES.items()}
 _KEY = re.compile(r"base_model\.model\.model\.layers\.([0-9]+)\.(\S+)\.lora_([AB])\.weight")
+KINDS = ("F16", "Q8_0", "Q4_K_M", "Q4_0")  # of a merged model, the largest and truest first
 LICENCE = "apache-2.0"
 
 
@@ -58,6 +62,11 @@ class Adapter:
     def scale(self) -> float:
         """What the product of the two is multiplied with."""
         return self.alpha / self.rank
+
+    @property
+    def layers(self) -> int:
+        """On how many layers it is; those are the upper ones."""
+        return len({name.split(".")[1] for name in self.pairs})
 
 
 def read_shape(base: Path) -> Shape:
@@ -93,11 +102,43 @@ def read_adapter(directory: Path, shape: Shape) -> Adapter:
     return Adapter(float(config["lora_alpha"]), int(config["r"]), pairs)
 
 
+def read_gguf(path: Path, shape: Shape) -> tuple[Adapter, dict[str, Array]]:
+    """A LoRA file: what `write_adapter` wrote, and its weights by peft's names, rows in transformers' order. Raises SystemExit if it is none."""
+    import numpy as np
+    from gguf import GGUFReader
+
+    try:
+        reader = GGUFReader(path)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"adapter {str(path)!r} cannot be read: {error}; give a LoRA in GGUF, as ra-train export writes it") from error
+    if "adapter.lora.alpha" not in reader.fields:
+        raise SystemExit(f"{str(path)!r} is a model, not a LoRA adapter; give one that ra-train export wrote without --merge")
+    tensors = {tensor.name: np.asarray(tensor.data, dtype=np.float32) for tensor in reader.tensors}
+    names = sorted({name.rpartition(".lora_")[0] for name in tensors})
+    pairs = {name: (tensors[f"{name}.lora_a"], tensors[f"{name}.lora_b"]) for name in names}
+    rank = pairs[names[0]][0].shape[0]
+    weights = {}
+    for name, (a, b) in pairs.items():
+        _, layer, short, _ = name.split(".")
+        place = f"base_model.model.model.layers.{layer}.{_MODULES[short]}"
+        heads = {"attn_q": shape.heads, "attn_k": shape.kv_heads}.get(short)
+        weights[f"{place}.lora_A.default.weight"] = a
+        weights[f"{place}.lora_B.default.weight"] = unpermuted(b, heads) if heads else b
+    return Adapter(float(reader.fields["adapter.lora.alpha"].contents()), rank, pairs), weights
+
+
 def permuted(rows: Array, heads: int) -> Array:
     """Rows (out x anything) of q or k from transformers' order to llama.cpp's."""
     halves: Array = rows.reshape(heads, 2, rows.shape[0] // heads // 2, rows.shape[1])
     pairs: Array = halves.swapaxes(1, 2).reshape(rows.shape)
     return pairs
+
+
+def unpermuted(rows: Array, heads: int) -> Array:
+    """What `permuted` did, undone."""
+    pairs: Array = rows.reshape(heads, rows.shape[0] // heads // 2, 2, rows.shape[1])
+    halves: Array = pairs.swapaxes(1, 2).reshape(rows.shape)
+    return halves
 
 
 def write_adapter(adapter: Adapter, shape: Shape, config: Mapping[str, Any], out: Path) -> None:
@@ -118,15 +159,25 @@ def write_adapter(adapter: Adapter, shape: Shape, config: Mapping[str, Any], out
 
 
 def merge(base: Path, adapter: Adapter, config: Mapping[str, Any], out: Path, kind: str) -> None:
-    """Base and adapter as one GGUF, the adapted layers in ``kind`` (F16 or Q8_0), everything else as in the base."""
+    """Base and adapter as one GGUF: in F16, or from there in another of ``KINDS`` by llama.cpp's own quantiser. Raises ra_sdk.errors.ModelError."""
+    if kind == "F16":
+        _merge(base, adapter, config, out)
+        return
+    with tempfile.TemporaryDirectory(dir=out.parent) as place:
+        _merge(base, adapter, config, Path(place) / "f16.gguf")
+        requantise(Path(place) / "f16.gguf", out, kind)
+
+
+def _merge(base: Path, adapter: Adapter, config: Mapping[str, Any], out: Path) -> None:
+    """The adapted layers in F16, everything else as in the base."""
     from gguf import GGMLQuantizationType, GGUFReader, GGUFWriter
     from gguf.quants import dequantize, quantize
 
-    reader, wanted = GGUFReader(base), GGMLQuantizationType[kind]
+    reader, wanted = GGUFReader(base), GGMLQuantizationType.F16
     writer = GGUFWriter(out, "llama")
     _copy_fields(reader, writer, leave={"general.file_type", "general.name", "general.license"})
     writer.add_name("RationAnomaly")
-    writer.add_file_type({"F16": 1, "Q8_0": 7}[kind])
+    writer.add_file_type(1)
     _describe(writer, config)
     for tensor in reader.tensors:
         if tensor.name in adapter.pairs:

@@ -91,9 +91,9 @@ def test_a_rationale_is_the_evidence_without_what_is_concluded(think, expected):
     assert reason(None, "a", "a") is None
 
 
-def test_the_written_rows_are_for_training_and_their_reasons_hold():
+def test_the_written_rows_are_for_training_and_choosing_and_their_reasons_hold():
     rows = read_rows(corpus_files(Path("nowhere"))["written"])
-    assert {row.split for row in rows} == {"train"}
+    assert {row.split for row in rows} == {"train", "dev"}
     assert len({row.message for row in rows}) == len(rows)
     texts = masked([row.message for row in rows])
     told = [(text, why) for text, why in ((text, reason(row.think, row.message, text)) for row, text in zip(rows, texts)) if why]

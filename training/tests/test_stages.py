@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from ra_training.cli import main
+from ra_training.corpus import corpus_files, read_rows
 
 SMALL = [
     *("--sets", "general,templates,panel"),
@@ -93,10 +94,46 @@ def test_export_says_in_llama_cpp_what_pytorch_says(trained, tiny, corpus, tmp_p
     out = tmp_path / "out.gguf"
     assert main(["export", str(trained), str(out), "--base", str(tiny), "--corpus", str(corpus), *how]) == 0
     said = capsys.readouterr().out
-    assert "calibrated on 10 dev messages" in said
-    assert "agreement of PyTorch and llama.cpp on 10 dev messages: 1.000" in said
+    own, written = 10, sum(row.split == "dev" for row in read_rows(corpus_files(corpus)["written"]))
+    assert f"calibrated on {own + written} dev messages" in said
+    assert "agreement of PyTorch and llama.cpp on 200 dev messages: 1.000" in said
     apart = float(said.split("at most ")[1].split()[0])
     assert apart < 0.02
+
+
+@pytest.mark.parametrize("kind", ["Q8_0", "Q4_K_M", "Q4_0"])
+def test_a_merged_model_is_quantised_and_keeps_what_it_says_of_itself(trained, tiny, corpus, tmp_path, kind):
+    from gguf import GGUFReader
+
+    out = tmp_path / f"{kind}.gguf"
+    assert main(["export", str(trained), str(out), "--base", str(tiny), "--corpus", str(corpus), "--merge", kind, "--least", "0"]) == 0
+    reader = GGUFReader(out)
+    assert {tensor.tensor_type.name for tensor in reader.tensors} & {kind, "Q8_0", "Q5_0", "Q6_K"}
+    assert reader.fields["ra.prompt_version"].contents() == "1"
+    assert reader.fields["general.license"].contents() == "apache-2.0"
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_an_exported_adapter_is_a_start_for_new_data(trained, tiny, corpus, tmp_path):
+    from safetensors.torch import load_file
+
+    adapter, run = tmp_path / "adapter.gguf", tmp_path / "more"
+    assert main(["export", str(trained), str(adapter), "--base", str(tiny), "--check", "0", "--plain"]) == 0
+    assert main(["sft", "--out", str(run), "--start", str(adapter), "--corpus", str(corpus), "--base", str(tiny), "--epochs", "2", *SMALL, "--rate", "0"]) == 0
+    before, after = (load_file(place / "adapter" / "adapter_model.safetensors") for place in (trained, run))
+    assert before.keys() == after.keys()
+    assert max(float((before[name] - after[name]).abs().max()) for name in before) < 1e-3  # it was written in f16
+    assert losses(run)[0] < losses(trained)[0] * 0.7
+
+
+@pytest.mark.parametrize(("bytes_", "reason"), [(b"", "cannot be read"), (None, "is a model, not a LoRA adapter")])
+def test_what_is_no_adapter_is_no_start(tiny, corpus, tmp_path, bytes_, reason):
+    start = tiny
+    if bytes_ is not None:
+        start = tmp_path / "broken.gguf"
+        start.write_bytes(bytes_)
+    with pytest.raises(SystemExit, match=reason):
+        main(["sft", "--out", str(tmp_path / "run"), "--start", str(start), "--corpus", str(corpus), "--base", str(tiny), "--epochs", "1", *SMALL])
 
 
 def test_a_calibration_mends_what_is_systematically_off():
