@@ -131,3 +131,24 @@ def test_interrupted_while_it_waits_for_a_receiver(receiver):
     sending.join(60)
     hop.kill()
     assert any("shut down" in words for words in failed)
+
+
+WRITES = """
+import warnings
+from ra_sdk import Detector
+warnings.showwarning = lambda message, *_: print(message, flush=True)
+with Detector(model="echo", store=":memory:") as detector:
+    detector.write(["disk failed"], "otlp://127.0.0.1:1")
+"""
+
+
+def test_a_program_that_writes_is_interrupted_too():
+    with subprocess.Popen([sys.executable, "-c", WRITES], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert b"waiting for it" in process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+    assert process.returncode != 0
+    assert b"KeyboardInterrupt" in said
