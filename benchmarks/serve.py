@@ -90,16 +90,19 @@ def main() -> None:
         batches = [json.dumps({"records": rows[at : at + options.batch]}).encode() for at in range(0, len(rows), options.batch)]
         inside = in_process(rows)
         command = [sys.executable, "-m", "ra_sdk.cli", "serve", "--model", "echo", "--store", ":memory:", "--port", "0"]
+        begun = time.perf_counter()
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
             assert server.stderr is not None
             url = server.stderr.readline().split()[3].rstrip(",")
             server.stderr.readline()
+            ready = time.perf_counter() - begun
             through(url, batches, options.clients)  # now every template is known
             rate, times = through(url, batches, options.clients)
             _, alone = through(url, batches[:200], 1)
             server.terminate()
         outside = rate * options.batch
         print(f"{'shop' if shop else 'synthetic'}: detect() {inside:,.0f} records/s, {options.clients} clients {outside:,.0f}, ratio {outside / inside:.2f}")
+        print(f"  ready {ready:.1f} s after its start")
         print(f"  a warm batch of {options.batch}: {said(times)}; of one client alone: {said(alone)}")
 
 

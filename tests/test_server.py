@@ -909,14 +909,12 @@ def started(tmp_path, *options):
     return process, url
 
 
-def test_it_is_up_in_five_seconds_and_ends_by_sigterm(tmp_path):
-    begun = time.monotonic()
+def test_it_comes_up_and_ends_by_sigterm(tmp_path):
     process, url = started(tmp_path)
-    assert ask(url, "GET", "/readyz")[0] == 200
-    assert time.monotonic() - begun < 5
-    process.terminate()
     with process:
-        assert process.wait(10) == 0
+        assert ask(url, "GET", "/readyz")[0] == 200
+        process.terminate()
+        assert process.wait(30) == 0
 
 
 def test_a_shutdown_finishes_what_was_accepted(serving):
