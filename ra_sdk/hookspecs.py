@@ -112,7 +112,9 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """Something that detections go to. Optional: ``write_session(session)``, for windows of them."""
+    """Something that detections go to. Optional: ``write_session(session)``, for windows of them, and ``stop()``, called from another thread when
+    the run is broken off: a ``write`` that waits is to raise SinkError.
+    """
 
     name: str
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ra_sdk.hookspecs import Sink
 
 __all__ = ["Outlets"]
+
+ROUND_S = 0.5
 
 
 class Outlets:
@@ -52,6 +54,8 @@ class Outlets:
         """Wait until the sinks have the last block."""
         pending, self._pending = self._pending, None
         if pending is not None:
+            while not wait([pending[1]], ROUND_S).done:  # once Polars has set its own handler, Ctrl-C wakes nobody who waits without an end
+                pass
             pending[1].result()
             self._written(pending[0])
 
@@ -70,13 +74,29 @@ class Outlets:
         if kind is None:
             try:
                 self.settle()
+            except BaseException as error:
+                self._stop(type(error))
+                raise
             finally:
                 self.close()
             return
+        self._stop(kind)
         with suppress(Exception):  # what ended the run is to be told, not what it led to
             self.settle()
         with suppress(Exception):
             self.close()
+
+    def _stop(self, kind: object) -> None:
+        """Where Ctrl-C ended the run: nobody wants to wait for a sink that waits for its receiver."""
+        if isinstance(kind, type) and issubclass(kind, Exception):
+            return
+        for sink in self._opened:
+            with suppress(Exception):
+                getattr(sink, "stop", _nothing)()
+
+
+def _nothing() -> None:
+    """What a sink does that cannot be stopped."""
 
 
 def _write(sinks: Sequence[Sink], block: Detections, prepared: Mapping[int, Future[Any]]) -> None:

@@ -74,10 +74,14 @@ class Delivery:
             for left in under_way:
                 left.cancel()
 
-    def close(self) -> None:
-        """End it; what is under way is given up."""
+    def stop(self) -> None:
+        """End it; what is under way is given up. From any thread."""
         self._closed.set()
         self._transport.close()
+
+    def close(self) -> None:
+        """End it, and wait for the threads."""
+        self.stop()
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _finish(self, one: Future[None], heed: Callable[[], None], round_s: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,9 +51,12 @@ class Rules:
             return None
         try:
             chain = Path(self.cert).read_bytes()
-            return (chain if self.key is None else Path(self.key).read_bytes()), chain
-        except OSError as error:
-            raise BadOption(f"certificate {str(self.cert)!r} or its key cannot be read: {error.strerror or error}; give PEM files") from error
+            key = chain if self.key is None else Path(self.key).read_bytes()
+            ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(self.cert, self.key, password="")
+        except (OSError, ValueError) as error:  # of which ssl.SSLError is one
+            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+            raise BadOption(f"certificate {str(self.cert)!r} or its key cannot be used: {reason}; give PEM files that belong together") from error
+        return key, chain
 
 
 class Ticket(Protocol):

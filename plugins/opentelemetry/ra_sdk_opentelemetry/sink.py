@@ -63,6 +63,10 @@ class OtlpSink:
             raise SinkError(f"{self.name!r} was closed before it had everything; write again to another") from error
         self._meters.wrote(detections)
 
+    def stop(self) -> None:
+        """End the waiting: ``write`` raises SinkError. From any thread."""
+        self._delivery.stop()
+
     def close(self) -> None:
         """Close the connections."""
         self._delivery.close()

@@ -1,12 +1,15 @@
 """A process that is killed, and clients that send again: nothing is lost."""
 
 import os
+import random
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 
 import pytest
 from opentelemetry.sdk._logs.export import LogRecordExportResult
@@ -46,11 +49,12 @@ class Hop:
 
 
 def free_port():
-    import socket
-
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    """Below those that the system gives to clients: who connects again and again to such a port while nobody listens may in the end connect to itself."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as one, suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
 
 
 @pytest.mark.slow
@@ -70,7 +74,7 @@ def test_killed_and_started_again(receiver, http_receiver, kind):
                 time.sleep(0.2)
         client.shutdown()
 
-    sending = threading.Thread(target=send)
+    sending = threading.Thread(target=send, daemon=True)
     sending.start()
     for share in (0.2, 0.5):
         until(lambda share=share: len(out.records) > share * COUNT, 60)
@@ -119,7 +123,7 @@ def test_interrupted_while_it_waits_for_a_receiver(receiver):
         while not refused():  # at first it does not listen yet
             time.sleep(0.1)
 
-    sending = threading.Thread(target=send)
+    sending = threading.Thread(target=send, daemon=True)
     sending.start()
     said = b""
     while b"waiting for it, nothing is lost" not in said:
@@ -131,3 +135,24 @@ def test_interrupted_while_it_waits_for_a_receiver(receiver):
     sending.join(60)
     hop.kill()
     assert any("shut down" in words for words in failed)
+
+
+WRITES = """
+import warnings
+from ra_sdk import Detector
+warnings.showwarning = lambda message, *_: print(message, flush=True)
+with Detector(model="echo", store=":memory:") as detector:
+    detector.write(["disk failed"], "otlp://127.0.0.1:1")
+"""
+
+
+def test_a_program_that_writes_is_interrupted_too():
+    with subprocess.Popen([sys.executable, "-c", WRITES], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            assert b"waiting for it" in process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            said = process.communicate(timeout=60)[1]
+        finally:
+            process.kill()
+    assert process.returncode != 0
+    assert b"KeyboardInterrupt" in said

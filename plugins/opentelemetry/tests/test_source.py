@@ -298,7 +298,9 @@ def test_tokens(pipeline, kept, tmp_path):
         ("otlp://127.0.0.1:0?ack=never", "one of sink, receipt"),
         ("otlp://user:secret@127.0.0.1:0", "not of the form"),
         ("otlps://127.0.0.1:0", "no certificate"),
-        ("otlp://127.0.0.1:0?cert=/no/such.pem", "cannot be read"),
+        ("otlp://127.0.0.1:0?cert=/no/such.pem", "cannot be used: No such file"),
+        (f"otlp://127.0.0.1:0?cert={__file__}", "cannot be used"),
+        (f"otlp+https://127.0.0.1:0?cert={__file__}", "cannot be used"),
         ("otlp://127.0.0.1:0?tokens=/no/such", "no token is in"),
     ],
 )
