@@ -141,10 +141,11 @@ def failing_grpc(code, *, after=None, details="no"):
 
 
 @pytest.mark.parametrize("code", ["UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "OUT_OF_RANGE", "DATA_LOSS"])
-def test_what_may_be_sent_again_is(block, receiver, code):
+def test_what_may_be_sent_again_is(block, receiver, code, monkeypatch):
+    monkeypatch.setattr("ra_sdk_opentelemetry.delivery.random.uniform", lambda _, most: most)  # pauses long enough to be told of
     receiver.failing = lambda call: failing_grpc(grpc.StatusCode[code]) if call <= 2 else None
     with pytest.warns(RuntimeWarning, match=f"takes nothing just now \\({code}: no\\); waiting for it, nothing is lost"):
-        report = sent(block(FAULTS), f"otlp://127.0.0.1:{receiver.port}?pause=1")
+        report = sent(block(FAULTS), f"otlp://127.0.0.1:{receiver.port}?pause=0.5")
     assert (report.sent, report.again, receiver.calls) == (3, 2, 3)
     assert len(receiver.records) == 3
 
