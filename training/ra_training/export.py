@@ -24,7 +24,20 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-__all__ = ["KINDS", "Adapter", "Shape", "agreement", "calibrated", "calibration", "direct_scores", "merge", "read_adapter", "read_gguf", "read_shape", "write_adapter"]
+__all__ = [
+    "KINDS",
+    "Adapter",
+    "Shape",
+    "agreement",
+    "calibrated",
+    "calibration",
+    "direct_scores",
+    "merge",
+    "read_adapter",
+    "read_gguf",
+    "read_shape",
+    "write_adapter",
+]
 
 _NAMES = {
     "self_attn.q_proj": "attn_q",
