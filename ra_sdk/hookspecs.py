@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ra_sdk.blocks import Detections
 
-__all__ = ["Format", "Lines", "Listener", "Reasoner", "Sink", "Source", "hookimpl", "hookspec"]
+__all__ = ["Format", "Lines", "Listener", "Preparing", "Reasoner", "Sink", "Source", "hookimpl", "hookspec"]
 
 hookspec = pluggy.HookspecMarker("ra_sdk")
 hookimpl = pluggy.HookimplMarker("ra_sdk")

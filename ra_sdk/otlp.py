@@ -17,7 +17,7 @@ from msgspec import Struct
 from ra_sdk.formats_json import HINTS, body_of, completed
 from ra_sdk.wire import Refusal, decode
 
-__all__ = ["JSON", "PROTOBUF", "bodies", "failure", "parsed", "success"]
+__all__ = ["JSON", "PROTOBUF", "bodies", "failure", "parsed", "success", "value_of"]
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 DEEPEST = 32  # levels of a structured body
@@ -55,7 +55,7 @@ def bodies(data: bytes, kind: str, most: int | None = None) -> list[str]:
     count = sum(len(records) for records in scopes)
     if most is not None and count > most:  # before anything is made of them
         raise Refusal(413, "batch_too_large", f"{count} records are more than the {most} of one batch; send smaller ones")
-    value: Callable[[Any], Any] = _json_value if kind == JSON else _value
+    value: Callable[[Any], Any] = _json_value if kind == JSON else value_of
     return [
         _whole(value(record.body), [(pair.key, value(pair.value)) for pair in record.attributes or () if pair.key in HINTS])
         for records in scopes
@@ -120,15 +120,15 @@ def _whole(value: Any, hints: Iterable[tuple[str, Any]]) -> str:
     return completed(text, known) if known else text
 
 
-def _value(value: Any, depth: int = 0) -> Any:
-    """An AnyValue as Python has it."""
+def value_of(value: Any, depth: int = 0) -> Any:
+    """An AnyValue of OTLP's protobuf as Python has it, and JSON can."""
     kind = value.WhichOneof("value")
     if kind in (None, "string_value") or depth > DEEPEST:
         return value.string_value if kind else None
     if kind == "array_value":
-        return [_value(item, depth + 1) for item in value.array_value.values]
+        return [value_of(item, depth + 1) for item in value.array_value.values]
     if kind == "kvlist_value":
-        return {pair.key: _value(pair.value, depth + 1) for pair in value.kvlist_value.values}
+        return {pair.key: value_of(pair.value, depth + 1) for pair in value.kvlist_value.values}
     plain = getattr(value, kind)
     return base64.b64encode(plain).decode() if isinstance(plain, bytes) else plain
 

@@ -20,6 +20,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from ra_sdk.errors import BadOption, StoreError
+from ra_sdk.locks import locked
 
 __all__ = ["Tokens", "default_path", "make_token", "revoke_token"]
 
@@ -96,7 +97,7 @@ def _change(path: Path) -> Iterator[dict[str, tuple[str, str]]]:
     """The names of a file, each with hash and time; what is changed in them is written, in one step. A new file is for the user's eyes only."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _alone(path):
+        with locked(path):  # else a token that is taken back could come again with one that is made at the same time
             try:
                 known = _read(path)
             except FileNotFoundError:
@@ -105,20 +106,6 @@ def _change(path: Path) -> Iterator[dict[str, tuple[str, str]]]:
             _replace(path, HEADER + "".join(f"{name} {digest} {created}\n" for name, (digest, created) in known.items()))
     except OSError as error:
         raise _unusable(path, error) from error
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Nobody else changes the file meanwhile: else a token that is taken back could come again with one that is made at the same time."""
-    lock = os.open(path.with_name(f"{path.name}.lock"), os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        with suppress(ImportError, OSError):  # not every system or file system has it
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
 
 
 def _replace(path: Path, text: str) -> None:

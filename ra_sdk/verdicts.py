@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ra_sdk.errors import BadOption, StoreError
+from ra_sdk.locks import locked
 from ra_sdk.prompt import PROMPT_VERSION
 from ra_sdk.records import CATEGORIES, Verdict
 
@@ -236,15 +237,8 @@ def _alone(path: str) -> Iterator[None]:
     if Path(path).is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a directory")
     Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = os.open(f"{path}.lock", os.O_CREAT | os.O_RDWR, 0o600)
-    try:
-        with suppress(ImportError, OSError):  # not every system or file system has it
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(Path(path)):
         yield
-    finally:
-        os.close(lock)
 
 
 def _connect(path: str) -> sqlite3.Connection:

@@ -15,6 +15,7 @@ TOP = {"__init__", "cli", "cli_serve", "serving", "server", "service", "table", 
 DOORS = {"cli": {"cli_serve"}, "cli_serve": {"serving"}, "serving": {"server", "service"}, "server": {"service"}}  # which of them opens which
 BELOW = {  # what each room may import of the others; the detector joins, the doors stand above it
     "errors": set(),
+    "locks": set(),
     "llama": {"errors"},
     "records": {"blocks"},  # for types only
     "prompt": {"records"},
@@ -33,10 +34,10 @@ EXTRA = {
     "echo": {"prompt", "grounding"},
     "reasoner": {"prompt", "grounding", "model", "echo", "llama"},
     "model": {"llama"},
-    "verdicts": {"prompt"},
+    "verdicts": {"locks", "prompt"},
     "judging": {"prompt", "templates", "verdicts"},
     "limits": {"errors"},
-    "tokens": {"errors"},
+    "tokens": {"errors", "locks"},
     "metrics": set(),
     "wire": {"formats_json", "grounding", "limits", "records", "service"},  # the last for a type only
     "otlp": {"formats_json", "wire"},

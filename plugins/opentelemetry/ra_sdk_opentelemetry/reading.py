@@ -5,7 +5,6 @@ A source of whole records has no checkpoints, one of lines has. So each record b
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,6 @@ __all__ = ["OtlpFormat", "flat", "lines"]
 
 _SIGN = "ra-otlp/1"
 _START = f'["{_SIGN}",'
-_DEEPEST = 32  # levels of a structured value
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _Line = tuple[str, str, int | None, str | None, msgspec.Raw]
 _decode = msgspec.json.Decoder(_Line).decode
@@ -116,17 +114,4 @@ def _severity(record: Any) -> str | None:
 
 
 def _values(pairs: Any) -> dict[str, Any]:
-    return {pair.key: _value(pair.value) for pair in pairs}
-
-
-def _value(value: Any, depth: int = 0) -> Any:
-    """An AnyValue as JSON can have it."""
-    kind = value.WhichOneof("value")
-    if kind in (None, "string_value") or depth > _DEEPEST:
-        return value.string_value if kind else None
-    if kind == "array_value":
-        return [_value(item, depth + 1) for item in value.array_value.values]
-    if kind == "kvlist_value":
-        return {pair.key: _value(pair.value, depth + 1) for pair in value.kvlist_value.values}
-    plain = getattr(value, kind)
-    return base64.b64encode(plain).decode() if isinstance(plain, bytes) else plain
+    return {pair.key: otlp.value_of(pair.value) for pair in pairs}
