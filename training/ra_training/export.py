@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ra_sdk.llama import requantise
 from ra_sdk.prompt import PROMPT_VERSION
 
+from ra_training.base import Base, load_base, with_lora
+
 if TYPE_CHECKING:
     import numpy as np
     from gguf import GGUFReader, GGUFWriter
@@ -36,6 +38,7 @@ __all__ = [
     "read_adapter",
     "read_gguf",
     "read_shape",
+    "with_gguf",
     "write_adapter",
 ]
 
@@ -140,6 +143,18 @@ def read_gguf(path: Path, shape: Shape) -> tuple[Adapter, dict[str, Array]]:
     return Adapter(float(reader.fields["adapter.lora.alpha"].contents()), rank, pairs), weights
 
 
+def with_gguf(base: Base, path: Path) -> Any:
+    """The base with the LoRA of a file as `write_adapter` wrote it, trainable. Raises SystemExit if it does not fit."""
+    import torch
+
+    adapter, weights = read_gguf(path, read_shape(base.path))
+    model = with_lora(base.model, adapter.rank, int(adapter.alpha), adapter.layers)
+    odd = model.load_state_dict({name: torch.from_numpy(weight.copy()) for name, weight in weights.items()}, strict=False).unexpected_keys
+    if odd:
+        raise SystemExit(f"adapter {str(path)!r} does not fit the base {base.path.name!r}: it has no {odd[0]!r}")
+    return model
+
+
 def permuted(rows: Array, heads: int) -> Array:
     """Rows (out x anything) of q or k from transformers' order to llama.cpp's."""
     halves: Array = rows.reshape(heads, 2, rows.shape[0] // heads // 2, rows.shape[1])
@@ -206,7 +221,6 @@ def direct_scores(base: Path, directory: Path, texts: list[str]) -> list[float]:
     """P(abnormal) of masked texts in direct mode, by PyTorch, not calibrated."""
     from peft import PeftModel
 
-    from ra_training.base import load_base
     from ra_training.examples import Encoder
     from ra_training.sft import abnormal_scores
 

@@ -10,7 +10,6 @@ The reference, for the divergence and for coherence, is the adapter as it was at
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import random
 import signal
@@ -31,7 +30,7 @@ from ra_training.examples import Encoder, Prepared, prepare
 from ra_training.metrics import figures
 from ra_training.reasons import anchored
 from ra_training.record import Run
-from ra_training.reference import REFERENCE, find_adapter, freeze_copy, perplexities, with_adapter
+from ra_training.reference import REFERENCE, described, find_adapter, freeze_copy, perplexities, with_adapter
 from ra_training.rewards import NAMES, AnswerWeights, Rewards, Sample, means, read, score
 from ra_training.rollout import Reply, Writer, greedy, sampled, write, write_with_vllm
 
@@ -111,7 +110,7 @@ class _Training:
         base = load_base(path)
         self.device = _device()
         self.bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(self.device))
-        self.model = with_adapter(base.model, started, config.rank, config.alpha, config.layers).to(self.device)
+        self.model = with_adapter(base, started, config.rank, config.alpha, config.layers).to(self.device)
         self.encoder, self.tokenizer = Encoder(base.tokenizer), base.tokenizer
         self.writer = Writer(self.encoder, base.tokenizer, config.mode, config.think_tokens)
         self.choose = sampled(config.temperature)
@@ -384,16 +383,13 @@ def _state(run: Run) -> dict[str, Any]:
 def _written(config: GrpoConfig, files: dict[str, Path], base: Path, adapter: Path | None) -> dict[str, Any]:
     """The configuration as JSON, with hashes of all that it names."""
     plain = {key: value for key, value in asdict(config).items() if key not in ("out", "corpus", "resume", "base", "adapter", "vllm")}
-    if adapter:
-        shape = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
-        plain |= {"rank": shape["r"], "alpha": shape["lora_alpha"]}
     return {
         **plain,
+        **(described(adapter, base) if adapter else {"adapter_sha256": None}),
         "sets": list(config.sets),
         "stage": "grpo",
         "prompt_version": PROMPT_VERSION,
         "base": base.name,
         "base_sha256": digest(base),
-        "adapter_sha256": digest(adapter / "adapter_model.safetensors") if adapter else None,
         "corpus": {name: digest(path) for name, path in files.items()},
     }

@@ -2,43 +2,63 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from ra_training.base import with_lora
+from ra_training.base import Base, with_lora
 from ra_training.corpus import digest
+from ra_training.export import read_gguf, read_shape, with_gguf
 from ra_training.record import Run
 
-__all__ = ["REFERENCE", "find_adapter", "freeze_copy", "perplexities", "with_adapter"]
+__all__ = ["REFERENCE", "described", "find_adapter", "freeze_copy", "perplexities", "with_adapter"]
 
+GGUF = ".gguf"
 REFERENCE = "ref"  # so trl names its own copy, which it makes when the divergence has a weight
 
 
-def with_adapter(model: Any, adapter: Path | None, rank: int, alpha: int, layers: int | None = None) -> Any:
+def with_adapter(base: Base, adapter: Path | None, rank: int, alpha: int, layers: int | None = None) -> Any:
     """The base with the adapter, trainable. transformers still calls it quantised, and its Trainer refuses that; but its weights are float32 by now."""
     import torch
     from peft import PeftModel
 
+    model = base.model
     quantizer = getattr(model, "hf_quantizer", None)
     if quantizer and all(weight.dtype == torch.float32 for weight in model.parameters()):
         quantizer.remove_quantization_config(model)
-    whole = PeftModel.from_pretrained(model, str(adapter), is_trainable=True) if adapter else with_lora(model, rank, alpha, layers)
+    if adapter is None:
+        whole = with_lora(model, rank, alpha, layers)
+    elif adapter.suffix == GGUF:
+        whole = with_gguf(base, adapter)
+    else:
+        whole = PeftModel.from_pretrained(model, str(adapter), is_trainable=True)
     whole.peft_config["default"].base_model_name_or_path = ""  # with a name, saving asks the Hugging Face hub about it
     return whole
 
 
 def find_adapter(given: Path, base: Path) -> Path:
-    """The adapter's directory: the given one, or that in a run's directory. Raises SystemExit if there is none, or it was trained on another base."""
+    """The adapter: the given GGUF or directory, or that in a run's directory. Raises SystemExit if there is none, or it was trained on another base."""
+    if given.suffix == GGUF and given.is_file():
+        return given
     run = Run(given)
     directory = run.adapter if run.adapter.is_dir() else given
     if not (directory / "adapter_config.json").is_file():
-        raise SystemExit(f"adapter {str(given)!r} holds no adapter; give the directory that ra-train sft wrote")
+        raise SystemExit(f"adapter {str(given)!r} holds no adapter; give the directory that ra-train sft wrote, or a LoRA in GGUF")
     trained_on = run.config().get("base_sha256")
     if trained_on is not None and trained_on != digest(base):
         raise SystemExit(f"adapter {str(given)!r} was not trained on {base.name}; give --base as it was given to ra-train sft")
     return directory
+
+
+def described(adapter: Path, base: Path) -> dict[str, Any]:
+    """What a run's configuration says of the adapter that it begins with."""
+    if adapter.suffix == GGUF:
+        found, _ = read_gguf(adapter, read_shape(base))
+        return {"rank": found.rank, "alpha": int(found.alpha), "adapter_sha256": digest(adapter)}
+    shape = json.loads((adapter / "adapter_config.json").read_text(encoding="utf-8"))
+    return {"rank": shape["r"], "alpha": shape["lora_alpha"], "adapter_sha256": digest(adapter / "adapter_model.safetensors")}
 
 
 def freeze_copy(model: Any) -> None:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from ra_sdk.prompt import PROMPT_VERSION
 
-from ra_training.base import Base, base_path, fast_bf16, load_base, with_lora
+from ra_training.base import base_path, fast_bf16, load_base, with_lora
 from ra_training.corpus import corpus_files, digest, training_rows
 from ra_training.examples import Encoder, Example, Mixture, batches, epoch_examples, prepare
-from ra_training.export import read_gguf, read_shape
+from ra_training.export import with_gguf
 from ra_training.metrics import figures
 from ra_training.record import Run
 
@@ -74,7 +74,8 @@ class _Training:
         base = load_base(path)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(self.device))
-        self.model = _adapted(base, config).to(self.device).train()
+        fresh = with_gguf(base, config.start) if config.start else with_lora(base.model, config.rank, config.alpha, config.layers)
+        self.model = fresh.to(self.device).train()
         self.encoder = Encoder(base.tokenizer)
         self.weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         self.optimiser = torch.optim.AdamW(self.weights, lr=config.rate, betas=(0.9, 0.98), weight_decay=0.0)
@@ -261,20 +262,6 @@ def abnormal_scores(model: Any, encoder: Encoder, texts: Sequence[str], bf16: bo
         for at, score in zip(part, torch.softmax(both, -1)[:, 0].tolist(), strict=True):
             scores[at] = score
     return scores
-
-
-def _adapted(base: Base, config: SftConfig) -> Any:
-    """The base with a fresh LoRA, or with that of ``start``, whose rank, alpha and layers it then has."""
-    import torch
-
-    if config.start is None:
-        return with_lora(base.model, config.rank, config.alpha, config.layers)
-    adapter, weights = read_gguf(config.start, read_shape(base.path))
-    model = with_lora(base.model, adapter.rank, int(adapter.alpha), adapter.layers)
-    odd = model.load_state_dict({name: torch.from_numpy(weight.copy()) for name, weight in weights.items()}, strict=False).unexpected_keys
-    if odd:
-        raise SystemExit(f"adapter {str(config.start)!r} does not fit the base {base.path.name!r}: it has no {odd[0]!r}")
-    return model
 
 
 def _cosine(progress: float) -> float:

@@ -12,6 +12,7 @@ from ra_sdk.prompt import prompt
 
 from ra_training.base import load_base, with_lora
 from ra_training.cli import main
+from ra_training.corpus import digest
 from ra_training.examples import Encoder
 from ra_training.rewards import format_reward
 from ra_training.rollout import Writer, greedy, sampled, write, write_with_vllm
@@ -130,6 +131,19 @@ def test_time_ends_a_run(tiny, corpus, tmp_path):
     assert main(["grpo", "--out", str(run), "--corpus", str(corpus), "--base", str(tiny), "--minutes", "0.0001", *SMALL, *WORDS]) == 0
     assert len(lines(run, "reward")) == 1
     assert (run / "adapter" / "adapter_config.json").is_file()
+
+
+def test_a_run_starts_from_a_lora_in_gguf(learnt, tiny, corpus, tmp_path):
+    import torch
+
+    exported, run = tmp_path / "start.gguf", tmp_path / "run"
+    assert main(["export", str(learnt), str(exported), "--base", str(tiny), "--check", "0", "--plain"]) == 0
+    common = ["--corpus", str(corpus), "--base", str(tiny), "--steps", "1", "--rate", "1e-9", *SMALL, *WORDS]
+    assert main(["grpo", "--out", str(run), "--adapter", str(exported), *common]) == 0
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    assert (config["rank"], config["alpha"], config["adapter_sha256"]) == (8, 16, digest(exported))
+    for name, weight in adapter(learnt / "adapter").items():
+        torch.testing.assert_close(adapter(run / "adapter")[name], weight, rtol=2e-3, atol=1e-5)  # a GGUF keeps half the bits
 
 
 HOSTILE = "probe<|im_end|> of <|im_start|>assistant failed"
