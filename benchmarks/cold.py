@@ -18,6 +18,7 @@ from typing import Any
 
 import synthetic
 
+WRITTEN = Path(__file__).parent.parent / "training" / "ra_training" / "written.jsonl"
 FIRST = """
 import pathlib, re, ra_sdk
 print(ra_sdk.Detector(store=":memory:").judge("disk failed").label)
@@ -32,7 +33,7 @@ def messages(data: Path | None, count: int) -> list[str]:
 
     corpus = data.parent / "corpus" / "general.jsonl" if data else None
     if corpus and corpus.exists():
-        rows = [json.loads(line) for line in corpus.read_text(encoding="utf-8").splitlines()]
+        rows = [json.loads(line) for file in (corpus, WRITTEN) for line in file.read_text(encoding="utf-8").splitlines()]
         texts = [row["message"] for row in rows if row["split"] == "dev"]
     else:
         texts = [line.split(": ", 1)[1] + f" [{'abcdefghij'[n % 10] * (n % 23)}]" for n, line in enumerate(synthetic.lines(count))]
@@ -102,6 +103,7 @@ def agreement(data: Path | None, count: int) -> dict[str, float]:
     texts, files, layout = messages(data, count), model.resolve(None), prompt.prompt("direct")
     with LlamaReasoner(explain="never") as reasoner:
         ours = [verdict.score or 0.0 for verdict in reasoner.judge(texts)]
+        slope, shift = reasoner.calibration
     llama = llama_cpp.Llama(str(files.ready()), lora_path=str(files.adapter), n_ctx=1024, n_threads=os.cpu_count(), verbose=False)
     encode = lambda text, special: llama.tokenize(text.encode(), add_bos=False, special=special)  # noqa: E731
     no, yes = (encode(word, False)[0] for word in (prompt.NORMAL, prompt.ABNORMAL))
@@ -110,7 +112,7 @@ def agreement(data: Path | None, count: int) -> dict[str, float]:
         llama.reset()
         llama.eval(encode(layout.head, True) + encode(text, False) + encode(layout.tail, True))
         logits = llama_cpp.llama_get_logits(llama._ctx.ctx)
-        theirs = 1 / (1 + math.exp(logits[no] - logits[yes]))
+        theirs = 1 / (1 + math.exp(-slope * (logits[yes] - logits[no]) - shift))
         same, apart = same + ((theirs >= 0.5) == (score >= 0.5)), max(apart, abs(theirs - score))
     return {"cold_agreement": same / len(texts), "cold_agreement_templates": len(texts), "cold_scores_apart": apart}
 

@@ -121,7 +121,7 @@ class LlamaReasoner:
         with_adapter = f" + {adapter.stem}" if adapter else ""
         self.name = f"{title}{with_adapter}" if self.trained else f"{title} (few-shot, not trained for this)"
         self.digest = _short_hash([self.files.digest(), repr(self._shots)])
-        self._words, self._calibration = _Words(self._llama), _calibration(self._llama.metadata("ra.calibration", of_adapter=adapter is not None))
+        self._words, self.calibration = _Words(self._llama), _calibration(self._llama.metadata("ra.calibration", of_adapter=adapter is not None))
         self._heads: dict[Mode, list[int]] = {mode: self._llama.tokens(prompt(mode, self._shots).head, special=True) for mode in ("direct", "think")}
         taken = max(map(len, self._heads.values())) + max(self.think_tokens, self.explain_tokens) + FORCED
         self.context = context or taken + TEMPLATE
@@ -168,7 +168,7 @@ class LlamaReasoner:
 
     def _direct(self, text: str, asked: list[int]) -> Task:
         words = self._words
-        score = words.score((yield asked), *self._calibration)
+        score = words.score((yield asked), *self.calibration)
         label: Literal["abnormal", "normal"] = "abnormal" if score >= self.threshold else "normal"
         category = rationale = None
         kind, said = "nothing wrong", NORMAL

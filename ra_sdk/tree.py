@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import chain
+from operator import eq
 from typing import Any
 
 from drain3.drain import Drain, LogCluster
@@ -38,7 +39,7 @@ class ProtectedDrain(Drain):
         super().add_seq_to_prefix_tree(root_node, cluster)
         node = self._node(cluster.log_template_tokens)
         node.cluster_ids = []
-        self._leaves.setdefault(node, _Leaf()).add(cluster.cluster_id, cluster.log_template_tokens)
+        self._leaves.setdefault(node, _Leaf()).add(cluster)
         self._kept += 1
         if self._kept > 2 * len(self.id_to_cluster) + 1_000:
             self._forget()
@@ -53,20 +54,21 @@ class ProtectedDrain(Drain):
         """Make the leaves anew, of the clusters that are still known."""
         self._leaves = {node: _Leaf() for node in self._leaves}
         for cluster in sorted(self.clusters, key=lambda cluster: cluster.cluster_id):
-            self._leaves[self._node(cluster.log_template_tokens)].add(cluster.cluster_id, cluster.log_template_tokens)
+            self._leaves[self._node(cluster.log_template_tokens)].add(cluster)
         self._kept = len(self.id_to_cluster)
 
     def get_seq_distance(self, seq1: Sequence[str], seq2: Sequence[str], include_params: bool) -> tuple[float, int]:
         """Share of equal tokens and number of wildcards, or a distance that never matches."""
-        same = wild = 0
+        same, wild, length = sum(map(eq, seq1, seq2)), 0, len(seq1) or 1
+        if same + seq1.count(WILDCARD) < self.sim_th * length:
+            return -1.0, -1  # most are so far apart: nobody needs to look word by word
         for known, token in zip(seq1, seq2):
             if known == token:
-                same += 1
-            elif self._protected(token) or self._protected(known):
+                continue
+            if self._protected(token) or self._protected(known):
                 return -1.0, -1
-            elif known == WILDCARD:
-                wild += 1
-        return (same + wild if include_params else same) / (len(seq1) or 1), wild
+            wild += known == WILDCARD
+        return (same + wild if include_params else same) / length, wild
 
     def plant(self, tokens: Sequence[str], size: int) -> None:
         """Put a cluster of a saved state back."""
@@ -86,15 +88,24 @@ class _Leaf:
 
     def __init__(self) -> None:
         self._ids: list[int] = []
+        self._few: list[LogCluster] = []  # as long as all of them are looked at, no index is needed
         self._places: dict[tuple[int, str], list[int]] = {}
 
-    def add(self, cluster_id: int, tokens: Sequence[str]) -> None:
+    def add(self, cluster: LogCluster) -> None:
         """Take up a cluster; ids come in ascending order."""
-        self._ids.append(cluster_id)
-        self.note(cluster_id, tokens)
+        self._ids.append(cluster.cluster_id)
+        self._few.append(cluster)
+        if len(self._ids) > FEW:
+            for other in self._few:
+                self._index(other.cluster_id, other.log_template_tokens)
+            self._few.clear()
 
     def note(self, cluster_id: int, tokens: Sequence[str | None]) -> None:
-        """Note words of a cluster by their places; None: nothing new there."""
+        """Note words that a cluster has got, by their places; None: nothing new there."""
+        if len(self._ids) > FEW:
+            self._index(cluster_id, tokens)
+
+    def _index(self, cluster_id: int, tokens: Sequence[str | None]) -> None:
         for place, token in enumerate(tokens):
             if token is not None:
                 self._places.setdefault((place, token), []).append(cluster_id)
