@@ -16,7 +16,9 @@ def add_grpo(parser: argparse.ArgumentParser) -> None:
     """Give ``ra-train grpo`` its options."""
     add_training(parser)
     _add_rewards(parser)
-    parser.add_argument("--adapter", type=Path, metavar="RUN", help="where to start: a run of ra-train sft, an adapter in peft's form or a LoRA in GGUF; else a fresh LoRA")
+    parser.add_argument(
+        "--adapter", type=Path, metavar="RUN", help="where to start: a run of ra-train sft, or a LoRA in peft's form or in GGUF; else a fresh one"
+    )
     parser.add_argument("--steps", type=int, default=200, help="steps of the optimiser, over all resumptions")
     parser.add_argument("--minutes", type=float, help="time instead of steps")
     parser.add_argument("--mode", choices=("think", "direct"), default="think", help="reasoning, then verdict; or verdict, then reasoning")
