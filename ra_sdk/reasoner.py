@@ -76,7 +76,7 @@ class LlamaReasoner:
     one template's prompt and reply (None: what they need). ``gpu_layers``: layers on the GPU, -1 for all. ``width``: templates at once.
     ``think_tokens``, ``explain_tokens``: the most that reasoning may take. ``threshold``: P(abnormal) from which the label is abnormal.
     ``explain``: whose verdicts get a rationale in direct mode; in think mode all have one, except with "never". A model without our training gets
-    a few examples in its prompt, and ``name`` says so.
+    a few examples in its prompt, and ``name`` says so. ``calibration``: slope and shift of the margin in direct mode.
 
     Greedy and with fixed seeds: the same templates get the same verdicts. Raises ModelError, BadOption.
     """
