@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     add_validate(commands.add_parser("validate", help="check files of a corpus", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     _add_sft(commands.add_parser("sft", help="fine-tune on reasoned verdicts", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     add_grpo(commands.add_parser("grpo", help="align an adapter by rewards", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
+    _add_average(commands.add_parser("average", help="several runs from the same start as one"))
     _add_export(commands.add_parser("export", help="adapter to GGUF", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     _add_evaluate(commands.add_parser("evaluate", help="one table over labelled files", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     return parser
@@ -72,6 +73,20 @@ def _sft(args: argparse.Namespace) -> int:
     given = {name: value for name, value in vars(args).items() if name not in ("run", "sets", "corpus", *_MIXTURE)}
     mixture = Mixture(**{name: getattr(args, name) for name in _MIXTURE})
     sft(SftConfig(corpus=place(args.corpus), sets=tuple(args.sets.split(",")), mixture=mixture, **given))
+    return 0
+
+
+def _add_average(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="directories of runs of the same base, rank and layers; best from the same --start")
+    parser.add_argument("--out", type=Path, required=True, help="the directory of what comes out, to be exported like a run")
+    parser.set_defaults(run=_average)
+
+
+def _average(args: argparse.Namespace) -> int:
+    from ra_training.average import average
+
+    kept = average(args.runs, args.out)
+    print(f"{args.out}: the mean of {len(args.runs)} runs; the rank keeps {kept:.4f} of it")
     return 0
 
 

@@ -136,6 +136,41 @@ def test_what_is_no_adapter_is_no_start(tiny, corpus, tmp_path, bytes_, reason):
         main(["sft", "--out", str(tmp_path / "run"), "--start", str(start), "--corpus", str(corpus), "--base", str(tiny), "--epochs", "1", *SMALL])
 
 
+def test_the_mean_of_runs_is_the_mean_of_what_they_add(trained, tiny, corpus, tmp_path, capsys):
+    from safetensors.torch import load_file
+
+    def added(run):
+        tensors = load_file(run / "adapter" / "adapter_model.safetensors")
+        return {name: tensors[name.replace("lora_A", "lora_B")] @ tensor for name, tensor in tensors.items() if "lora_A" in name}
+
+    adapter, other, mean = tmp_path / "adapter.gguf", tmp_path / "other", tmp_path / "mean"
+    assert main(["export", str(trained), str(adapter), "--base", str(tiny), "--check", "0", "--plain"]) == 0
+    arguments = ["--corpus", str(corpus), "--base", str(tiny), "--epochs", "2", *SMALL, "--start", str(adapter), "--seed", "2", "--rate", "0.001"]
+    assert main(["sft", "--out", str(other), *arguments]) == 0
+    assert main(["average", str(trained), str(other), "--out", str(mean)]) == 0
+    kept = float(capsys.readouterr().out.split("keeps ")[1].split()[0])
+    assert 0.9 < kept <= 1
+    one, two, both = added(trained), added(other), added(mean)
+    far = sum(float(((one[name] + two[name]) / 2 - both[name]).square().sum()) for name in both)
+    assert far / sum(float(((one[name] + two[name]) / 2).square().sum()) for name in both) == pytest.approx(1 - kept, abs=1e-3)
+    assert main(["export", str(mean), str(tmp_path / "mean.gguf"), "--base", str(tiny), "--corpus", str(corpus), "--check", "20"]) == 0
+    with pytest.raises(SystemExit, match="is there already"):
+        main(["average", str(trained), str(other), "--out", str(mean)])
+
+
+def test_runs_that_do_not_fit_are_not_averaged(trained, tmp_path):
+    import shutil
+
+    with pytest.raises(SystemExit, match="holds no adapter"):
+        main(["average", str(trained), str(tmp_path), "--out", str(tmp_path / "mean")])
+    other = tmp_path / "other"
+    shutil.copytree(trained, other)
+    config = json.loads((other / "config.json").read_text(encoding="utf-8"))
+    (other / "config.json").write_text(json.dumps(config | {"base_sha256": "0"}), encoding="utf-8")
+    with pytest.raises(SystemExit, match="in base_sha256"):
+        main(["average", str(trained), str(other), "--out", str(tmp_path / "mean")])
+
+
 def test_a_calibration_mends_what_is_systematically_off():
     from ra_training.export import calibrated, calibration
 
