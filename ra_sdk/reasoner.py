@@ -1,23 +1,21 @@
 """The model that judges templates.
 
-Every template is a small coroutine that asks for tokens to be decoded and is sent the logits of the last one; the loop packs what many of them
-ask for into one llama.cpp batch. So scoring, reasoning and forced tags of many templates run side by side, places that are free are
-taken as soon as there are a few, and the head that all prompts have in common is computed once.
+Every template is a task: a small coroutine that asks for tokens to be decoded and is sent the logits of the last one. `ra_sdk.batching` runs
+many of them side by side. Here is what they ask for, and what they make of it.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from ra_sdk.batching import Afresh, Task, run
 from ra_sdk.echo import EchoReasoner
 from ra_sdk.errors import BadOption, ModelError
+from ra_sdk.evidence import clause, parts, without
 from ra_sdk.grounding import grounded, keeps_to, whole, whole_words
 from ra_sdk.llama import BATCH, Llama
 from ra_sdk.model import resolve
@@ -42,12 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["LlamaReasoner", "open_reasoner"]
 
 Explain = Literal["abnormal", "always", "never"]
-Task = Generator[list[int], Any, Verdict]
 
 CANDIDATES = 40  # tokens among which the next one is looked for when writing
 TEMPLATE = 384  # tokens of a template that the model sees; a longer one is cut in the middle
-ALIKE = 256  # templates that are sorted by length, since llama.cpp decodes equal lengths together best; verdicts come in order nevertheless
-TOGETHER = 4  # prompts are decoded when at least one place in so many is free: few at a time take longer
 QUOTED = 24  # tokens of a quote, at most
 JUDGED, SURE = 3, -0.8  # words about a quote are judged from so many tokens on; mean logarithm of their probabilities from which they are kept
 FAULTS = {
@@ -57,6 +52,8 @@ FAULTS = {
     "system": "a fault of the system",
     "security": "a security problem",
 }
+HANGS, CLEARLY = 1.0, 0.8  # how much of its margin a verdict loses without a quote that decides; how much more another one must take
+PROBES = 12  # parts of a message that are left out in turn, at most
 CERTAIN = 0.6  # probability of a category from which a rationale names it
 FORCED = 32  # tokens of a prompt's tail, of tags and of the answer, at most
 CUT = " … "
@@ -136,7 +133,7 @@ class LlamaReasoner:
         tail = self._llama.tokens(layout.tail, special=True)
         make = self._direct if mode == "direct" else self._think
         with self._lock:
-            yield from self._run([make(text, self._message(text) + tail) for text in templates], self._heads[mode])
+            yield from run(self._llama, [make(text, tail) for text in templates], self._heads[mode], self.width)
 
     @property
     def decoded(self) -> int:
@@ -166,9 +163,10 @@ class LlamaReasoner:
         half = self._room // 2 - 4
         return tokens[:half] + self._llama.tokens(CUT, special=False) + tokens[-half:]
 
-    def _direct(self, text: str, asked: list[int]) -> Task:
+    def _direct(self, text: str, tail: list[int]) -> Task:
         words = self._words
-        score = words.score((yield asked), *self.calibration)
+        logits = yield self._message(text) + tail
+        score, margin = words.score(logits, *self.calibration), words.margin(logits)
         label: Literal["abnormal", "normal"] = "abnormal" if score >= self.threshold else "normal"
         category = rationale = None
         kind, said = "nothing wrong", NORMAL
@@ -178,12 +176,16 @@ class LlamaReasoner:
             kind, said = FAULTS[category] if certain >= CERTAIN else "a fault", CATEGORY_WORDS[category]
         if wanted:
             forced = self._llama.tokens(f'{said}{CLOSE_ANSWER}\n{OPEN_THINK} "', special=False)
-            rationale = yield from self._point((yield forced), text, kind)
+            quote, told = yield from self._point((yield forced), text)
+            if label == "abnormal":
+                deciding = yield from self._deciding(text, quote, margin, tail)
+                quote, told = deciding, told if deciding == quote else ""
+            rationale = whole(f'"{quote}"{told or f" reports {kind}."}') if quote else ""
         return self._verdict(text, label, score, category, rationale, "direct")
 
-    def _think(self, text: str, asked: list[int]) -> Task:
+    def _think(self, text: str, tail: list[int]) -> Task:
         words = self._words
-        rationale = yield from self._write((yield asked), self.think_tokens, text)
+        rationale = yield from self._write((yield self._message(text) + tail), self.think_tokens, text)
         score = words.score((yield self._llama.tokens(f"{CLOSE_THINK}\n{OPEN_ANSWER}", special=False)))
         if score < self.threshold:
             return self._verdict(text, "normal", score, None, rationale, "think")
@@ -193,8 +195,8 @@ class LlamaReasoner:
         told = None if self.explain == "never" else rationale or None
         return Verdict(text, label, round(score, 4), category, told, None if told is None else grounded(text, told), mode, self.name)
 
-    def _point(self, logits: np.ndarray[Any, Any], text: str, kind: str) -> Generator[list[int], Any, str]:
-        """The evidence, quoted, and what the model says of it; if it is not sure of that, the kind of fault that its verdict names.
+    def _point(self, logits: np.ndarray[Any, Any], text: str) -> Generator[list[int], Any, tuple[str, str]]:
+        """The evidence that the model quotes, and what it says of it; nothing of that if it is not sure.
 
         A model of this size finds the words that decide better than it knows what they mean.
         """
@@ -211,12 +213,29 @@ class LlamaReasoner:
                 break
             written += self._words.text(token)
             logits = yield [token]
-        quote, _, rest = written[1:].partition('"')
-        quote = whole_words(text, quote)
-        if not quote:
-            return ""
-        kept = '"' not in rest and len(rest.split()) > 1 and sum(sure) >= len(sure) * SURE
-        return whole(f'"{quote}"{rest}' if kept else f'"{quote}" reports {kind}.')
+        quote, _, told = written[1:].partition('"')
+        kept = '"' not in told and len(told.split()) > 1 and sum(sure) >= len(sure) * SURE
+        return whole_words(text, quote), told if kept else ""
+
+    def _deciding(self, text: str, quote: str, margin: float, tail: list[int]) -> Generator[list[int], Any, str]:
+        """The quote, if the verdict hangs on it: without it the message reads less abnormal. Else the clause without whose words it does so most.
+
+        Leaving words out shows what a verdict rests on (Zeiler and Fergus 2014 for images; Li et al., "Understanding neural networks through
+        representation erasure", 2016, for words).
+        """
+
+        def without_it(start: int, end: int) -> Generator[list[int], Any, float]:
+            return margin - self._words.margin((yield Afresh(self._message(without(text, start, end)) + tail)))
+
+        at = text.find(quote)
+        lost = (yield from without_it(at, at + len(quote))) if quote else 0.0
+        best, chosen = max(lost, 0.0) + CLEARLY, quote
+        if lost >= HANGS:
+            return quote
+        for start, end in parts(text, PROBES):
+            if (found := (yield from without_it(start, end))) > best:
+                best, chosen = found, clause(text, start, end)
+        return chosen
 
     def _write(self, logits: np.ndarray[Any, Any], budget: int, text: str) -> Generator[list[int], Any, str]:
         """Reasoning, greedily, up to a newline or the budget. Quotes are held to the text, and so are numbers."""
@@ -238,94 +257,6 @@ class LlamaReasoner:
                 return token
         return None
 
-    def _run(self, tasks: Sequence[Task], head: list[int]) -> Iterator[Verdict]:
-        """Run tasks side by side; yield their verdicts in order."""
-        done, turn, places = dict[int, Verdict](), 0, _Places(self._llama, head)
-        asked = ((number, task, next(task)) for number, task in enumerate(tasks))
-        waiting = deque(sorted(asked, key=lambda entry: (entry[0] // ALIKE, len(entry[2]))))
-        while waiting or places.taken:
-            free = self.width - len(places.taken)
-            if waiting and (not places.taken or free >= max(self.width // TOGETHER, 1)):
-                places.begin([_Place(*waiting.popleft(), len(head)) for _ in range(_fitting(waiting, free))])
-            else:
-                places.go_on()
-            done |= places.leave()
-            while turn in done:
-                yield done.pop(turn)
-                turn += 1
-
-
-@dataclass
-class _Place:
-    """A task: the tokens it asks for, how far its sequence is, and its verdict in the end."""
-
-    number: int
-    task: Task
-    asked: list[int]
-    position: int
-    verdict: Verdict | None = None
-
-
-class _Places:
-    """Tasks that are under way, the n-th in sequence n + 1: llama.cpp computes together what lies side by side.
-
-    Prompts are decoded whole, together. Then every task goes on by one token at a time, forced ones too, since only equal lengths are computed together.
-    """
-
-    def __init__(self, llama: Llama, head: list[int]) -> None:
-        self._llama, self.taken = llama, list[_Place]()
-        llama.start(head)
-
-    def begin(self, fresh: Sequence[_Place]) -> None:
-        """Seat tasks behind the others, each on a copy of the head, and decode their prompts."""
-        first = len(self.taken)
-        self.taken += fresh
-        for at in range(first, len(self.taken)):
-            self._llama.copy(0, at + 1)
-        self._decode(first, BATCH)
-
-    def go_on(self) -> None:
-        """Decode one more token of every task."""
-        self._decode(0, 1)
-
-    def leave(self) -> dict[int, Verdict]:
-        """Let go of the tasks that are done; the verdicts by the task's number. The last one takes the place of one that left."""
-        verdicts: dict[int, Verdict] = {}
-        for at in range(len(self.taken) - 1, -1, -1):
-            place = self.taken[at]
-            if place.verdict is not None:
-                verdicts[place.number] = place.verdict
-                last = self.taken.pop()
-                if last is not place:
-                    self._llama.copy(len(self.taken) + 1, at + 1)
-                    self.taken[at] = last
-                self._llama.forget(len(self.taken) + 1)
-        return verdicts
-
-    def _decode(self, first: int, most: int) -> None:
-        places = self.taken[first:]
-        parts = [(place.asked[:most], place.position, sequence, len(place.asked) <= most) for sequence, place in enumerate(places, first + 1)]
-        for place, (tokens, *_), row in zip(places, parts, self._llama.decode(parts)):
-            place.position += len(tokens)
-            place.asked = place.asked[len(tokens) :]
-            if place.asked:
-                continue
-            try:
-                place.asked = place.task.send(self._llama.logits(row))
-            except StopIteration as finished:
-                place.verdict = finished.value
-
-
-def _fitting(waiting: Iterable[tuple[int, Task, list[int]]], free: int) -> int:
-    """How many prompts, filled up to the longest of them, fit into a batch and the free places."""
-    count = longest = 0
-    for _, _, asked in islice(waiting, free):
-        longest = max(longest, len(asked))
-        if longest * (count + 1) > BATCH:
-            break
-        count += 1
-    return count
-
 
 class _Words:
     """The tokens that mean something to us."""
@@ -343,8 +274,11 @@ class _Words:
         """P(abnormal), of the two answers. ``slope`` and ``shift`` calibrate it (Platt, "Probabilistic outputs for support vector machines", 1999)."""
         import math
 
-        margin = slope * (float(logits[self.abnormal]) - float(logits[self.normal])) + shift
-        return 1.0 / (1.0 + math.exp(min(-margin, 700.0)))
+        return 1.0 / (1.0 + math.exp(min(-slope * self.margin(logits) - shift, 700.0)))
+
+    def margin(self, logits: np.ndarray[Any, Any]) -> float:
+        """How much more probable abnormal is than normal: the logarithm of the ratio, not calibrated."""
+        return float(logits[self.abnormal]) - float(logits[self.normal])
 
     def category(self, logits: np.ndarray[Any, Any]) -> tuple[str, float]:
         """The most probable of the five, and its probability among them."""

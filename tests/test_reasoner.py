@@ -71,6 +71,45 @@ def test_what_the_model_is_not_sure_of_is_not_said(llama, monkeypatch):
     assert any(" reports a" not in said for said in rationales(-100.0))
 
 
+@model
+def test_a_quote_on_which_nothing_hangs_gives_way_to_one_that_decides(llama, monkeypatch):
+    quotes = {"connect to": "Connection refused", "dev sda": "I/O error", "(java)": "Out of memory"}
+
+    def pointing(reasoner, logits, text):
+        return next((quote for quote in quotes if quote in text), ""), ""
+        yield
+
+    monkeypatch.setattr(type(llama), "_point", pointing)
+    found = [verdict for verdict in llama.judge(TEXTS) if verdict.abnormal and any(quote in verdict.template for quote in quotes)]
+    assert len(found) == len(quotes)
+    assert all(verdict.grounded for verdict in found)
+    better = [quote for verdict in found for quote in quotes.values() if quote in verdict.rationale]
+    assert len(better) >= 2, [verdict.rationale for verdict in found]
+
+
+@model
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_prompt_asked_for_afresh_is_judged_as_if_it_were_the_first(llama, width):
+    from ra_sdk.batching import Afresh, run
+    from ra_sdk.prompt import prompt
+
+    tail, words = llama._llama.tokens(prompt("direct").tail, special=True), llama._words
+
+    def asking(*texts):
+        margins = []
+        for text in texts:
+            margins.append(words.margin((yield Afresh(llama._message(text) + tail))))
+            yield [words.abnormal]  # something on top, which the next prompt must not see
+        return margins
+
+    with llama._lock:
+        (alone,) = zip(*run(llama._llama, [asking(text) for text in TEXTS], llama._heads["direct"], width))
+        together = list(run(llama._llama, [asking(*TEXTS), asking(*reversed(TEXTS)), asking(TEXTS[0])], llama._heads["direct"], width))
+    assert together[0] == pytest.approx(alone, abs=0.2)
+    assert list(reversed(together[1])) == pytest.approx(alone, abs=0.2)
+    assert max(alone) - min(alone) > 2
+
+
 def test_what_is_nearly_certain_is_near_nought():
     np = pytest.importorskip("numpy")
     from ra_sdk.reasoner import _log_probability

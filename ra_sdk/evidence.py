@@ -1,0 +1,46 @@
+"""Stretches of a template: what can be left out of it, and what can be quoted of it."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["clause", "parts", "without"]
+
+QUOTABLE = 7  # words of a quote, at most
+
+_WORD = re.compile(r"\S+")
+_EDGES = " .,:;|='([{"
+_OPENS, _CLOSES = '"([{', '"])},;|'  # what begins or ends a clause as a word's first or last character; so does a colon before a blank
+
+
+def parts(text: str, most: int) -> list[tuple[int, int]]:
+    """Start and end of every word, or of as few neighbours together as make at most so many parts."""
+    words = [match.span() for match in _WORD.finditer(text)]
+    size = -(-len(words) // most) or 1
+    return [(words[at][0], words[min(at + size, len(words)) - 1][1]) for at in range(0, len(words), size)]
+
+
+def without(text: str, start: int, end: int) -> str:
+    """The text with a stretch left out."""
+    return f"{text[:start].rstrip()} {text[end:].lstrip()}".strip()
+
+
+def clause(text: str, start: int, end: int, most: int = QUOTABLE) -> str:
+    """The words from start to end with those beside them that belong to the same clause, the ones before first; what stands in quotes, or outside."""
+    words = [match.span() for match in _WORD.finditer(text)]
+    inside = [number for number, (first, last) in enumerate(words) if first < end and last > start]
+    if not inside:
+        return ""
+    first, last = inside[0], min(inside[-1], inside[0] + most - 1)
+    while first and last - first + 1 < most and not _parted(text, words[first - 1], words[first]):
+        first -= 1
+    while last + 1 < len(words) and last - first + 1 < most and not _parted(text, words[last], words[last + 1]):
+        last += 1
+    pieces = [piece.strip(_EDGES) for piece in text[words[first][0] : words[last][1]].split('"')]
+    return max(reversed(pieces), key=len)
+
+
+def _parted(text: str, one: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether a clause ends between two neighbouring words."""
+    before, after = text[one[0] : one[1]], text[other[0] : other[1]]
+    return before[-1] in f"{_CLOSES}:.!?" or after[0] in _OPENS or after in ("-", "|", ":")
