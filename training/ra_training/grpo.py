@@ -220,6 +220,8 @@ def grpo(config: GrpoConfig) -> Run:
     if trainer.is_world_process_zero():
         print(f"{len(training.rows)} prompts, {len(training.dev)} dev rows, {'bf16' if training.bf16 else 'fp32'} on {training.device}", flush=True)
         print(f"rewards: {training.rewards}", flush=True)
+        if not training.state:
+            _judge(training, 0)
     if not step or training.progress(step) < 1:
         before = {number: signal.signal(number, lambda number, _: training.stop.append(number)) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -330,10 +332,16 @@ def _save(training: _Training, step: int) -> None:
     fresh = training.run.checkpoint.with_suffix(".new")
     torch.save(state, fresh)
     fresh.replace(training.run.checkpoint)
-    if training.config.dev and training.dev and not training.stop:
+    if not training.stop:
+        _judge(training, step)
+
+
+def _judge(training: _Training, step: int) -> None:
+    """Log the figures on dev rows; those of step 0 are what the start can do."""
+    if training.config.dev and training.dev:
         dev = training.check()
         training.run.log(step=step, dev=dev)
-        print(f"checkpoint at step {step}, dev F1 {dev['f1']:.3f}, grounded {dev['grounded']:.2f} of {dev['n']}", flush=True)
+        print(f"{'checkpoint at' if step else 'start, at'} step {step}, dev F1 {dev['f1']:.3f}, grounded {dev['grounded']:.2f} of {dev['n']}", flush=True)
 
 
 def _progress(training: _Training, step: int, logs: dict[str, Any]) -> None:
