@@ -13,11 +13,11 @@ _EDGES = " .,:;|='([{"
 _OPENS, _CLOSES = '"([{', '"])},;|'  # what begins or ends a clause as a word's first or last character; so does a colon before a blank
 
 
-def parts(text: str, most: int) -> list[tuple[int, int]]:
-    """Start and end of every word, or of as few neighbours together as make at most so many parts."""
+def parts(text: str, most: int, size: int) -> list[tuple[int, int]]:
+    """Start and end of every word, or of as few neighbours together as make at most so many parts; none if a part took more words than ``size``."""
     words = [match.span() for match in _WORD.finditer(text)]
-    size = -(-len(words) // most) or 1
-    return [(words[at][0], words[min(at + size, len(words)) - 1][1]) for at in range(0, len(words), size)]
+    each = -(-len(words) // most) or 1
+    return [(words[at][0], words[min(at + each, len(words)) - 1][1]) for at in range(0, len(words), each)] if each <= size else []
 
 
 def without(text: str, start: int, end: int) -> str:

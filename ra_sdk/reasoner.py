@@ -53,8 +53,8 @@ FAULTS = {
     "security": "a security problem",
 }
 HANGS, CLEARLY = 1.0, 0.8  # how much of its margin a verdict loses without a quote that decides; how much more another one must take
-PROBES = 12  # parts of a message that are left out in turn, at most
-CERTAIN = 0.6  # probability of a category from which a rationale names it
+PROBES, PROBED = 12, 3  # parts of a message that are left out in turn, and words of each, at most; a longer message keeps the model's quote
+CERTAIN = 0.75  # probability of a category from which a rationale names it
 FORCED = 32  # tokens of a prompt's tail, of tags and of the answer, at most
 CUT = " … "
 
@@ -230,11 +230,10 @@ class LlamaReasoner:
         at = text.find(quote)
         lost = (yield from without_it(at, at + len(quote))) if quote else 0.0
         best, chosen = max(lost, 0.0) + CLEARLY, quote
-        if lost >= HANGS:
-            return quote
-        for start, end in parts(text, PROBES):
-            if (found := (yield from without_it(start, end))) > best:
-                best, chosen = found, clause(text, start, end)
+        for start, end in parts(text, PROBES, PROBED) if lost < HANGS else ():
+            found, said = (yield from without_it(start, end)), clause(text, start, end)
+            if said and found > best:
+                best, chosen = found, said
         return chosen
 
     def _write(self, logits: np.ndarray[Any, Any], budget: int, text: str) -> Generator[list[int], Any, str]:
