@@ -52,7 +52,7 @@ FAULTS = {
     "system": "a fault of the system",
     "security": "a security problem",
 }
-HANGS, CLEARLY = 1.0, 0.8  # how much of its margin a verdict loses without a quote that decides; how much more another one must take
+HANGS, CLEARLY = 2.0, 0.8  # how much of its margin a verdict loses without a quote that decides; how much more another one must take
 PROBES, PROBED = 12, 3  # parts of a message that are left out in turn, and words of each, at most; a longer message keeps the model's quote
 CERTAIN = 0.75  # probability of a category from which a rationale names it
 FORCED = 32  # tokens of a prompt's tail, of tags and of the answer, at most
@@ -228,6 +228,9 @@ class LlamaReasoner:
             return margin - self._words.margin((yield Afresh(self._message(without(text, start, end)) + tail)))
 
         at = text.find(quote)
+        if quote.isalpha() and quote.islower():  # a plain word alone, such as "unknown", says little
+            quote = clause(text, at, at + len(quote))
+            at = text.find(quote)
         lost = (yield from without_it(at, at + len(quote))) if quote else 0.0
         best, chosen = max(lost, 0.0) + CLEARLY, quote
         for start, end in parts(text, PROBES, PROBED) if lost < HANGS else ():

@@ -88,6 +88,18 @@ def test_a_quote_on_which_nothing_hangs_gives_way_to_one_that_decides(llama, mon
 
 
 @model
+def test_a_plain_word_is_quoted_with_its_clause(llama, monkeypatch):
+    def pointing(reasoner, logits, text):
+        return "refused", " by the peer."
+        yield
+
+    monkeypatch.setattr(type(llama), "_point", pointing)
+    (verdict,) = llama.judge(mask(["order 17: payment refused"]))
+    assert verdict.abnormal
+    assert verdict.rationale.startswith('"payment refused" reports ')
+
+
+@model
 @pytest.mark.parametrize("width", [1, 3])
 def test_a_prompt_asked_for_afresh_is_judged_as_if_it_were_the_first(llama, width):
     from ra_sdk.batching import Afresh, run
