@@ -8,7 +8,7 @@ values (Eckart and Young, 1936).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["average", "mean_product"]
 
-_SAME = ("base_sha256", "prompt_version")
+SAME = ("base_sha256", "prompt_version")
+WEIGHTS, SETTINGS = "adapter_model.safetensors", "adapter_config.json"  # peft's names
 
 
 def average(runs: Sequence[Path], out: Path) -> float:
@@ -31,35 +32,43 @@ def average(runs: Sequence[Path], out: Path) -> float:
     """
     from safetensors.numpy import load_file, save_file
 
-    first, *others = found = [Run(run) for run in runs]
-    for run in found:
-        if not (run.adapter / "adapter_model.safetensors").is_file():
-            raise SystemExit(f"run {str(run.path)!r} holds no adapter; give the directory that ra-train sft wrote")
-    for run in others:
-        odd = [key for key in _SAME if run.config().get(key) != first.config().get(key)]
-        if odd:
-            raise SystemExit(f"run {str(run.path)!r} differs from {str(first.path)!r} in {', '.join(odd)}; average runs of the same base and prompt")
-    settings = [json.loads((run.adapter / "adapter_config.json").read_text(encoding="utf-8")) for run in found]
-    weights = [load_file(run.adapter / "adapter_model.safetensors") for run in found]
-    if any({key: tensor.shape for key, tensor in tensors.items()} != {key: tensor.shape for key, tensor in weights[0].items()} for tensors in weights):
-        raise SystemExit("the runs' adapters have other layers or ranks; average runs of the same start")
-    if Run(out).adapter.exists():
+    found, made = [_run(path) for path in runs], Run(out)
+    if made.adapter.exists():
         raise SystemExit(f"run {str(out)!r} is there already; give another --out")
+    weights = [load_file(run.adapter / WEIGHTS) for run in found]
+    settings = [json.loads((run.adapter / SETTINGS).read_text(encoding="utf-8")) for run in found]
+    _check(found, weights)
     scales = [setting["lora_alpha"] / setting["r"] for setting in settings]
     mean: dict[str, Array] = {}
     kept = whole = 0.0
     for key in (key for key in weights[0] if ".lora_A." in key):
         other = key.replace(".lora_A.", ".lora_B.")
-        a, b, all_values = mean_product([(tensors[key], tensors[other] * scale) for tensors, scale in zip(weights, scales, strict=True)])
+        a, b, values = mean_product([(tensors[key], tensors[other] * scale) for tensors, scale in zip(weights, scales, strict=True)])
         mean[key], mean[other] = a, b / scales[0]
-        kept, whole = kept + float((all_values[: len(a)] ** 2).sum()), whole + float((all_values**2).sum())
-    Run(out).adapter.mkdir(parents=True)
-    save_file(mean, Run(out).adapter / "adapter_model.safetensors", metadata={"format": "pt"})
-    (Run(out).adapter / "adapter_config.json").write_text(json.dumps(settings[0], indent=2) + "\n", encoding="utf-8")
-    made_of = {key: value for key, value in first.config().items() if key in (*_SAME, "base", "corpus")}
-    config = {"stage": "average", "runs": [run.config() for run in found], **made_of}
+        kept, whole = kept + float((values[: len(a)] ** 2).sum()), whole + float((values**2).sum())
+    made.adapter.mkdir(parents=True)
+    save_file(mean, made.adapter / WEIGHTS, metadata={"format": "pt"})
+    (made.adapter / SETTINGS).write_text(json.dumps(settings[0], indent=2) + "\n", encoding="utf-8")
+    first = found[0].config()
+    config = {"stage": "average", "runs": [run.config() for run in found], **{key: first[key] for key in (*SAME, "base", "corpus") if key in first}}
     (out / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
     return kept / whole if whole else 1.0
+
+
+def _run(path: Path) -> Run:
+    """A run that has an adapter. Raises SystemExit."""
+    if not (Run(path).adapter / WEIGHTS).is_file():
+        raise SystemExit(f"run {str(path)!r} holds no adapter; give the directory that ra-train sft wrote")
+    return Run(path)
+
+
+def _check(runs: Sequence[Run], weights: Sequence[Mapping[str, Array]]) -> None:
+    """Raise SystemExit if the runs are of different bases, prompts, layers or ranks."""
+    shapes = [{key: tensor.shape for key, tensor in tensors.items()} for tensors in weights]
+    for run, shape in zip(runs, shapes, strict=True):
+        odd = [key for key in SAME if run.config().get(key) != runs[0].config().get(key)] + ["layers or rank"] * (shape != shapes[0])
+        if odd:
+            raise SystemExit(f"run {str(run.path)!r} differs from {str(runs[0].path)!r} in {', '.join(odd)}; average runs of the same start")
 
 
 def mean_product(pairs: Sequence[tuple[Array, Array]]) -> tuple[Array, Array, Array]:
