@@ -54,7 +54,7 @@ FAULTS = {
 }
 HANGS, CLEARLY = 2.0, 0.8  # how much of its margin a verdict loses without a quote that decides; how much more another one must take
 PROBES, PROBED = 12, 3  # parts of a message that are left out in turn, and words of each, at most; a longer message keeps the model's quote
-CERTAIN = 0.75  # probability of a category from which a rationale names it
+CERTAIN = 0.8  # probability of a category from which a rationale names it
 FORCED = 32  # tokens of a prompt's tail, of tags and of the answer, at most
 CUT = " … "
 
