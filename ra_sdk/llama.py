@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "INSTALL", "Llama", "requantise"]
 
 BATCH = 512  # tokens decoded at once
+SPINS = "1000"  # of a thread that waits for the others, before it gives its core away (libgomp reads it when it is loaded). At its default of 300,000, one
+# busy core of two makes the model more than five times slower; alone on the machine there is no difference.
 INSTALL = "install it with: pip install 'ra-sdk[model]'"
 
 Part = tuple[list[int], int, int, bool]  # tokens, the first one's position, sequence, whether the last one's logits are wanted
@@ -187,6 +189,8 @@ _quiet: Any = None  # llama.cpp keeps the pointer: the callback must live as lon
 def _api() -> Any:
     """llama_cpp's low-level module, with its log switched off."""
     global _quiet
+    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
+        os.environ["GOMP_SPINCOUNT"] = SPINS
     try:
         from llama_cpp import llama_cpp as api
     except (ImportError, OSError, RuntimeError) as error:

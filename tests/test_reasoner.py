@@ -1,6 +1,9 @@
 """The real model through llama.cpp. What it says is for evaluation to measure; here it is that it says it properly."""
 
+import os
 import re
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -151,6 +154,15 @@ def test_one_place_is_enough(llama, mode):
         found = list(alone.judge(TEXTS, mode))
     for one, other in zip(found, llama.judge(TEXTS, mode), strict=True):
         assert (one.template, one.label, one.category) == (other.template, other.label, other.category)
+
+
+@model
+@pytest.mark.parametrize(("given", "expected"), [({}, "1000 None"), ({"GOMP_SPINCOUNT": "7"}, "7 None"), ({"OMP_WAIT_POLICY": "active"}, "None active")])
+def test_waiting_threads_give_their_core_away_unless_told_otherwise(given, expected):
+    code = "import os, ra_sdk.llama; ra_sdk.llama._api(); print(os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'))"
+    plain = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", code], env=plain | given, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == expected
 
 
 @model
