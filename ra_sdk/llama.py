@@ -23,7 +23,7 @@ __all__ = ["BATCH", "INSTALL", "Llama", "requantise"]
 
 BATCH = 512  # tokens decoded at once
 SPINS = "1000"  # of a thread that waits for the others, before it gives its core away (libgomp reads it when it is loaded). At its default of 300,000, one
-# busy core of two makes the model more than five times slower; alone on the machine there is no difference.
+# busy core of two makes the model at least four times slower; alone on the machine there is no difference.
 INSTALL = "install it with: pip install 'ra-sdk[model]'"
 
 Part = tuple[list[int], int, int, bool]  # tokens, the first one's position, sequence, whether the last one's logits are wanted
