@@ -2,119 +2,144 @@
 
 A task is a coroutine that asks for tokens to be decoded and is sent the logits of the last one; the loop packs what many of them ask for into
 one batch. So scoring, reasoning and forced tags of many templates run side by side, places that are free are taken as soon as there are a
-few, and the head that all prompts have in common is computed once.
+few, and the head that all prompts have in common is computed once. What a task has to ask of other prompts, it hands over as tasks of their own.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
+from typing import Any, TypeAlias
 
 from ra_sdk.llama import BATCH, Llama
 from ra_sdk.records import Verdict
 
-Task = Generator[list[int], Any, Verdict]
+Task: TypeAlias = "Generator[list[int] | Asides, Any, Any]"
 
-__all__ = ["Afresh", "Task", "run"]
+__all__ = ["Asides", "Task", "run"]
 
 ALIKE = 256  # templates that are sorted by length, since llama.cpp decodes equal lengths together best; verdicts come in order nevertheless
 TOGETHER = 4  # prompts are decoded when at least one place in so many is free: few at a time take longer
 
 
-class Afresh(list[int]):
-    """Another prompt that a task asks for: it goes on behind the head, as if nothing had been asked before."""
+@dataclass(frozen=True, slots=True)
+class Asides:
+    """Tasks that a task wants done, all side by side; it is sent what they return, in order, and what it asks for then stands behind the head alone."""
+
+    tasks: Sequence[Task]
 
 
 def run(llama: Llama, tasks: Sequence[Task], head: list[int], width: int) -> Iterator[Verdict]:
-    """Run tasks side by side, ``width`` at once; yield their verdicts in order."""
-    done, turn, places = dict[int, Verdict](), 0, _Places(llama, head)
-    asked = ((number, task, next(task)) for number, task in enumerate(tasks))
-    waiting = deque(sorted(asked, key=lambda entry: (entry[0] // ALIKE, len(entry[2]))))
-    while waiting or places.taken:
-        free = width - len(places.taken)
-        if waiting and (not places.taken or free >= max(width // TOGETHER, 1)):
-            places.begin([_Place(*waiting.popleft(), len(head)) for _ in range(_fitting(waiting, free))])
-        else:
-            places.go_on()
-        for place in places.leave():
-            if place.verdict is None:
-                waiting.appendleft((place.number, place.task, place.asked))
-            else:
-                done[place.number] = place.verdict
-        while turn in done:
-            yield done.pop(turn)
-            turn += 1
+    """Run tasks that return verdicts side by side, ``width`` at once; yield their verdicts in order."""
+    loop = _Loop(llama, head, width, tasks)
+    for turn in range(len(tasks)):
+        while turn not in loop.done:
+            loop.go_on()
+        yield loop.done.pop(turn)
 
 
-@dataclass
-class _Place:
-    """A task: the tokens it asks for, how far its sequence is, and its verdict in the end."""
+@dataclass(eq=False)
+class _Job:
+    """A task, for whom it is done (None: for `run`) and as which of theirs; what it asks for, how far its sequence is, what is missing of its asides."""
 
-    number: int
     task: Task
-    asked: list[int]
-    position: int
-    verdict: Verdict | None = None
+    asker: _Job | None
+    turn: int
+    asked: list[int] = field(default_factory=list)
+    position: int = 0
+    seated: bool = False
+    answers: list[Any] = field(default_factory=list)
+    missing: int = 0
 
 
-class _Places:
-    """Tasks that are under way, the n-th in sequence n + 1: llama.cpp computes together what lies side by side.
+class _Loop:
+    """Jobs that wait, and those that are under way, the n-th in sequence n + 1: llama.cpp computes together what lies side by side.
 
-    Prompts are decoded whole, together. Then every task goes on by one token at a time, forced ones too, since only equal lengths are computed together.
+    Prompts are decoded whole, together. Then every job goes on by one token at a time, forced ones too, since only equal lengths are computed together.
     """
 
-    def __init__(self, llama: Llama, head: list[int]) -> None:
-        self._llama, self.taken = llama, list[_Place]()
+    def __init__(self, llama: Llama, head: list[int], width: int, tasks: Sequence[Task]) -> None:
+        self._llama, self._head, self._width = llama, len(head), width
+        self._waiting, self._taken, self.done = deque[_Job](), list[_Job](), dict[int, Verdict]()
         llama.start(head)
+        for number, task in enumerate(tasks):
+            self._send(_Job(task, None, number), None)
+        self._waiting = deque(sorted(self._waiting, key=lambda job: (job.turn // ALIKE, len(job.asked), job.turn)))
 
-    def begin(self, fresh: Sequence[_Place]) -> None:
-        """Seat tasks behind the others, each on a copy of the head, and decode their prompts."""
-        first = len(self.taken)
-        self.taken += fresh
-        for at in range(first, len(self.taken)):
+    def go_on(self) -> None:
+        """Decode prompts, if some wait and there is room for them; else one more token of every job."""
+        free = self._width - len(self._taken)
+        if self._waiting and (not self._taken or free >= max(self._width // TOGETHER, 1)):
+            self._begin([self._waiting.popleft() for _ in range(_fitting(self._waiting, free))])
+        else:
+            self._decode(0, 1)
+        self._leave()
+
+    def _begin(self, fresh: Sequence[_Job]) -> None:
+        """Seat jobs behind the others, each on a copy of the head, and decode their prompts."""
+        first = len(self._taken)
+        self._taken += fresh
+        for at, job in enumerate(fresh, first):
+            job.seated, job.position = True, self._head
             self._llama.copy(0, at + 1)
         self._decode(first, BATCH)
 
-    def go_on(self) -> None:
-        """Decode one more token of every task."""
-        self._decode(0, 1)
-
-    def leave(self) -> list[_Place]:
-        """Let go of the tasks that are done, or ask for another prompt. The last one takes the place of one that left."""
-        left: list[_Place] = []
-        for at in range(len(self.taken) - 1, -1, -1):
-            place = self.taken[at]
-            if place.verdict is not None or isinstance(place.asked, Afresh):
-                left.append(place)
-                last = self.taken.pop()
-                if last is not place:
-                    self._llama.copy(len(self.taken) + 1, at + 1)
-                    self.taken[at] = last
-                self._llama.forget(len(self.taken) + 1)
-        return left
-
     def _decode(self, first: int, most: int) -> None:
-        places = self.taken[first:]
-        parts = [(place.asked[:most], place.position, sequence, len(place.asked) <= most) for sequence, place in enumerate(places, first + 1)]
-        for place, (tokens, *_), row in zip(places, parts, self._llama.decode(parts)):
-            place.position += len(tokens)
-            place.asked = place.asked[len(tokens) :]
-            if place.asked:
-                continue
-            try:
-                place.asked = place.task.send(self._llama.logits(row))
-            except StopIteration as finished:
-                place.verdict = finished.value
+        jobs = self._taken[first:]
+        parts = [(job.asked[:most], job.position, sequence, len(job.asked) <= most) for sequence, job in enumerate(jobs, first + 1)]
+        for job, (tokens, *_), row in zip(jobs, parts, self._llama.decode(parts)):
+            job.position += len(tokens)
+            job.asked = job.asked[len(tokens) :]
+            if not job.asked:
+                self._send(job, self._llama.logits(row))
+
+    def _send(self, job: _Job, answer: Any) -> None:
+        """Let a task go on with what it asked for, up to what it asks for next."""
+        try:
+            asked = job.task.send(answer)
+        except StopIteration as finished:
+            self._settle(job, finished.value)
+            return
+        if isinstance(asked, Asides):
+            job.seated, job.missing, job.answers = False, len(asked.tasks), [None] * len(asked.tasks)
+            for number, task in enumerate(asked.tasks):
+                self._send(_Job(task, job, number), None)
+            if not asked.tasks:
+                self._send(job, [])
+        else:
+            job.asked = asked
+            if not job.seated:
+                self._waiting.appendleft(job)
+
+    def _settle(self, job: _Job, value: Any) -> None:
+        """A task is done: tell who asked for it, once nothing is missing."""
+        job.seated, asker = False, job.asker
+        if asker is None:
+            self.done[job.turn] = value
+            return
+        asker.answers[job.turn] = value
+        asker.missing -= 1
+        if not asker.missing:
+            self._send(asker, asker.answers)
+
+    def _leave(self) -> None:
+        """Free the sequences of jobs that are done or wait for their asides. The last one takes the place of one that left."""
+        for at in range(len(self._taken) - 1, -1, -1):
+            if not self._taken[at].seated:
+                last = self._taken.pop()
+                if at < len(self._taken):
+                    self._llama.copy(len(self._taken) + 1, at + 1)
+                    self._taken[at] = last
+                self._llama.forget(len(self._taken) + 1)
 
 
-def _fitting(waiting: Iterable[tuple[int, Task, list[int]]], free: int) -> int:
+def _fitting(waiting: Iterable[_Job], free: int) -> int:
     """How many prompts, filled up to the longest of them, fit into a batch and the free places."""
     count = longest = 0
-    for _, _, asked in islice(waiting, free):
-        longest = max(longest, len(asked))
+    for job in islice(waiting, free):
+        longest = max(longest, len(job.asked))
         if longest * (count + 1) > BATCH:
             break
         count += 1

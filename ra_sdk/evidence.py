@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["clause", "parts", "without"]
+__all__ = ["QUOTABLE", "clause", "without", "words"]
 
 QUOTABLE = 7  # words of a quote, at most
 
@@ -13,11 +13,9 @@ _EDGES = " .,:;|='([{"
 _OPENS, _CLOSES = '"([{', '"])},;|'  # what begins or ends a clause as a word's first or last character; so does a colon before a blank
 
 
-def parts(text: str, most: int, size: int) -> list[tuple[int, int]]:
-    """Start and end of every word, or of as few neighbours together as make at most so many parts; none if a part took more words than ``size``."""
-    words = [match.span() for match in _WORD.finditer(text)]
-    each = -(-len(words) // most) or 1
-    return [(words[at][0], words[min(at + each, len(words)) - 1][1]) for at in range(0, len(words), each)] if each <= size else []
+def words(text: str) -> list[tuple[int, int]]:
+    """Start and end of every word."""
+    return [match.span() for match in _WORD.finditer(text)]
 
 
 def without(text: str, start: int, end: int) -> str:
@@ -27,16 +25,16 @@ def without(text: str, start: int, end: int) -> str:
 
 def clause(text: str, start: int, end: int, most: int = QUOTABLE) -> str:
     """The words from start to end with those beside them that belong to the same clause, the ones before first; what stands in quotes, or outside."""
-    words = [match.span() for match in _WORD.finditer(text)]
-    inside = [number for number, (first, last) in enumerate(words) if first < end and last > start]
+    every = words(text)
+    inside = [number for number, (first, last) in enumerate(every) if first < end and last > start]
     if not inside:
         return ""
     first, last = inside[0], min(inside[-1], inside[0] + most - 1)
-    while first and last - first + 1 < most and not _parted(text, words[first - 1], words[first]):
+    while first and last - first + 1 < most and not _parted(text, every[first - 1], every[first]):
         first -= 1
-    while last + 1 < len(words) and last - first + 1 < most and not _parted(text, words[last], words[last + 1]):
+    while last + 1 < len(every) and last - first + 1 < most and not _parted(text, every[last], every[last + 1]):
         last += 1
-    pieces = [piece.strip(_EDGES) for piece in text[words[first][0] : words[last][1]].split('"')]
+    pieces = [piece.strip(_EDGES) for piece in text[every[first][0] : every[last][1]].split('"')]
     return max(reversed(pieces), key=len)
 
 

@@ -12,10 +12,10 @@ from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ra_sdk.batching import Afresh, Task, run
+from ra_sdk.batching import Asides, Task, run
 from ra_sdk.echo import EchoReasoner
 from ra_sdk.errors import BadOption, ModelError
-from ra_sdk.evidence import clause, parts, without
+from ra_sdk.evidence import QUOTABLE, clause, without, words
 from ra_sdk.grounding import grounded, keeps_to, whole, whole_words
 from ra_sdk.llama import BATCH, Llama
 from ra_sdk.model import resolve
@@ -53,7 +53,7 @@ FAULTS = {
     "security": "a security problem",
 }
 HANGS, CLEARLY = 2.0, 0.8  # how much of its margin a verdict loses without a quote that decides; how much more another one must take
-PROBES, PROBED = 12, 3  # parts of a message that are left out in turn, and words of each, at most; a longer message keeps the model's quote
+SEARCHED = 40  # words of a message in which another quote is looked for, at most; a longer one keeps the model's
 CERTAIN = 0.8  # probability of a category from which a rationale names it
 FORCED = 32  # tokens of a prompt's tail, of tags and of the answer, at most
 CUT = " … "
@@ -217,27 +217,34 @@ class LlamaReasoner:
         kept = '"' not in told and len(told.split()) > 1 and sum(sure) >= len(sure) * SURE
         return whole_words(text, quote), told if kept else ""
 
-    def _deciding(self, text: str, quote: str, margin: float, tail: list[int]) -> Generator[list[int], Any, str]:
-        """The quote, if the verdict hangs on it: without it the message reads less abnormal. Else the clause without whose words it does so most.
+    def _deciding(self, text: str, quote: str, margin: float, tail: list[int]) -> Generator[list[int] | Asides, Any, str]:
+        """The quote, if the verdict hangs on it: without it the message reads less abnormal. Else the clause of the words on which it hangs most.
+
+        They are found by halves: of the half without which the message reads less abnormal, again the half, as long as that alone decides.
 
         Leaving words out shows what a verdict rests on (Zeiler and Fergus 2014 for images; Li et al., "Understanding neural networks through
         representation erasure", 2016, for words).
         """
 
-        def without_it(start: int, end: int) -> Generator[list[int], Any, float]:
-            return margin - self._words.margin((yield Afresh(self._message(without(text, start, end)) + tail)))
+        def lost(start: int, end: int) -> Task:
+            """How much of the margin these words are."""
+            return margin - self._words.margin((yield self._message(without(text, start, end)) + tail))
 
         at = text.find(quote)
         if quote.isalpha() and quote.islower():  # a plain word alone, such as "unknown", says little
             quote = clause(text, at, at + len(quote))
             at = text.find(quote)
-        lost = (yield from without_it(at, at + len(quote))) if quote else 0.0
-        best, chosen = max(lost, 0.0) + CLEARLY, quote
-        for start, end in parts(text, PROBES, PROBED) if lost < HANGS else ():
-            found, said = (yield from without_it(start, end)), clause(text, start, end)
-            if said and found > best:
-                best, chosen = found, said
-        return chosen
+        weight = (yield Asides([lost(at, at + len(quote))]))[0] if quote else 0.0
+        every = rest = words(text)
+        while weight < HANGS and len(rest) > 1 and len(every) <= SEARCHED:
+            halves = rest[: len(rest) // 2], rest[len(rest) // 2 :]
+            weights = yield Asides([lost(half[0][0], half[-1][1]) for half in halves])
+            most, half = max(zip(weights, halves, strict=True))
+            if most < max(weight, 0.0) + CLEARLY:
+                break
+            rest = half
+        found = rest is not every and len(rest) <= QUOTABLE
+        return (clause(text, rest[0][0], rest[-1][1]) if found else "") or quote
 
     def _write(self, logits: np.ndarray[Any, Any], budget: int, text: str) -> Generator[list[int], Any, str]:
         """Reasoning, greedily, up to a newline or the budget. Quotes are held to the text, and so are numbers."""

@@ -1,21 +1,11 @@
 import pytest
 
-from ra_sdk.evidence import QUOTABLE, clause, parts, without
+from ra_sdk.evidence import QUOTABLE, clause, without, words
 
 
-@pytest.mark.parametrize(
-    ("text", "most", "expected"),
-    [
-        ("", 3, []),
-        ("one", 3, ["one"]),
-        ("a bb ccc", 3, ["a", "bb", "ccc"]),
-        ("a bb ccc d e", 3, ["a bb", "ccc d", "e"]),
-        ("  disk   failed ", 8, ["disk", "failed"]),
-        ("a bb ccc d e f g", 3, []),
-    ],
-)
-def test_a_text_is_cut_into_so_many_parts_at_most(text, most, expected):
-    assert [text[start:end] for start, end in parts(text, most, 2)] == expected
+@pytest.mark.parametrize(("text", "expected"), [("", []), ("one", ["one"]), ("  disk   failed: no\tspace ", ["disk", "failed:", "no", "space"])])
+def test_words_are_found_where_they_stand(text, expected):
+    assert [text[start:end] for start, end in words(text)] == expected
 
 
 @pytest.mark.parametrize(("left_out", "rest"), [("disk ", "sda failed"), ("sda", "disk failed"), (" failed", "disk sda"), ("disk sda failed", "")])

@@ -103,25 +103,34 @@ def test_a_plain_word_is_quoted_with_its_clause(llama, monkeypatch):
 
 
 @model
-@pytest.mark.parametrize("width", [1, 3])
-def test_a_prompt_asked_for_afresh_is_judged_as_if_it_were_the_first(llama, width):
-    from ra_sdk.batching import Afresh, run
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_asides_are_judged_as_if_each_were_the_first(llama, width):
+    from ra_sdk.batching import Asides, run
     from ra_sdk.prompt import prompt
 
     tail, words = llama._llama.tokens(prompt("direct").tail, special=True), llama._words
 
+    def one(text):
+        margin = words.margin((yield llama._message(text) + tail))
+        yield [words.abnormal]  # something on top, which no other prompt may see
+        return margin
+
     def asking(*texts):
-        margins = []
-        for text in texts:
-            margins.append(words.margin((yield Afresh(llama._message(text) + tail))))
-            yield [words.abnormal]  # something on top, which the next prompt must not see
-        return margins
+        yield llama._message("before the asides") + tail
+        first = yield Asides([one(text) for text in texts])
+        own = words.margin((yield llama._message(texts[0]) + tail))
+        assert (yield Asides([])) == []
+        deeper = yield Asides([asking(text) for text in texts[1:]])
+        return first, own, deeper
 
     with llama._lock:
-        (alone,) = zip(*run(llama._llama, [asking(text) for text in TEXTS], llama._heads["direct"], width))
-        together = list(run(llama._llama, [asking(*TEXTS), asking(*reversed(TEXTS)), asking(TEXTS[0])], llama._heads["direct"], width))
-    assert together[0] == pytest.approx(alone, abs=0.2)
-    assert list(reversed(together[1])) == pytest.approx(alone, abs=0.2)
+        alone = list(run(llama._llama, [one(text) for text in TEXTS], llama._heads["direct"], width))
+        first, other, last = run(llama._llama, [asking(*TEXTS), asking(*reversed(TEXTS)), asking(TEXTS[0])], llama._heads["direct"], width)
+    assert first[0] == pytest.approx(alone, abs=0.2)
+    assert list(reversed(other[0])) == pytest.approx(alone, abs=0.2)
+    assert last == ([pytest.approx(alone[0], abs=0.2)], pytest.approx(alone[0], abs=0.2), [])
+    assert (first[1], other[1]) == (pytest.approx(alone[0], abs=0.2), pytest.approx(alone[-1], abs=0.2))
+    assert [own for _, own, _ in first[2]] == pytest.approx(alone[1:], abs=0.2)
     assert max(alone) - min(alone) > 2
 
 

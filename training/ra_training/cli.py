@@ -55,6 +55,7 @@ def _add_sft(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=6e-4, help="peak learning rate")
     parser.add_argument("--batch", type=int, default=16, help="examples a step")
     parser.add_argument("--verdict-weight", type=float, default=4.0, help="weight of the verdict's token in the loss")
+    parser.add_argument("--smoothing", type=float, default=0.0, help="share of a verdict's target that goes to the other verdict: some labels are wrong")
     parser.add_argument("--longest", type=int, default=384, help="tokens; longer examples are left out")
     parser.add_argument("--dev", type=int, default=120, help="dev rows judged at each checkpoint")
     parser.add_argument("--explain", type=float, default=0.5, help="share of verdict, then rationale; what the two leave is verdict only")

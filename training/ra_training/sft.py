@@ -26,7 +26,7 @@ from ra_training.record import Run
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["SftConfig", "abnormal_scores", "collate", "sft"]
+__all__ = ["SftConfig", "abnormal_scores", "collate", "reply_loss", "sft"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class SftConfig:
     alpha: int = 64
     layers: int | None = None
     verdict_weight: float = 4.0
+    smoothing: float = 0.0
     longest: int = 384
     precision: str = "auto"
     threads: int = 2
@@ -128,16 +129,16 @@ class _Training:
         return float(loss.item())
 
     def _loss(self, batch: Sequence[Example]) -> torch.Tensor:
-        """Weighted mean cross entropy of the reply's tokens. Only their rows go through the output layer: it is a fifth of the model."""
+        """Only the reply's rows go through the output layer: it is a fifth of the model."""
         import torch
 
-        ids, attention, learnt, weight = collate(batch, self.config.verdict_weight, self.device)
+        ids, attention, learnt, verdict = collate(batch, self.device)
         llama = self.model.get_base_model()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             hidden = llama.model(input_ids=ids, attention_mask=attention).last_hidden_state[:, :-1][learnt]
             logits = llama.lm_head(hidden).float()
-        each = torch.nn.functional.cross_entropy(logits, ids[:, 1:][learnt], reduction="none")
-        return (each * weight[learnt]).sum() / weight[learnt].sum()
+        answers = self.encoder.normal, self.encoder.abnormal
+        return reply_loss(logits, ids[:, 1:][learnt], verdict[learnt], answers, self.config.verdict_weight, self.config.smoothing)
 
     def check(self, most: int | None) -> dict[str, float]:
         """Direct verdicts on the dev rows (the first ``most`` of a fixed order)."""
@@ -224,22 +225,39 @@ def _progress(training: _Training, loss: float, speed: float) -> None:
     )
 
 
-def collate(batch: Sequence[Example], verdict_weight: float, device: Any = "cpu") -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Token ids and attention (batch, length); which next tokens are learnt and with what weight (batch, length - 1)."""
+def collate(batch: Sequence[Example], device: Any = "cpu") -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Token ids and attention (batch, length); which next tokens are learnt, and which of them are verdicts (batch, length - 1)."""
     import torch
 
     length = max(len(example.ids) for example in batch)
     ids = torch.zeros(len(batch), length, dtype=torch.long)
     attention = torch.zeros_like(ids)
     learnt = torch.zeros(len(batch), length - 1, dtype=torch.bool)
-    weight = torch.ones(len(batch), length - 1)
+    verdict = torch.zeros_like(learnt)
     for at, example in enumerate(batch):
         size = len(example.ids)
         ids[at, :size] = torch.tensor(example.ids)
         attention[at, :size] = 1
         learnt[at, example.start - 1 : size - 1] = True
-        weight[at, example.verdict - 1] = verdict_weight
-    return ids.to(device), attention.to(device), learnt.to(device), weight.to(device)
+        verdict[at, example.verdict - 1] = True
+    return ids.to(device), attention.to(device), learnt.to(device), verdict.to(device)
+
+
+def reply_loss(
+    logits: torch.Tensor, wanted: torch.Tensor, verdict: torch.Tensor, answers: tuple[int, int], weight: float, smoothing: float = 0.0
+) -> torch.Tensor:
+    """Weighted mean cross entropy of a reply's tokens. Logits (tokens, vocabulary); the tokens that are wanted, and which of them are verdicts (tokens).
+
+    A verdict counts ``weight`` times, and its target is shared with the other one of ``answers`` by ``smoothing`` (Szegedy et al., "Rethinking the
+    inception architecture", 2016): some labels are wrong, and few are beyond doubt.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy
+
+    other = torch.where(verdict, sum(answers) - wanted, wanted)
+    each = (1 - smoothing) * cross_entropy(logits, wanted, reduction="none") + smoothing * cross_entropy(logits, other, reduction="none")
+    counts = 1 + (weight - 1) * verdict
+    return (each * counts).sum() / counts.sum()
 
 
 def abnormal_scores(model: Any, encoder: Encoder, texts: Sequence[str], bf16: bool = False, size: int = 16) -> list[float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from math import log
 
 import pytest
 from ra_sdk.prompt import prompt, reply
@@ -49,11 +50,30 @@ def test_only_the_reply_is_learnt(tokenizer):
 
     encoder = Encoder(tokenizer)
     pair = [encoder.example("a", None, None, "verdict"), encoder.example("a longer one", "network", None, "verdict")]
-    ids, attention, learnt, weight = collate(pair, 4.0)
+    ids, attention, learnt, verdict = collate(pair)
     for at, example in enumerate(pair):
         assert ids[at, 1:][learnt[at]].tolist() == example.ids[example.start :]
         assert int(attention[at].sum()) == len(example.ids)
-        assert ids[at, 1:][weight[at] == 4.0].tolist() == [example.ids[example.verdict]]
+        assert ids[at, 1:][verdict[at]].tolist() == [example.ids[example.verdict]]
+
+
+@pytest.mark.parametrize(
+    ("weight", "smoothing", "expected"),
+    [
+        (1.0, 0.0, -(log(0.5) + log(0.8)) / 2),
+        (3.0, 0.0, -(3 * log(0.5) + log(0.8)) / 4),
+        (1.0, 0.25, -(0.75 * log(0.5) + 0.25 * log(0.2) + log(0.8)) / 2),
+        (3.0, 0.25, -(3 * (0.75 * log(0.5) + 0.25 * log(0.2)) + log(0.8)) / 4),
+    ],
+)
+def test_a_verdict_counts_more_and_its_target_is_shared_with_the_other(weight, smoothing, expected):
+    torch = pytest.importorskip("torch")
+    from ra_training.sft import reply_loss
+
+    normal, abnormal = 2, 1
+    probabilities = torch.tensor([[0.1, 0.5, 0.2, 0.2], [0.1, 0.05, 0.05, 0.8]])  # of a verdict, and of a word of the reasoning
+    loss = reply_loss(probabilities.log(), torch.tensor([abnormal, 3]), torch.tensor([True, False]), (normal, abnormal), weight, smoothing)
+    assert float(loss) == pytest.approx(expected, abs=1e-6)
 
 
 def test_an_epoch_is_the_same_for_the_same_seed(tokenizer):
