@@ -10,6 +10,7 @@ QUOTABLE = 7  # words of a quote, at most
 
 _WORD = re.compile(r"\S+")
 _EDGES = " .,:;|='([{"
+_BRACKETS = {")": "(", "]": "[", "}": "{"}
 _OPENS, _CLOSES = '"([{', '"])},;|'  # what begins or ends a clause as a word's first or last character; so does a colon before a blank
 
 
@@ -34,8 +35,16 @@ def clause(text: str, start: int, end: int, most: int = QUOTABLE) -> str:
         first -= 1
     while last + 1 < len(every) and last - first + 1 < most and not _parted(text, every[last], every[last + 1]):
         last += 1
-    pieces = [piece.strip(_EDGES) for piece in text[every[first][0] : every[last][1]].split('"')]
+    pieces = [_bare(piece) for piece in text[every[first][0] : every[last][1]].split('"')]
     return max(reversed(pieces), key=len)
+
+
+def _bare(piece: str) -> str:
+    """A piece without what is only left over at its ends: punctuation, a dash, a bracket that closes nothing."""
+    piece = piece.strip(_EDGES).removeprefix("- ").lstrip(_EDGES)
+    while piece[-1:] in _BRACKETS and piece.count(piece[-1]) > piece.count(_BRACKETS[piece[-1]]):
+        piece = piece[:-1].rstrip(_EDGES)
+    return piece
 
 
 def _parted(text: str, one: tuple[int, int], other: tuple[int, int]) -> bool:

@@ -52,7 +52,7 @@ FAULTS = {
     "system": "a fault of the system",
     "security": "a security problem",
 }
-HANGS, CLEARLY = 2.0, 0.8  # how much of its margin a verdict loses without a quote that decides; how much more another one must take
+HANGS, CLEARLY = 2.0, 1.0  # how much of its margin a verdict loses without a quote that decides; how much more another one must take
 SEARCHED = 40  # words of a message in which another quote is looked for, at most; a longer one keeps the model's
 CERTAIN = 0.8  # probability of a category from which a rationale names it
 FORCED = 32  # tokens of a prompt's tail, of tags and of the answer, at most
