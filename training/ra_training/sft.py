@@ -254,8 +254,10 @@ def reply_loss(
     import torch
     from torch.nn.functional import cross_entropy
 
-    other = torch.where(verdict, sum(answers) - wanted, wanted)
-    each = (1 - smoothing) * cross_entropy(logits, wanted, reduction="none") + smoothing * cross_entropy(logits, other, reduction="none")
+    each = cross_entropy(logits, wanted, reduction="none")
+    if smoothing:
+        other = torch.where(verdict, sum(answers) - wanted, wanted)
+        each = (1 - smoothing) * each + smoothing * cross_entropy(logits, other, reduction="none")
     counts = 1 + (weight - 1) * verdict
     return (each * counts).sum() / counts.sum()
 
