@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
+from ra_sdk.config import directory
 from ra_sdk.errors import BadOption, StoreError
 from ra_sdk.locks import locked
 
@@ -68,9 +69,7 @@ class Tokens:
 
 def default_path() -> Path:
     """``RA_TOKENS``, or a file in the user's configuration directory."""
-    from platformdirs import user_config_dir
-
-    return Path(os.environ.get("RA_TOKENS") or Path(user_config_dir("ra_sdk")) / "tokens").expanduser()
+    return Path(os.environ.get("RA_TOKENS") or directory() / "tokens").expanduser()
 
 
 def make_token(name: str, path: Path) -> str:

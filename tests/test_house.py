@@ -14,6 +14,7 @@ MODULES = sorted(PACKAGE.glob("*.py"))
 TOP = {"__init__", "cli", "cli_serve", "serving", "server", "service", "table", "bench"}
 DOORS = {"cli": {"cli_serve"}, "cli_serve": {"serving"}, "serving": {"server", "service"}, "server": {"service"}}  # which of them opens which
 BELOW = {  # what each room may import of the others; the detector joins, the doors stand above it
+    "config": set(),
     "errors": set(),
     "locks": set(),
     "llama": {"errors"},
@@ -39,7 +40,7 @@ EXTRA = {
     "verdicts": {"locks", "prompt"},
     "judging": {"prompt", "templates", "verdicts"},
     "limits": {"errors"},
-    "tokens": {"errors", "locks"},
+    "tokens": {"config", "errors", "locks"},
     "metrics": set(),
     "wire": {"formats_json", "grounding", "limits", "records", "service"},  # the last for a type only
     "otlp": {"formats_json", "wire"},
