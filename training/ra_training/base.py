@@ -38,15 +38,25 @@ def load_tokenizer(path: Path) -> Any:
     """The tokenizer in a GGUF.
 
     transformers leaves out the split into single digits of the "smollm" pre-tokenizer; with it, tokens equal those of llama.cpp.
+    The pre-tokenizers of other models are taken as they are.
     """
     from tokenizers import pre_tokenizers
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(path.parent), gguf_file=path.name)
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
-    )
+    if _pre_tokenizer(path) == "smollm":
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+            [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)]
+        )
     return tokenizer
+
+
+def _pre_tokenizer(path: Path) -> str:
+    """Name of the pre-tokenizer in a GGUF's metadata; empty if it names none."""
+    from gguf import GGUFReader
+
+    field = GGUFReader(path).get_field("tokenizer.ggml.pre")
+    return str(field.contents()) if field else ""
 
 
 def load_base(path: Path) -> Base:
