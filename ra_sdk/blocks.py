@@ -28,7 +28,8 @@ __all__ = ["Block", "Detections"]
 class Block:
     """Consecutive records of one source.
 
-    ``bodies``: String, no nulls. ``lines`` and ``last_lines``: UInt64, 1-based physical lines. ``read_fields`` makes, when first
+    ``bodies``: String, no nulls. ``lines`` and ``last_lines``: UInt64, 1-based physical lines. ``offsets``: UInt64, where each record
+    begins: its byte in the decoded text of its file, or the item's number where the source gives ready items. ``read_fields`` makes, when first
     asked, a frame of equal height with ``timestamp`` (Datetime us, UTC), ``severity`` (String) and ``attributes`` (String: one
     JSON object each). ``checkpoint`` is what the source wants back once everything up to here is written.
     """
@@ -38,6 +39,7 @@ class Block:
     bodies: pl.Series
     lines: pl.Series
     last_lines: pl.Series
+    offsets: pl.Series
     read_fields: Callable[[], pl.DataFrame]
     checkpoint: object = None
 
@@ -70,7 +72,7 @@ class Detections(Sequence[Detection]):
 
         lines = pl.Series("line", [line], dtype=pl.UInt64)
         last = pl.Series("line", [last_line or line], dtype=pl.UInt64)
-        block = Block(source, source, pl.Series("body", [record.body]), lines, last, lambda: fields_of([record]))
+        block = Block(source, source, pl.Series("body", [record.body]), lines, last, lines, lambda: fields_of([record]))
         return cls(block, pl.Series("code", [0], dtype=pl.UInt32), [verdict], [cached])
 
     @property

@@ -228,7 +228,7 @@ class FileSource:
         for piece in file.pieces():
             self.position, self.size = file.file.tell(), file.size
             line, self._line = self._line, None
-            yield Lines(piece, file.checkpoint(), line=line, identity=f"{self._home}#{file.identity}")
+            yield Lines(piece, file.checkpoint(), line=line, offset=file.offset - len(piece), identity=f"{self._home}#{file.identity}")
 
     def _turned(self) -> Generator[Lines, None, bool]:
         """Whether the file was truncated, or another has its name. If so, finish the old one and go on with the new one."""

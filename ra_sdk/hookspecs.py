@@ -77,15 +77,17 @@ class Lines:
     """A piece of a byte stream; it need not end at a newline.
 
     ``checkpoint``: JSON-able, where reading would resume after this piece; a mapping with the byte ``offset`` if lines that are not complete
-    yet may be subtracted from it. ``boundary``: a file ends here, what is pending is complete, the next line is number 1. ``line``: the number
-    of the piece's first line, where it is not the one that follows. ``identity``: the source's identity from here on, where it changes: each
-    file of a rotated log has its own, or line 1 of today's would have the sink id of line 1 of yesterday's.
+    yet may be subtracted from it. ``boundary``: a file ends here, what is pending is complete, the next line is number 1, at offset 0. ``line``
+    and ``offset``: the number of the piece's first line, and where its first byte stands in the text of its file, unless they follow from the
+    piece before. ``identity``: the source's identity from here on, where it changes: each file of a rotated log has its own, or offset 0 of
+    today's would have the sink id of offset 0 of yesterday's.
     """
 
     data: bytes
     checkpoint: object = None
     boundary: bool = False
     line: int | None = None
+    offset: int | None = None
     identity: str | None = None
 
 

@@ -50,6 +50,7 @@ class RawBlock:
     records: pl.Series | Sequence[LogRecord]
     lines: pl.Series
     last_lines: pl.Series
+    offsets: pl.Series
     format: Format | None
     now: datetime
     checkpoint: object = None
@@ -66,7 +67,7 @@ class RawBlock:
         return self._block(form.bodies(texts), lambda: form.fields(texts, self.now))
 
     def _block(self, bodies: pl.Series, read_fields: Any) -> Block:
-        return Block(self.source, self.identity, bodies, self.lines, self.last_lines, read_fields, self.checkpoint)
+        return Block(self.source, self.identity, bodies, self.lines, self.last_lines, self.offsets, read_fields, self.checkpoint)
 
 
 def raw_blocks(source: Source, formats: Sequence[Format], name: str | None, size: int, wait: float) -> Iterator[RawBlock | None]:
@@ -138,6 +139,7 @@ class Cutter:
     name: str | None
     size: int
     number: int = 1  # of the next physical line, or item
+    offset: int = 0  # of the first byte that is held, in the text of its file
     seen: int = 0  # lines that the choice of a format rests on
     format: Format | None = None
     bytes_: list[bytes] = field(default_factory=list)
@@ -160,12 +162,14 @@ class Cutter:
             self.identity = item.identity or self.identity
             if item.line is not None:
                 self.number = item.line
+            if item.offset is not None:
+                self.offset = item.offset - self.held
             if item.data:
                 self.bytes_.append(item.data)
                 self.held += len(item.data)
             if item.boundary:
                 yield from self.flush()
-                self.number = 1
+                self.number, self.offset = 1, 0
             elif self.held - self.kept >= PIECE or self.source.live:
                 yield from self._cut(final=False)
         elif item is None:
@@ -193,13 +197,17 @@ class Cutter:
         if not end:
             self._hold(data)
             return
-        texts = split(data[:end])
+        whole = data[:end]
+        texts = split(whole)
+        offsets = line_offsets(whole, texts, self.offset)
         starts, back = self._starts(texts)
         if back and not final and not idle:
-            end = _line_start(data, end, back)
-            texts, starts = texts.head(len(texts) - back), None if starts is None else starts.head(len(texts) - back)
+            keep = len(texts) - back
+            end = int(offsets[keep]) - self.offset
+            texts, offsets, starts = texts.head(keep), offsets.head(keep), None if starts is None else starts.head(keep)
         self._hold(data[end:])
-        yield from self._records(texts, starts)
+        self.offset += end
+        yield from self._records(texts, offsets, starts)
 
     def _starts(self, texts: pl.Series) -> tuple[pl.Series | None, int]:
         """Which lines begin a record, and how many lines at the end may yet be continued."""
@@ -220,7 +228,7 @@ class Cutter:
     def _hold(self, rest: bytes) -> None:
         self.bytes_, self.held, self.kept = [rest] if rest else [], len(rest), len(rest)
 
-    def _records(self, texts: pl.Series, starts: pl.Series | None) -> Iterator[RawBlock]:
+    def _records(self, texts: pl.Series, offsets: pl.Series, starts: pl.Series | None) -> Iterator[RawBlock]:
         import polars as pl
 
         if not len(texts):
@@ -230,12 +238,13 @@ class Cutter:
         lines = pl.int_range(first, self.number, dtype=pl.UInt64, eager=True)
         records, last_lines = texts, lines
         if starts is not None and not starts.all():
-            records, lines, last_lines = _join(texts, starts, lines)
+            records, lines, last_lines, offsets = _join(texts, starts, lines, offsets)
         checkpoint = self._reached()
         for start in range(0, len(records), self.size):
             stop = start + self.size
             reached = checkpoint if stop >= len(records) else None
-            yield self._raw(records[start:stop], lines[start:stop], last_lines[start:stop], reached, self.format)
+            part = slice(start, stop)
+            yield self._raw(records[part], lines[part], last_lines[part], offsets[part], reached, self.format)
 
     def _from_items(self) -> Iterator[RawBlock]:
         """Items are whole records: nothing is joined, and each has a detection of its own."""
@@ -245,17 +254,17 @@ class Cutter:
             first, self.number = self.number, self.number + len(group)
             lines = pl.int_range(first, self.number, dtype=pl.UInt64, eager=True)
             if isinstance(group[0], LogRecord):
-                yield self._raw(group, lines, lines, None, None)
+                yield self._raw(group, lines, lines, lines, None, None)
             elif isinstance(group[0], Mapping):
                 texts = pl.Series([_json(item) for item in group], dtype=pl.String)
-                yield self._raw(texts, lines, lines, None, format_named("json", self.formats))
+                yield self._raw(texts, lines, lines, lines, None, format_named("json", self.formats))
             else:
                 texts = without_ends(pl.Series(group, dtype=pl.String))
-                yield self._raw(texts, lines, lines, None, self._choose(texts))
+                yield self._raw(texts, lines, lines, lines, None, self._choose(texts))
         self.items = []
 
-    def _raw(self, records: Any, lines: pl.Series, last_lines: pl.Series, reached: object, form: Format | None) -> RawBlock:
-        return RawBlock(self.source.name, self.identity, records, lines, last_lines, form, self.now, reached)
+    def _raw(self, records: Any, lines: pl.Series, last: pl.Series, offsets: pl.Series, reached: object, form: Format | None) -> RawBlock:
+        return RawBlock(self.source.name, self.identity, records, lines, last, offsets, form, self.now, reached)
 
     def _reached(self) -> object:
         """Where reading would resume: behind the last record cut, not behind what is still held."""
@@ -281,12 +290,19 @@ def without_ends(texts: pl.Series) -> pl.Series:
     return texts.str.replace_all(_COLOUR.pattern.decode(), "") if texts.str.contains("\x1b[", literal=True).any() else texts
 
 
-def _line_start(data: bytes, end: int, back: int) -> int:
-    """Offset of the line that stands ``back`` lines before ``end``, which lies behind a newline."""
-    position = end - 1
-    for _ in range(back):
-        position = data.rfind(b"\n", 0, position)
-    return position + 1
+def line_offsets(data: bytes, texts: pl.Series, base: int = 0) -> pl.Series:
+    """Where each line of ``data`` begins, ``base`` added. ``texts`` are its lines as ``split`` gave them.
+
+    Where splitting changed no byte, the lengths of the texts tell it, which takes no Python per line.
+    """
+    import polars as pl
+
+    lengths = texts.str.len_bytes().cast(pl.UInt64) + 1
+    same_size = int(lengths.sum()) == len(data) + (not data.endswith(b"\n"))
+    if not same_size or (not data.isascii() and texts.str.contains("\ufffd", literal=True).any()):  # as replaced bytes can make up for dropped ones
+        lengths = pl.Series(map(len, data.split(b"\n")), dtype=pl.UInt64).head(len(texts)) + 1
+    offsets: pl.Series = lengths.cum_sum() - lengths + base
+    return offsets
 
 
 def _capped(texts: pl.Series, starts: pl.Series) -> pl.Series:
@@ -300,13 +316,14 @@ def _capped(texts: pl.Series, starts: pl.Series) -> pl.Series:
     return frame.select(pl.col("start") | (step != step.shift(1, fill_value=0)).over("record")).to_series()
 
 
-def _join(texts: pl.Series, starts: pl.Series, lines: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series]:
-    """Records, their first and their last lines."""
+def _join(texts: pl.Series, starts: pl.Series, lines: pl.Series, offsets: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series, pl.Series]:
+    """Records, their first and their last lines, and their offsets."""
     import polars as pl
 
-    frame = pl.DataFrame({"text": texts, "line": lines, "record": starts.cum_sum()})
-    joined = frame.group_by("record", maintain_order=True).agg(pl.col("text").str.join("\n"), pl.col("line").first(), pl.col("line").last().alias("last"))
-    return joined["text"], joined["line"], joined["last"]
+    frame = pl.DataFrame({"text": texts, "line": lines, "offset": offsets, "record": starts.cum_sum()})
+    wanted = (pl.col("text").str.join("\n"), pl.col("line").first(), pl.col("line").last().alias("last"), pl.col("offset").first())
+    joined = frame.group_by("record", maintain_order=True).agg(wanted)
+    return joined["text"], joined["line"], joined["last"], joined["offset"]
 
 
 def _runs(items: Iterable[Any]) -> Iterator[list[Any]]:

@@ -316,8 +316,8 @@ def _copy(block: Detections, rows: Sequence[int]) -> Detections:
 
     source = block.block
     fields = pl.DataFrame([_gather(column, rows) for column in source.fields.get_columns()])
-    lines, last_lines = _gather(source.lines, rows), _gather(source.last_lines, rows)
-    copy = Block(source.source, source.identity, _gather(source.bodies, rows), lines, last_lines, lambda: fields)
+    lines, last_lines, offsets = (_gather(column, rows) for column in (source.lines, source.last_lines, source.offsets))
+    copy = Block(source.source, source.identity, _gather(source.bodies, rows), lines, last_lines, offsets, lambda: fields)
     codes = pl.Series("code", range(len(rows)), dtype=pl.UInt32)
     return Detections(copy, codes, [block.verdict(row) for row in rows], [block.cached(row) for row in rows])
 

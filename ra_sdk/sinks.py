@@ -1,6 +1,6 @@
 """The built-in sink: JSON lines, to a file or to standard output, written a block at a time.
 
-The objects are those of ``Detection.to_dict``. In files each also has an ``id``, a hash of source identity, position and body, so
+The objects are those of ``Detection.to_dict``. In files each also has an ``id``, a hash of source identity, offset and body, so
 that who reads a repeat knows it for one.
 """
 
@@ -130,13 +130,13 @@ class JsonlSink:
 
 
 def record_ids(detections: Detections) -> list[str]:
-    """Deterministic ids: 128 bits (hex) of BLAKE2b over source identity, first line and body."""
+    """Deterministic ids: 128 bits (hex) of BLAKE2b over source identity, offset and body."""
     import polars as pl
 
     block, ids = detections.block, list[str]()
     identity = block.identity.encode("utf-8", "backslashreplace")
     seed = hashlib.blake2b(b"%d\0%b" % (len(identity), identity), digest_size=16)
-    told = pl.select(pl.concat_str(block.lines.cast(pl.String), pl.lit("\0"), block.bodies).cast(pl.Binary)).to_series()
+    told = pl.select(pl.concat_str(block.offsets.cast(pl.String), pl.lit("\0"), block.bodies).cast(pl.Binary)).to_series()
     for record in told.to_list():
         state = seed.copy()
         state.update(record)

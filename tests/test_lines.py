@@ -105,6 +105,27 @@ def test_plain_gives_back_every_line(texts, step):
     assert [body for _, _, body in records(pieces, "plain")] == texts
 
 
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(st.sampled_from([b"x", b"\r", b"\x1b[31m", b"\0", b"\xff", b"\n", "é\ufffd".encode(), b"\tat y", b"2025-03-01 10:00:00,000 INFO [main] a.B - z"])),
+    st.sampled_from(["plain", "java"]),
+    st.integers(1, 40),
+)
+def test_every_record_tells_where_its_first_line_begins(parts, form, step):
+    data = b"".join(parts)
+    pieces = [Lines(data[at : at + step]) for at in range(0, len(data), step)]
+    begins = [0, *(at + 1 for at, byte in enumerate(data) if byte == 10)]
+    for raw in raw_blocks(Given([Lines(b"of another file\n", boundary=True), *pieces], live=True), FORMATS, form, 3, 5.0):
+        if raw is not None and raw.records[0] != "of another file":
+            assert raw.offsets.to_list() == [begins[line - 1] for line in raw.lines.to_list()]
+
+
+def test_offsets_go_on_where_reading_resumes():
+    pieces = [Lines(b"one\ntw", line=8, offset=100), Lines(b"o\nthree\n", offset=106)]
+    raws = [raw for raw in raw_blocks(Given(pieces, live=True), FORMATS, "plain", 10, 0.05) if raw]
+    assert [list(zip(raw.lines, raw.offsets, strict=True)) for raw in raws] == [[(8, 100)], [(9, 104), (10, 108)]]
+
+
 def test_blocks_are_no_larger_than_asked():
     raws = [raw for raw in raw_blocks(Given([Lines(b"x\n" * 1_000)]), FORMATS, "plain", 300, 1.0) if raw]
     assert [len(raw.records) for raw in raws] == [300, 300, 300, 100]
@@ -148,6 +169,7 @@ def test_items_are_records_of_their_own():
     rows = records([f"{stamp} INFO hello\n", "  not a continuation", LogRecord("ready"), {"message": "from a mapping", "level": "error"}])
     assert [body for _, _, body in rows] == ["hello", "  not a continuation", "ready", "from a mapping"]
     assert [line for line, _, _ in rows] == [1, 2, 3, 4]
+    assert [raw.offsets.to_list() for raw in raw_blocks(Given(["a", "b"]), FORMATS, None, 5, 0.05) if raw] == [[1, 2]]
 
 
 def test_a_live_source_hands_on_what_it_has_though_more_may_come():

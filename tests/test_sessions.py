@@ -24,7 +24,7 @@ def block(rows, first=1):
     codes = pl.Series("code", [list(VERDICTS).index(letter) for letter, _, _ in rows], dtype=pl.UInt32)
     lines = pl.Series("line", range(first, first + len(rows)), dtype=pl.UInt64)
     bodies = pl.Series("body", [record.body for record in records], dtype=pl.String)
-    return Detections(Block("log", "log", bodies, lines, lines, lambda: fields_of(records)), codes, verdicts, [letter == "a" for letter in VERDICTS])
+    return Detections(Block("log", "log", bodies, lines, lines, lines, lambda: fields_of(records)), codes, verdicts, [letter == "a" for letter in VERDICTS])
 
 
 def blocks(rows, size=1_000):

@@ -1,5 +1,6 @@
 """The JSON lines sink: the same objects as Detection.to_dict, ids that make repeats known, files that stay whole."""
 
+import dataclasses
 import io
 import json
 import os
@@ -49,7 +50,7 @@ KNOWN = (True, False, False, True, False, True)
 def detections(records=RECORDS, codes=CODES, verdicts=VERDICTS, known=KNOWN, source="app.log", identity="/var/log/app.log", first=1):
     lines = pl.int_range(first, first + len(records), dtype=pl.UInt64, eager=True)
     bodies = pl.Series("body", [record.body for record in records], dtype=pl.String)
-    block = Block(source, identity, bodies, lines, lines + 1, lambda: fields_of(records))
+    block = Block(source, identity, bodies, lines, lines + 1, lines, lambda: fields_of(records))
     return Detections(block, pl.Series("code", codes, dtype=pl.UInt32), verdicts, known)
 
 
@@ -111,7 +112,7 @@ def test_names_of_sources(source, tmp_path):
 def test_attributes_that_a_format_wrote_over_several_lines():
     block = detections()
     pretty = block.block.fields.with_columns(attributes=pl.lit('{\n "a": 1\n}'))
-    block = Detections(Block("s", "s", block.block.bodies, block.block.lines, block.block.last_lines, lambda: pretty), block.codes, VERDICTS)
+    block = Detections(dataclasses.replace(block.block, read_fields=lambda: pretty), block.codes, VERDICTS)
     assert [json.loads(line)["attributes"] for line in written(block).split("\n")[:-1]] == [{"a": 1}] * len(RECORDS)
 
 

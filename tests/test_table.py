@@ -24,7 +24,7 @@ def detections(pairs, source="a.log", first=1):
     lines = pl.Series("line", range(first, first + len(pairs)), dtype=pl.UInt64)
     bodies = pl.Series("body", [body for body, _ in pairs], dtype=pl.String)
     codes = pl.Series("code", [verdicts.index(verdict) for _, verdict in pairs], dtype=pl.UInt32)
-    return Detections(Block(source, source, bodies, lines, lines, pl.DataFrame), codes, verdicts, [False] * len(verdicts))
+    return Detections(Block(source, source, bodies, lines, lines, lines, pl.DataFrame), codes, verdicts, [False] * len(verdicts))
 
 
 def shown(table, everything=False, width=60):
