@@ -12,7 +12,8 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from ra_sdk.masks import HEAD, LONGEST, PLACEHOLDERS, TAIL, WILDCARD
+from ra_sdk.masks import HEAD, LONGEST, TAIL
+from ra_sdk.placeholders import PLACEHOLDERS, TABLE, WILDCARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,36 +43,8 @@ _DOMAIN = frozenset(  # words that carry a digit: knowledge of the domain, not v
     ).split()
 )
 
-_CLOCK = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?:[.,][0-9]+)?"
-_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*"
-_DATE = r"[0-9]{4}[-/.][0-9]{2}[-/.][0-9]{2}"
-_TIME = (
-    rf"(?:(?:[A-Z][a-z]{{2}},? )?{_MONTH} [0-9]{{1,2}}(?: [0-9]{{4}})? {_CLOCK}(?: [0-9]{{4}})?"
-    rf"|{_DATE}(?:[T _-][0-9]{{2}}[:.][0-9]{{2}}[:.][0-9]{{2}}(?:[.,][0-9]+)?)?(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?"
-    rf"|[0-9]{{1,2}}/{_MONTH}/[0-9]{{4}}:{_CLOCK}(?: [+-][0-9]{{4}})?|{_CLOCK})"
-)
-_PERCENT = r"[0-9]+(?:\.[0-9]+)? ?%"
-_DURATION = r"[0-9]+(?:\.[0-9]+)? ?[A-Za-zµ]+"
-_NUMBER = r"(?:(?<=_)-)?[0-9]+(?:[.,][0-9]+)*"  # a mask takes the sign of names such as blk_-608999687919862906
-_HEX = r"(?:0[xX])?[0-9a-fA-F]+"
-_VALUES = {  # what masking puts each placeholder for, in a body whose white space is single blanks
-    "<num>": _NUMBER,
-    "<n>": r"[0-9]+",
-    "<hex>": _HEX,
-    "<id>": r"[0-9A-Za-z]+(?:-[0-9A-Za-z]+)*",
-    "<uuid>": r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
-    "<time>": _TIME,
-    "<ip>": r"\b[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9a-fA-F]{0,4}(?::[0-9a-fA-F]{0,4}){2,7}",
-    "<mac>": r"[0-9a-fA-F]{2}(?:[:-][0-9a-fA-F]{2}){5}",
-    "<url>": r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>|,;)\]}]+",
-    "<email>": r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+",
-    "<path>": r"[^\s\"'<>|,;]+",
-    "<ver>": r"[vV]?[0-9]+\.[0-9]+\.[0-9]+(?:[.\-+][0-9A-Za-z]+)*",
-    "<pct>": _PERCENT,
-    "<highpct>": _PERCENT,
-    **dict.fromkeys(["<ms>", "<sec>", "<min>", "<hours>"], _DURATION),
-}
-_SEVERAL_WORDS = re.compile(rf"[^\s0-9]*(?:{_TIME}|{_PERCENT}|{_DURATION})\S*")  # what is one word when masked, and may have become <*>
+_FILLS = {row.name: row.fills for row in TABLE}
+_SEVERAL_WORDS = re.compile(rf"[^\s0-9]*(?:{_FILLS['<time>']}|{_FILLS['<pct>']}|{_FILLS['<ms>']})\S*")  # what is one word when masked, and may have become <*>
 _PIECE = re.compile(  # placeholders, and what masking writes in one way where logs have several
     rf"(?P<place>{_PLACEHOLDER.pattern})"
     r"|(?P<percent>(?<![0-9.])(?:100|0)%)"
@@ -308,6 +281,6 @@ def _patterns(text: str, kind: str) -> tuple[re.Pattern[str], ...]:
         "nothing": "0[xX]0+",
         "zero": "0+(?:[.,]0+)*",
         "code": f"0*{text}",
-        "place": f"{_VALUES.get(text)}|{re.escape(text)}",  # a body may hold the placeholder's own name
+        "place": f"{_FILLS.get(text)}|{re.escape(text)}",  # a body may hold the placeholder's own name
     }[kind]
     return (re.compile(value),)

@@ -1,106 +1,51 @@
-"""The masks: one closed list of placeholders, used by the product and by training alike.
+"""Masking: what varies becomes a placeholder of ``ra_sdk.placeholders``, what decides (``ra_sdk.codes``) stays.
 
-Masking keeps what decides. Zero stays ``0``; exit codes, signals and HTTP statuses stay as they are; percentages and
-durations keep their class; ``3/3`` reads otherwise than ``2/3``. Everything else that varies becomes a placeholder.
-
-Two tiers, always applied one after the other. *Coarse* masks run over whole columns (Rust regular expressions, linear time) and
-take what would make every line distinct; *fine* masks are one pass of one Python pattern over the distinct texts that are left.
+The tiers are always applied one after the other: shields and coarse masks to whole columns, the fine pattern to the
+distinct texts that are left.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
+
+from ra_sdk.codes import BREAK, CLOSE, KEPT, OPEN, SHIELDS
+from ra_sdk.placeholders import MASKS, TABLE, Mask
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["PLACEHOLDERS", "coarse", "fine", "mask", "without_times", "without_values"]
-
-WILDCARD = "<*>"
-PLACEHOLDERS = {
-    WILDCARD: "any text (where mining saw it vary)",
-    "<num>": "a number other than zero",
-    "<n>": "the same number on both sides of a slash, as in 3/3",
-    "<hex>": "a hexadecimal number other than zero, with or without 0x",
-    "<id>": "a generated name of mixed digits and letters",
-    "<uuid>": "a UUID",
-    "<time>": "a date, a time of day or both",
-    "<ip>": "an IPv4 or IPv6 address",
-    "<mac>": "a hardware address",
-    "<url>": "a URL",
-    "<email>": "a mail address",
-    "<path>": "a file path",
-    "<ver>": "a version",
-    "<pct>": "a percentage under 90",
-    "<highpct>": "a percentage from 90 up, other than 100",
-    "<ms>": "a duration under a second",
-    "<sec>": "a duration from a second up, under a minute",
-    "<min>": "a duration from a minute up, under an hour",
-    "<hours>": "a duration of an hour or more",
-}
+__all__ = ["COARSE", "HEAD", "LONGEST", "TAIL", "coarse", "fine", "mask", "without_times", "without_values"]
 
 LONGEST = 1024  # characters: a longer body is mined by its head and tail
 HEAD, TAIL = 700, 300
 
-# Rust regular expressions (no look-around), in this order. ASCII classes: Unicode tables cost three times the time.
-_CLOCK = r"[0-9]{2}:[0-9]{2}:[0-9]{2}"
-_DATE = r"[0-9]{4}[-/.][0-9]{2}[-/.][0-9]{2}"
-_MONTH = r"(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]{0,6}"
-_DAY = r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
-_FRACTION = r"(?:[.,](?:[0-9]{1,9}|<num>))?"
-_GROUPS = "(?:[0-9a-fA-F]{1,4}[:-]){5}"  # what a hardware address and a whole IPv6 address have in common
-VALUES: tuple[tuple[str, str, str], ...] = (  # (a pattern without which there is nothing to do or "", pattern, replacement)
-    ("://", r"(?-u:\b)[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s\"'<>|,;)\]}]+", "<url>"),
-    ("-", r"(?-u:\b)[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}(?-u:\b)", "<uuid>"),
-    ("@", r"(?-u:\b)[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}(?-u:\b)", "<email>"),
-    (_GROUPS, r"(?-u:\b)(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}(?-u:\b)", "<mac>"),
-    ("", r"(?-u:\b)[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}(?-u:\b)", "<ip>"),
-    ("::", r"(?-u:\b)(?:[0-9a-fA-F]{1,4}:){1,7}:(?:[0-9a-fA-F]{1,4}(?::[0-9a-fA-F]{1,4}){0,6})?(?-u:\b)", "<ip>"),
-    (_GROUPS, r"(?-u:\b)(?:[0-9a-fA-F]{1,4}:){7}[0-9a-fA-F]{1,4}(?-u:\b)", "<ip>"),
-    ("/", r"(^|[\s=\"'`(\[:,<>])((?:~|\.{1,2})?/[A-Za-z0-9_.@%+~-](?:[A-Za-z0-9_.@%+~:/=-]*[A-Za-z0-9_@%+~/=-])?)", "${1}<path>"),
-    (r"\\", r"(?-u:\b)[A-Za-z]:\\[^\s\"'<>|,;]+", "<path>"),
-    ("0x", r"(?-u:\b)0x0+(?-u:\b)", "0x0"),
-    ("0[xX]", r"(?-u:\b)0[xX][0-9a-fA-F]*[1-9a-fA-F][0-9a-fA-F]*", "<hex>"),
-    ("", r"(?-u:\b)(?:(?:[0-9]+[a-fA-F]|[a-fA-F]+[0-9])[0-9a-fA-F]{6,}|[0-9]{5,}[a-f][0-9a-f]+)(?-u:\b)", "<hex>"),
-    ("_-", r"_-[0-9]{5,}", "_<num>"),
-    ("", r"[1-9][0-9]{4,}(?:\.[0-9]+)?|0+[1-9][0-9]{4,}", "<num>"),
-)
-TIMES: tuple[tuple[str, str, str], ...] = (  # these hardly make texts fewer where the numbers are gone: distinct texts are enough
-    (":", rf"(?-u:\b)(?:{_DAY},? )?{_MONTH} +[0-9]{{1,2}}(?: [0-9]{{4}})? {_CLOCK}{_FRACTION}(?: [0-9]{{4}})?(?-u:\b)", "<time>"),
-    ("", rf"(?-u:\b){_DATE}(?:[T _-][0-9]{{2}}[:.][0-9]{{2}}[:.][0-9]{{2}}{_FRACTION})?(?:Z|[+-][0-9]{{2}}:?[0-9]{{2}})?", "<time>"),
-    (":", rf"(?-u:\b)[0-9]{{1,2}}/{_MONTH}/[0-9]{{4}}:{_CLOCK}(?: [+-][0-9]{{4}})?", "<time>"),
-    (":", rf"(?-u:\b){_CLOCK}{_FRACTION}", "<time>"),
-)
-
+VALUES = (*SHIELDS, *(mask for mask in MASKS if not mask.late))
+TIMES = tuple(mask for mask in MASKS if mask.late)
 COARSE = (*VALUES, *TIMES)
 
-_NAMES = (  # names that carry digits and are words, not values
-    "x86_64|x86|x509|sha1|sha256|sha384|sha512|md5|base64|utf-?8|utf-?16|ipv4|ipv6|i2c|ext[234]|jbd2|ec2|s3|k8s|k3s|log4j2?|oauth2|http/[123](?:\\.[01])?|h2|i18n|win32|"
-    "amd64|arm64|aes128|aes256|rsa2048|tls1\\.[0123]|tlsv1\\.[0123]|tlsv1|raid(?:10|[0156])|nfsv?[34]|smb[123]|usb[123]|wpa[23]|p50|p90|p95|p99|l[1-7]|python[23]|v[1-9]|[2345]xx|int(?:8|16|32|64)|uint(?:8|16|32|64)"
+_NAMES = (  # words that carry digits
+    r"x86_64|x86|x509|sha1|sha3|sha256|sha384|sha512|md5|base64|utf-?8|utf-?16|ipv4|ipv6|tcp[46]|udp6|icmpv?6|i2c|ext[234]|jbd2|ec2|s3|k8s|k3s|log4j2?"
+    r"|oauth2|http/[123](?:\.[01])?|http[23]|h2c?|i18n|win32|amd64|arm64|aes128|aes256|rsa2048|tls1\.[0123]|tlsv1\.[0123]|tlsv1|sslv[23]|ssh[12]|raid(?:10|[0156])"
+    r"|nfsv?[34]|smb[123]|usb[123]|wpa[23]|p50|p75|p90|p95|p99|p999|l[1-7]|python[23]|v[1-9]|[2345]xx|u?int(?:8|16|32|64)|float(?:32|64)|[123]d|mp[34]|bz2|lz4|7z"
+    r"|neo4j|db2|web3|e2fsck|resize2fs|dm-[0-9]+|ps/2|p2p|b2b|ipv4/ipv6|utf8mb[34]|latin1|s390x|ia64|i[3-6]86|mips64|ppc64(?:le)?"
 )
-_PHRASES = "OK|Created|No Content|Moved|Found|Bad |Unauth|Forbid|Not Found|Method|Conflict|Gone|Unproc|Too Many|Internal S|Service U|Gateway T".replace(
-    " ", r"\ "
+_PATTERNS = (
+    *((name, pattern) for name, pattern in KEPT),
+    ("name", rf"(?<![A-Za-z0-9])(?i:{_NAMES})(?![A-Za-z0-9])"),
+    *((row.name, row.fine) for row in TABLE if row.fine),
+    ("held", r"<[a-z*]+>"),
 )
-_FINE = re.compile(
-    rf"""(?P<keep>\b(?:exit(?:ed)?|code|status|stat|signal|sig|errno|rc|err|ret(?:urn(?:ed)?)?|respond(?:ed)?|response|http/[0-9.]+)\w*[\s"'=:\[(]{{1,3}}(?:with|by|was|is|of|code|status|value|signal)?[\s"'=:\[(]{{0,3}}(?:code|status)?[\s"'=:\[(]{{0,3}})(?P<kept>-?[0-9]{{1,3}})(?!\w|%|[.:/]\d)
-    |(?P<phrase>\b[1-5][0-9]{{2}}(?=\ (?:{_PHRASES})))
-    |(?P<ver>(?<![A-Za-z0-9.])v?[0-9]+\.[0-9]+\.[0-9]+(?:[.\-+][0-9A-Za-z]+)*(?![A-Za-z0-9]))
-    |(?P<name>(?<![A-Za-z0-9])(?:{_NAMES})(?![A-Za-z0-9]))
-    |(?P<pct>(?:[0-9]+(?:\.[0-9]+)?|<num>)\s?%)
-    |(?P<span>(?<![A-Za-z0-9_.])(?:[0-9]+(?:\.[0-9]+)?|<num>))(?P<gap>\s?)(?P<unit>ns|nsec|us|µs|usec|ms|msec|msecs|milliseconds?|s|sec|secs|seconds?|mins?|minutes?|hrs?|hours?|days?)\b(?!/)
-    |(?P<short>(?<![A-Za-z0-9_.])[0-9]+)(?P<letter>[mhd])\b
-    |(?P<clock>(?<![A-Za-z0-9:.])[0-9]{{1,2}}:[0-9]{{2}}(?::[0-9]{{2}})?(?![A-Za-z0-9:]))
-    |(?P<left>(?<![A-Za-z0-9/.])[0-9]+)/(?P<right>[0-9]+)(?![A-Za-z0-9/.])
-    |(?P<held><[a-z*]+>)
-    |(?P<pod>-(?:<hex>|[a-z0-9]*[0-9][a-z0-9]*)-[bcdfghjklmnpqrstvwxz2456789]{{5}}\b)
-    |(?P<bighex>(?<![A-Za-z0-9])(?=[0-9a-fA-F]*[0-9])(?=[0-9a-fA-F]*[a-fA-F])[0-9a-fA-F]{{4,}}(?![A-Za-z0-9]))
-    |(?P<path>(?<![\w/<>.])\.{{0,2}}/[\w.@%+~-]+(?:/[\w.@%+~:=-]*)+)
-    |(?P<number>[0-9]+(?:[.,][0-9]+)*)""",
-    re.VERBOSE | re.IGNORECASE | re.ASCII,
+_GROUPS = {f"g{number}": kind for number, (kind, _) in enumerate(_PATTERNS)}
+_FINE = re.compile("|".join(f"(?P<g{number}>{pattern})" for number, (_, pattern) in enumerate(_PATTERNS)), re.ASCII)
+_INSIDE = re.compile(
+    "|".join(f"(?P<g{number}>{pattern})" for number, (kind, pattern) in enumerate(_PATTERNS) if kind != "<id>"), re.ASCII
 )
-_SECONDS = {"n": 1e-9, "u": 1e-6, "µ": 1e-6, "ms": 1e-3, "mil": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_SECONDS = {"n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "ms": 1e-3, "mil": 1e-3, "mic": 1e-6, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|h|m|s|d)")
+_PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
+_UNSHIELD = str.maketrans("", "", OPEN + CLOSE + BREAK)
 
 
 def mask(bodies: Sequence[str]) -> list[str]:
@@ -125,12 +70,12 @@ def without_times(texts: pl.Series) -> pl.Series:
     return _replaced(texts, TIMES)
 
 
-def _replaced(text: pl.Series, masks: Sequence[tuple[str, str, str]]) -> pl.Series:
-    """Each mask in turn, but for those whose guard is nowhere: no replacement makes a guard appear, so each is looked for once."""
+def _replaced(text: pl.Series, masks: Sequence[Mask]) -> pl.Series:
+    """The masks in turn. No replacement makes a guard appear, so each guard is looked for once, and first."""
     if not len(text):
         return text
-    found = {guard: not guard or bool(text.str.contains(guard).any()) for guard in dict.fromkeys(guard for guard, _, _ in masks)}
-    for guard, pattern, replacement in masks:
+    found = {guard: not guard or bool(text.str.contains(guard).any()) for guard in dict.fromkeys(mask.guard for mask in masks)}
+    for guard, pattern, replacement, _ in masks:
         if found[guard]:
             text = text.str.replace_all(pattern, replacement)
     return text
@@ -153,59 +98,122 @@ def _shorten(bodies: pl.Series) -> pl.Series:
 
 
 def _placeholder(match: re.Match[str]) -> str:
-    kind = match.lastgroup
+    """What a match of the fine pattern becomes."""
+    kind = _GROUPS[match.lastgroup or ""]
     text = match.group()
-    if kind in ("name", "phrase", "held"):
+    if kind in ("name", "held"):
         return text
-    if kind == "kept":
-        return match["keep"] + _literal(match["kept"])
-    if kind == "pct":
-        return _percentage(text)
-    if kind == "unit":
-        return _duration(text, match["span"], match["unit"])
-    if kind == "letter":
-        return _duration(text, match["short"], match["letter"])
-    if kind == "right":
-        return _ratio(match["left"], match["right"])
-    if kind == "number":
-        return _number(match)
-    return {"ver": "<ver>", "clock": "<time>", "pod": "-<id>", "bighex": "<hex>", "path": "<path>"}[str(kind)]
+    make = _MADE.get(kind)
+    if make is not None:
+        return make(match)
+    if kind.startswith("kept_"):
+        return _kept(match, kind[len("kept_") :])
+    return kind
 
 
-def _literal(digits: str) -> str:
-    return digits.lstrip("0") or "0" if digits[0] != "-" else digits
+def _kept(match: re.Match[str], name: str) -> str:
+    before, value = match[f"pre_{name}"], match[name]
+    if name == "timers":
+        before = f"{_slashes(before.strip())} "
+    elif name == "request":
+        before = fine(before)
+    return before + (value.lstrip("0") or "0" if value[0] != "-" else value)
 
 
-def _percentage(text: str) -> str:
-    number = text.rstrip("% ")
-    value = 100.5 if number == "<num>" else float(number)
-    if value == 0 or value == 100:
+def _shielded(match: re.Match[str]) -> str:
+    code = match.group().translate(_UNSHIELD)
+    return "0x0" if code[:2] in ("0x", "0X") and not code[2:].strip("0") else code
+
+
+def _percentage(match: re.Match[str]) -> str:
+    number = match["percentage"].replace(",", ".", 1)
+    value = 100.5 if number == "<num>" else _value(number)
+    if value in (0, 100):
         return f"{value:.0f}%"
     return "<pct>" if value < 90 else "<highpct>"
 
 
-def _duration(text: str, number: str, unit: str) -> str:
-    value = 1e5 if number == "<num>" else float(number)
-    if value == 0:
-        return text
-    unit = unit.lower()
-    seconds = value * next(_SECONDS[u] for u in ("ms", "mil", unit[0]) if unit.startswith(u))
+def _duration(match: re.Match[str]) -> str:
+    if match["compound"]:
+        seconds = sum(float(number) * _unit(unit) for number, unit in _PARTS.findall(match["compound"]))
+    else:
+        number = match["span"] or match["short"]
+        value = 1e5 if number == "<num>" else _value(number)
+        if "." not in number and "," not in number and not number.strip("0"):
+            return match.group()
+        seconds = value * _unit(match["unit"] or match["letter"])
     if seconds < 1:
         return "<ms>"
     return "<sec>" if seconds < 60 else "<min>" if seconds < 3600 else "<hours>"
 
 
-def _ratio(left: str, right: str) -> str:
-    if left.strip("0") == "":
-        return "0/0" if right.strip("0") == "" else "0/<num>"
-    return "<n>/<n>" if left == right else "<num>/<num>"
+def _unit(unit: str) -> float:
+    unit = unit.lower()
+    return next(_SECONDS[start] for start in ("ms", "mil", "mic", unit[0]) if unit.startswith(start))
+
+
+def _value(number: str) -> float:
+    """A number that may have separators of thousands."""
+    whole, dot, fraction = number.replace(",", "").partition(".")
+    return float(f"{whole}{dot}{fraction.replace('.', '')}")
+
+
+def _size(match: re.Match[str]) -> str:
+    return match.group() if _is_zero(match["size"]) else "<size>"
+
+
+def _ratio(match: re.Match[str]) -> str:
+    if match["slashes"]:
+        return _slashes(match["slashes"])
+    left, over, right = match["left"], match["over"], match["right"]
+    if _is_zero(left):
+        return f"0{over}{'0' if _is_zero(right) else '<num>'}"
+    return f"<n>{over}<n>" if left == right else f"<num>{over}<num>"
+
+
+def _slashes(text: str) -> str:
+    """Three numbers and more: none of them decides by being zero, but -1 does."""
+    return "/".join("-1" if part == "-1" else "<num>" for part in text.split("/"))
+
+
+def _id(match: re.Match[str]) -> str:
+    text = match.group()
+    if match["token"] or match["word"] or match["letters"]:
+        return "<id>" if _is_generated(text) else _INSIDE.sub(_placeholder, text)
+    return "-<id>"
+
+
+def _is_generated(token: str) -> bool:
+    """Whether a token looks drawn at random: its runs of digits, capitals and small letters are short for its length."""
+    plain = token.replace("<num>", "12345").replace("<hex>", "12ab34cd").rstrip("=")
+    runs = _PIECES.findall(plain)
+    size, digits = sum(map(len, runs)), sum(run[0].isdigit() for run in runs)
+    if len(plain) - size:  # joined by dashes and the like: only what is long and mixed through and through
+        return size >= 18 and digits >= 3 and size / len(runs) < 2.3 and any(map(str.isupper, plain)) and any(map(str.islower, plain))
+    if plain[:4] in ("AKIA", "ASIA") and len(plain) == 20:
+        return True
+    if size < 16:
+        return digits >= 2 and size >= 10 and size / len(runs) < 2.7 or digits >= 3 and size / len(runs) < 2
+    return digits >= 2 and size / len(runs) < 3.6 or not digits and size / len(runs) < 2.2 or digits == 1 and size / len(runs) < 2.5
 
 
 def _number(match: re.Match[str]) -> str:
-    text = match.group()
-    if text.strip("0.,") == "":
-        return "0"
+    """Zero stays where it counts something: alone, not behind a letter."""
     before = match.string[match.start() - 1 : match.start()]
-    if len(text) == 1 and before.isalpha():
-        return text  # eth0, node3: a name; mining tells whether it varies
-    return "<num>"
+    return "0" if _is_zero(match.group()) and not (before.isascii() and before.isalpha()) else "<num>"
+
+
+def _is_zero(number: str) -> bool:
+    return not number.strip("0.,")
+
+
+_MADE: dict[str, Callable[[re.Match[str]], str]] = {
+    "shielded": _shielded,
+    "counted": lambda _: "<num>",
+    "<pct>": _percentage,
+    "<ms>": _duration,
+    "<size>": _size,
+    "<n>": _ratio,
+    "<id>": _id,
+    "<num>": _number,
+}

@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ra_sdk.errors import StoreError
-from ra_sdk.masks import PLACEHOLDERS, WILDCARD, fine, without_times, without_values
+from ra_sdk.masks import fine, without_times, without_values
+from ra_sdk.placeholders import PLACEHOLDERS, WILDCARD
 from ra_sdk.records import Template
 
 if TYPE_CHECKING:

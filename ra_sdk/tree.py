@@ -10,7 +10,7 @@ from typing import Any
 
 from drain3.drain import Drain, LogCluster
 
-from ra_sdk.masks import WILDCARD
+from ra_sdk.placeholders import WILDCARD
 
 __all__ = ["ProtectedDrain"]
 

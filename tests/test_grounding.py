@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ra_sdk.grounding import align, fill, grounded, invented, whole_words
-from ra_sdk.masks import LONGEST, PLACEHOLDERS, mask
+from ra_sdk.masks import LONGEST, mask
+from ra_sdk.placeholders import PLACEHOLDERS
 from ra_sdk.templates import Miner
 
 

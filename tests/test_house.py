@@ -20,9 +20,11 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
     "llama": {"errors"},
     "records": {"blocks"},  # for types only
     "prompt": {"records"},
-    "masks": set(),
+    "placeholders": set(),
+    "codes": {"placeholders"},
+    "masks": {"codes", "placeholders"},
     "window": {"errors"},
-    "grounding": {"masks"},
+    "grounding": {"masks", "placeholders"},
     "blocks": {"grounding", "records"},
 }
 BASE = {"errors", "records", "blocks", "hookspecs"}
@@ -30,8 +32,8 @@ EXTRA = {
     "formats": {"formats_table", "formats_json"},
     "formats_json": {"formats_table"},
     "lines": {"formats"},
-    "templates": {"masks", "tree"},
-    "tree": {"masks"},
+    "templates": {"masks", "placeholders", "tree"},
+    "tree": {"placeholders"},
     "echo": {"prompt", "grounding"},
     "reasoner": {"prompt", "grounding", "model", "echo", "llama", "batching", "evidence"},
     "batching": {"llama"},

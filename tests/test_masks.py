@@ -3,7 +3,8 @@
 import polars as pl
 import pytest
 
-from ra_sdk.masks import LONGEST, PLACEHOLDERS, coarse, mask
+from ra_sdk.masks import LONGEST, coarse, mask
+from ra_sdk.placeholders import PLACEHOLDERS
 
 CASES = [
     ("exit code 0", "exit code 0"),

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from ra_sdk.grounding import grounded
-from ra_sdk.masks import PLACEHOLDERS
+from ra_sdk.placeholders import PLACEHOLDERS
 
 from ra_training.corpus import masked
 

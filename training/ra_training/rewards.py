@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import Any
 
 from ra_sdk.grounding import EDGES, invented
-from ra_sdk.masks import PLACEHOLDERS
+from ra_sdk.placeholders import PLACEHOLDERS
 from ra_sdk.prompt import ABNORMAL, CLOSE_ANSWER, CLOSE_THINK, OPEN_ANSWER, OPEN_THINK, Mode, answer
 from ra_sdk.records import CATEGORIES
 
