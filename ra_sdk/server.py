@@ -147,16 +147,18 @@ class Door:
         _need_type(request, otlp.JSON)
         data = await self.bodies.read(request)
         try:
-            ask, texts = await _at_once_or_not(len(data), lambda: self._asked(data))
-            judged = await service.judge(texts, ask.wait_ms / 1000)
-            told = ask.fill and any(verdict.rationale for verdict in judged.verdicts)
+            texts, wait_s, fill = await _at_once_or_not(len(data), lambda: self._asked(data))
+            judged = await service.judge(texts, wait_s)
+            told = fill and any(verdict.rationale for verdict in judged.verdicts)
             return _json(await _at_once_or_not(len(data) if not told else SMALL, lambda: wire.encode_answer(judged, texts, filled=told)))
         finally:
             self.bodies.release(data)
 
-    def _asked(self, data: bytes) -> tuple[wire.Ask, list[str]]:
-        ask = wire.decode(data, wire.Ask)
-        return ask, wire.texts_of(ask, self.limits)
+    def _asked(self, data: bytes) -> tuple[list[str], float, bool]:
+        """Texts, seconds to wait, whether to fill: what is kept of a request while it waits. All that was decoded is many times larger."""
+        with otlp.turn(data):
+            ask = wire.decode(data, wire.Ask)
+            return wire.texts_of(ask, self.limits), ask.wait_ms / 1000, ask.fill
 
     async def _verdict(self, request: Request, service: Service) -> Response:
         key = request.path_params["key"]

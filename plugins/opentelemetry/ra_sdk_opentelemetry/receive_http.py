@@ -118,7 +118,7 @@ class HttpReceiver:
         return Response(b"{}" if kind == otlp.JSON and not answer else _as(kind, answer), headers={"Content-Type": kind, "X-Content-Type-Options": "nosniff"})
 
     def _taken(self, body: bytes, kind: str) -> Ticket:
-        data = from_json(body) if kind == otlp.JSON else body
+        data = from_json(body, self._rules.limits) if kind == otlp.JSON else body
         return self._take(data, counted(data, self._rules.limits))
 
 

@@ -126,23 +126,41 @@ def test_a_huge_body(pipeline, kept):
     call(grpc_hop.port, message_of(["a"]))
 
 
-def test_many_empty_records_are_counted_before_they_are_built():
-    empty = b"\x12\x00" * 1_000_000
-    scope = b"\x12" + varint(len(empty)) + empty
-    request = b"\x0a" + varint(len(scope)) + scope
-    before, started = resident(), time.monotonic()
-    with pytest.raises(Refusal, match="more than 50000 records"):
-        counted(request, Limits())
-    assert resident() - before < 20 << 20
-    assert time.monotonic() - started < 2
-
-
 def varint(number):
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
         number >>= 7
     return bytes([*out, number])
+
+
+def nested(*numbers, data):
+    """``data`` in fields of these numbers, the outermost first."""
+    for number in reversed(numbers):
+        data = bytes([number << 3 | 2]) + varint(len(data)) + data
+    return data
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [nested(1, 2, data=b"\x12\x00" * 1_000_000), nested(1, data=b"\x12\x00" * 1_000_000), b"\x0a\x00" * 1_000_000],
+    ids=["records", "scopes", "resources"],
+)
+def test_many_empty_messages_are_counted_before_they_are_built(request_):
+    before, started = resident(), time.monotonic()
+    with pytest.raises(Refusal, match="are more than the") as caught:
+        counted(request_, Limits())
+    assert caught.value.status == 413
+    assert resident() - before < 20 << 20
+    assert time.monotonic() - started < 2
+
+
+def test_many_empty_records_in_json_are_counted_before_protobuf_is_made_of_them(monkeypatch):
+    monkeypatch.setattr("ra_sdk_opentelemetry.unpack.ParseDict", None)
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{}] * 60_000}]}]}).encode()
+    with pytest.raises(Refusal, match="at least 50001 records are more than the 50000") as caught:
+        from_json(body, Limits())
+    assert caught.value.status == 413
 
 
 def test_unpacking():
@@ -160,7 +178,7 @@ def test_deep_json_is_refused():
     for _ in range(200):
         value = {"arrayValue": {"values": [value]}}
     with pytest.raises(Refusal) as caught:
-        from_json(json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": value}]}]}]}).encode())
+        from_json(json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": value}]}]}]}).encode(), Limits())
     assert caught.value.status == 400
 
 
