@@ -1,16 +1,22 @@
 """Input that is broken or meant to do harm: it costs bounded memory and linear time, and every record still leaves."""
 
+import bz2
 import gzip
 import http.client
+import lzma
 import re
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
+from ra_sdk import streams
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is measured in /proc")
+zstandard = pytest.importorskip("zstandard")  # not needed from Python 3.14 on
 PROTOBUF = "application/x-protobuf"
 
 
@@ -70,3 +76,51 @@ def test_millions_of_empty_otlp_messages_are_refused_before_objects_are_made_of_
         statuses = list(pool.map(lambda _: post(service.url, packed, {"Content-Type": PROTOBUF, "Content-Encoding": "gzip"}), range(7)))
     assert set(statuses) == {413}
     assert used.mib < 150  # the seven bodies take 56 MB
+
+
+def zstd_frame(blocks):
+    return b"\x28\xb5\x2f\xfd\x00\x58" + blocks  # no checksum, a window of 2 MiB
+
+
+def zstd_block(kind, size, data, last=False):
+    return (size << 3 | kind << 1 | last).to_bytes(3, "little") + data
+
+
+BOMB = zstd_frame(zstd_block(1, 128 << 10, b"\n") * 65_000 + zstd_block(0, 3, b"end", last=True))  # each block is a byte, repeated
+
+
+def test_a_zstd_bomb_is_read_in_bounded_memory():
+    pieces = streams.text([BOMB], "bomb")
+    with Memory() as used:
+        sizes = [len(piece) for piece in pieces]
+    assert len(BOMB) < 270_000
+    assert sum(sizes) == 65_000 * (128 << 10) + 3
+    assert max(sizes) < 2 << 20
+    assert used.mib < 50
+
+
+MEMBERS = {
+    "zstd": (zstd_frame(zstd_block(0, 0, b"", last=True)), zstd_frame(zstd_block(0, 2, b"a\n", last=True))),
+    "gzip": (gzip.compress(b""), gzip.compress(b"a\n")),
+    "bzip2": (bz2.compress(b""), bz2.compress(b"a\n")),
+    "xz": (lzma.compress(b""), lzma.compress(b"a\n")),
+}
+
+
+@pytest.mark.parametrize("kind", MEMBERS)
+def test_thousands_of_empty_members_take_linear_time(kind):
+    empty, line = MEMBERS[kind]
+    times = []
+    for count in (10_000, 80_000):
+        started = time.process_time()
+        assert b"".join(streams.text([empty * count + line], kind)) == b"a\n"
+        times.append(time.process_time() - started)
+    assert times[1] < 8 * 3 * times[0] + 0.1
+
+
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_zstd_in_pieces_of_any_size(size):
+    text = b"".join(b"line %d of a text\n" % number for number in range(30_000))
+    skippable = b"\x50\x2a\x4d\x18\x05\0\0\0abcde"
+    data = skippable + zstandard.ZstdCompressor(write_checksum=True).compress(text) + zstandard.ZstdCompressor(19).compress(text)
+    assert b"".join(streams.text((data[at : at + size] for at in range(0, len(data), size)), "x")) == 2 * text
