@@ -24,6 +24,7 @@ from starlette.routing import Route
 from ra_sdk import otlp, wire
 from ra_sdk.errors import RaError, StoreError
 from ra_sdk.guard import Bodies, Watch
+from ra_sdk.inert import inert_json
 from ra_sdk.limits import Limits
 from ra_sdk.metrics import KIND, Meters
 from ra_sdk.openapi import document
@@ -251,7 +252,7 @@ async def _at_once_or_not(size: int, work: Callable[[], Any]) -> Any:
 
 
 def _json(data: bytes) -> Response:
-    return Response(data, headers=JSON)
+    return Response(inert_json(data), headers=JSON)
 
 
 def _type(request: Request) -> str:

@@ -20,6 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 from ra_sdk.blocks import Detections
 from ra_sdk.errors import BadOption, SinkError
 from ra_sdk.hookspecs import Sink, hookimpl
+from ra_sdk.inert import inert_json
 from ra_sdk.records import Session, Verdict
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class JsonlSink:
             self._file.close()
 
     def _put(self, text: bytes) -> None:
-        rest = memoryview(text)
+        rest = memoryview(inert_json(text))
         try:
             while rest:  # a file is unbuffered, so that after a failure nothing is left to be written at the end; it may take less at once
                 taken: int | None = self._file.write(rest)

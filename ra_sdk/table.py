@@ -5,13 +5,14 @@ Log text is hostile: it passes ``visible`` before it goes to a terminal, and nev
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO
+
+from ra_sdk.inert import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ra_sdk.detector import Counts, Progress
     from ra_sdk.records import Verdict
 
-__all__ = ["Meter", "Row", "TemplateTable", "console", "show", "show_counts", "show_fields", "show_list", "show_row", "visible"]
+__all__ = ["Meter", "Row", "TemplateTable", "console", "show", "show_counts", "show_fields", "show_list", "show_row"]
 
 PLAIN_WIDTH = 160  # columns, where the output is no terminal
 LONGEST = 2_000  # characters of an example that are kept
@@ -32,21 +33,6 @@ MOST_ROWS = 50_000  # rows that are kept: of further templates, the records are 
 SHOWN = 50  # abnormal, and undecided, templates shown without --all
 COLORS = {"abnormal": "bold red", "undecided": "yellow", "normal": "green"}
 INDENT = " " * 10
-
-# Control characters, and what reorders, hides or breaks lines: bidirectional overrides, marks, zero-width and tag characters.
-_INERT = re.compile("[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]")
-_SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
-
-
-def visible(text: str) -> str:
-    r"""Text that a terminal shows and does not obey: control characters become ``\x1b``, ``\u202e`` and the like."""
-    return _INERT.sub(_escape, text)
-
-
-def _escape(match: re.Match[str]) -> str:
-    char = match.group()
-    code = ord(char)
-    return _SHORT.get(char) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
 
 
 @dataclass(slots=True)

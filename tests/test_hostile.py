@@ -3,17 +3,23 @@
 import bz2
 import gzip
 import http.client
+import json
 import lzma
 import re
 import sys
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
 from ra_sdk import streams
+from ra_sdk.cli import main
+from ra_sdk.detector import Detector
+from ra_sdk.inert import inert_json, visible
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is measured in /proc")
 zstandard = pytest.importorskip("zstandard")  # not needed from Python 3.14 on
@@ -124,3 +130,62 @@ def test_zstd_in_pieces_of_any_size(size):
     skippable = b"\x50\x2a\x4d\x18\x05\0\0\0abcde"
     data = skippable + zstandard.ZstdCompressor(write_checksum=True).compress(text) + zstandard.ZstdCompressor(19).compress(text)
     assert b"".join(streams.text((data[at : at + size] for at in range(0, len(data), size)), "x")) == 2 * text
+
+
+SIGNS = "\x7f\x80\x9b31m\x9f\xad\u061c\u180e\u200b\u200f\u2028\u202e\u2066\ufeff\ufffb\U000e0041"
+FINE = "größer 日本 е µ° “quoted” … \U0001f600"
+
+
+def test_json_says_the_same_without_characters_that_a_terminal_obeys():
+    data = json.dumps({"body": FINE + SIGNS, SIGNS: [FINE]}, ensure_ascii=False).encode()
+    found = inert_json(data)
+    assert json.loads(found) == json.loads(data)
+    text = found.decode()
+    assert visible(text) == text
+    assert FINE in text
+    assert r"\u009b31m" in text
+    assert r"\udb40\udc41" in text
+
+
+def test_everything_that_is_inert_in_text_is_inert_in_json():
+    for code in chain(range(0x20, 0xD800), range(0xE000, 0x110000)):
+        char = chr(code)
+        if visible(char) != char:
+            assert inert_json(char.encode()).isascii(), hex(code)
+
+
+OUTPUTS = {
+    "detect --output jsonl": ("detect", "LOG", "--output", "jsonl"),
+    "detect --to jsonl:-": ("detect", "LOG", "--output", "none", "--to", "jsonl:-"),
+    "detect --output sessions": ("detect", "LOG", "--output", "sessions", "--window", "2"),
+    "detect": ("detect", "LOG", "--all"),
+    "judge --json": ("judge", "--json", f"disk failed {SIGNS} at"),
+    "judge": ("judge", f"disk failed {SIGNS} at"),
+    "templates --output jsonl": ("templates", "LOG", "--output", "jsonl"),
+    "templates": ("templates", "LOG"),
+}
+
+
+@pytest.mark.parametrize("arguments", OUTPUTS.values(), ids=OUTPUTS)
+def test_no_output_has_characters_that_a_terminal_obeys(tmp_path, capfdbinary, monkeypatch, arguments):
+    path = tmp_path / "a\u202e\x9b.log"
+    path.write_text(f"disk failed {SIGNS} at\n" * 2, encoding="utf-8")
+    monkeypatch.setenv("RA_MODEL", "echo")
+    main([str(path) if argument == "LOG" else argument for argument in arguments])
+    out, err = (text.decode() for text in capfdbinary.readouterr())
+    assert "disk failed" in out
+    for text in (out, err):
+        assert visible(text.replace("\n", "")) == text.replace("\n", "")
+
+
+def test_a_file_of_json_lines_and_an_answer_are_inert_too(tmp_path, serving):
+    detector = Detector(model="echo", store=":memory:")
+    with detector:
+        detector.write([f"disk failed {SIGNS}"], f"jsonl:{tmp_path / 'out'}")
+    data = (tmp_path / "out").read_bytes()
+    assert json.loads(data)["body"] == f"disk failed {SIGNS}"
+    body = json.dumps({"records": [{"body": f"disk failed {SIGNS}"}]}).encode()
+    request = urllib.request.Request(f"{serving().url}/v1/verdicts", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        data += answer.read()
+    assert visible(data.decode().replace("\n", "")) == data.decode().replace("\n", "")

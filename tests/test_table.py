@@ -10,8 +10,9 @@ import pytest
 from ra_sdk import table as tables
 from ra_sdk.blocks import Block, Detections
 from ra_sdk.detector import Counts, Progress
+from ra_sdk.inert import visible
 from ra_sdk.records import Verdict
-from ra_sdk.table import Meter, TemplateTable, console, show, show_counts, show_fields, show_list, visible
+from ra_sdk.table import Meter, TemplateTable, console, show, show_counts, show_fields, show_list
 
 BAD = Verdict("disk <*> failed", "abnormal", 0.9, "hardware", '"failed" of <*>', True, "direct", "m")
 WORSE = Verdict("oom", "abnormal", 0.99, "system", None, None, "direct", "m")
