@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 from ra_sdk.limits import Limits
+from ra_sdk.tokens import make_token
 from ra_sdk.wire import Refusal
 
 from ra_sdk_opentelemetry.unpack import counted, from_json, unpacked
@@ -187,7 +188,7 @@ def test_who_holds_connections_open_does_not_starve_others(pipeline, kept):
         hop = pipeline(f"{scheme}://127.0.0.1:0", kept)
         idle = [socket.create_connection(("127.0.0.1", hop.port)) for _ in range(300)]
         for one in idle[:100]:
-            one.sendall(b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 1000\r\n\r\n{")
+            one.sendall(b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\nContent-Length: 1000\r\n\r\n{")
         started = time.monotonic()
         send(hop.port)
         assert time.monotonic() - started < 20
@@ -214,3 +215,21 @@ def test_more_calls_than_may_wait_are_told_so(pipeline, kept):
     refused = codes.count(grpc.StatusCode.RESOURCE_EXHAUSTED)
     assert refused >= 1
     assert codes.count(grpc.StatusCode.OK) == 80 - refused == len(kept.found)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("evil.example", 421), ("evil.example:4318", 421), ("", 421), ("localhost:1", 200), ("127.0.0.1", 200), ("[::1]:4318", 200)],
+)
+def test_a_page_in_a_browser_of_this_machine_cannot_send(pipeline, kept, host, status):
+    hop = pipeline("otlp+http://127.0.0.1:0", kept)
+    data = message_of(["a"]).SerializeToString()
+    assert post(hop.port, data, headers={"Host": host})[0] == status
+    assert len(kept.found) == (status == 200)
+
+
+def test_with_tokens_any_name_will_do(pipeline, kept, tmp_path):
+    token = make_token("shop", tmp_path / "tokens")
+    hop = pipeline(f"otlp+http://127.0.0.1:0?tokens={tmp_path / 'tokens'}", kept)
+    headers = {"Host": "logs.example", "Authorization": f"Bearer {token}"}
+    assert post(hop.port, message_of(["a"]).SerializeToString(), headers=headers)[0] == 200
