@@ -19,6 +19,7 @@ import pytest
 from ra_sdk import streams
 from ra_sdk.cli import main
 from ra_sdk.detector import Detector
+from ra_sdk.errors import SourceError
 from ra_sdk.inert import inert_json, visible
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is measured in /proc")
@@ -189,3 +190,10 @@ def test_a_file_of_json_lines_and_an_answer_are_inert_too(tmp_path, serving):
     with urllib.request.urlopen(request) as answer:
         data += answer.read()
     assert visible(data.decode().replace("\n", "")) == data.decode().replace("\n", "")
+
+
+def test_what_the_system_refuses_is_not_the_fault_of_a_plugin(tmp_path):
+    said = r"'/proc/self/mem' cannot be .*Input/output error.*; check"
+    with Detector(model="echo", store=":memory:") as detector, pytest.raises(SourceError, match=said) as caught:
+        list(detector.detect("/proc/self/mem"))
+    assert "authors" not in str(caught.value)
