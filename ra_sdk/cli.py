@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import sys
 import warnings
@@ -16,6 +15,7 @@ import typer
 
 from ra_sdk import __version__, cli_serve, options
 from ra_sdk.errors import BadOption, RaError, SinkError, UsageError
+from ra_sdk.inert import json_text, visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -115,7 +115,7 @@ def judge(
     rationale = verdict.rationale and fill(verdict.rationale, verdict.template, body)
     found = {"body": body, **verdict.to_dict(), "rationale": rationale, "cached": detection.cached}
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json_text(found))
     else:
         show_fields(found, console())
     return FINE
@@ -183,7 +183,7 @@ def bench(
 
     found = measure(source, lambda: _reasoner(model, {"threads": threads, "width": width}), lines=lines, sample=sample, log_format=format_, say=say).to_dict()
     if as_json:
-        print(json.dumps(found))
+        print(json_text(found))
     else:
         show_fields(found, console())
     return FINE
@@ -212,7 +212,7 @@ def info(
         **{name: getattr(reasoner, name, None) for name in ("trained", "context", "threads", "width", "gpu_layers")},
     }
     if as_json:
-        print(json.dumps(found, ensure_ascii=False))
+        print(json_text(found))
     else:
         show_fields(found, console())
     return FINE
@@ -378,7 +378,7 @@ def _window(text: str | None, output: options.Output) -> Window | None:
 def _list(output: options.Listing, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     if output is options.Listing.JSONL:
         for row in rows:
-            print(json.dumps(dict(zip(columns, row, strict=True)), ensure_ascii=False))
+            print(json_text(dict(zip(columns, row, strict=True))))
         return
     from ra_sdk.table import console, show_list
 
@@ -391,8 +391,6 @@ def _complain(error: RaError) -> int:
 
 
 def _say(message: str) -> None:
-    from ra_sdk.table import visible
-
     print(f"ra: {visible(message)}", file=sys.stderr)
 
 

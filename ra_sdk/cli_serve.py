@@ -125,6 +125,6 @@ def token(
 
 
 def _say(message: str) -> None:
-    from ra_sdk.table import visible
+    from ra_sdk.inert import visible
 
     print(f"ra: {visible(message)}", file=sys.stderr, flush=True)

@@ -45,7 +45,7 @@ class LogFile:
         try:
             head = os.pread(self.file.fileno(), streams.HEAD, 0)
             self._mark = streams.byte_order_mark(head)
-            self.plain = not streams.compression(head) and b"\xff" not in self._mark
+            self.plain = not streams.compression(head) and streams.encoding(head) == "utf-8"
             if self.plain and not force:
                 streams.refuse_binary(head, name)
             self._chunks = iter(()) if self.plain else streams.text(self._raw(PIECE >> 4), name, force=force)

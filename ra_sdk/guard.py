@@ -6,6 +6,8 @@ uvicorn limits neither how long a client may take for its request nor how many c
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import re
 import time
 import zlib
 from collections.abc import Callable
@@ -18,9 +20,10 @@ from ra_sdk.wire import Refusal
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-__all__ = ["Bodies", "Watch", "guarded"]
+__all__ = ["Bodies", "Watch", "guarded", "is_loopback", "refuse_other_host"]
 
 PIECE = 4096  # bytes unpacked at once: zlib copies what it leaves of them, and a body may be made of many thousand empty members
+_PORT = re.compile(r":[0-9]+$")
 ROUND_S = 0.5  # how often connections are looked at
 FULL = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -102,6 +105,22 @@ class Bodies:
 
     def _too_large(self) -> Refusal:
         return Refusal(413, "body_too_large", f"the body has more than {self.limits.body} bytes, as sent or unpacked; send smaller batches")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address is this machine's own, and can be made to look so by nobody: other names may mean anything."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse_other_host(header: str) -> None:
+    """Raise Refusal (421) for a Host header that is not this machine: a page in a browser here, whose name resolves to us."""
+    host = _PORT.sub("", header)
+    if not is_loopback(host.lower().removeprefix("[").removesuffix("]")):
+        why = f"host {host[:80]!r} is not this service, which is open to this machine only; ask localhost, or run it with tokens"
+        raise Refusal(421, "other_host", why)
 
 
 class Watch:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import msgspec
@@ -17,13 +19,27 @@ from msgspec import Struct
 from ra_sdk.formats_json import HINTS, body_of, completed
 from ra_sdk.wire import Refusal, decode
 
-__all__ = ["JSON", "PROTOBUF", "bodies", "failure", "parsed", "success", "value_of"]
+__all__ = [
+    "JSON",
+    "PROTOBUF",
+    "bodies",
+    "count_records",
+    "failure",
+    "parsed",
+    "success",
+    "too_many",
+    "turn",
+    "value_of",
+]
 
 PROTOBUF, JSON = "application/x-protobuf", "application/json"
 DEEPEST = 32  # levels of a structured body
+LARGE = 64 << 10  # bytes of a request that waits for its turn to be parsed
 MOST_MENDED = 500_000  # fields of a request that is mended: about a second of work
 _KINDS = ("stringValue", "boolValue", "intValue", "doubleValue", "arrayValue", "kvlistValue", "bytesValue")
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
+_FIXED = {1: 8, 5: 4}  # bytes of a field, by wire type
+_TURN = threading.Lock()
 _CODES = {400: 3, 401: 16, 404: 5, 408: 4, 413: 8, 415: 3, 422: 3, 429: 8, 503: 14}  # google.rpc.Code of an HTTP status
 
 
@@ -50,17 +66,52 @@ class _Request(Struct, rename="camel"):
 
 
 def bodies(data: bytes, kind: str, most: int | None = None) -> list[str]:
-    """The bodies of a request's records, completed from an exception's attributes. Raises Refusal for what is no such request, or has more than ``most``."""
-    scopes = _json_scopes(data) if kind == JSON else _protobuf_scopes(data)
-    count = sum(len(records) for records in scopes)
-    if most is not None and count > most:  # before anything is made of them
-        raise Refusal(413, "batch_too_large", f"{count} records are more than the {most} of one batch; send smaller ones")
-    value: Callable[[Any], Any] = _json_value if kind == JSON else value_of
-    return [
-        _whole(value(record.body), [(pair.key, value(pair.value)) for pair in record.attributes or () if pair.key in HINTS])
-        for records in scopes
-        for record in records
-    ]
+    """The bodies of a request's records, completed from an exception's attributes.
+
+    Raises Refusal for data that is not such a request, or has more than ``most`` records.
+    """
+    if most is not None and kind == PROTOBUF:
+        count_records(data, most)
+    with turn(data):
+        scopes = _json_scopes(data) if kind == JSON else _protobuf_scopes(data)
+        count = sum(len(records) for records in scopes)
+        if most is not None and count > most:
+            raise too_many(f"{count} records", most)
+        value: Callable[[Any], Any] = _json_value if kind == JSON else value_of
+        return [
+            _whole(value(record.body), [(pair.key, value(pair.value)) for pair in record.attributes or () if pair.key in HINTS])
+            for records in scopes
+            for record in records
+        ]
+
+
+def turn(data: bytes) -> AbstractContextManager[object]:
+    """Hold this while a request is parsed: large ones take turns, since a parsed request can take 25 times its size in memory."""
+    return _TURN if len(data) > LARGE else nullcontext()
+
+
+def count_records(data: bytes, most: int) -> int:
+    """The number of records in a request (protobuf). Raises Refusal: 400, or 413 for more than ``most``.
+
+    Only lengths are read: an empty record takes two bytes on the wire and more than a hundred once it is parsed.
+    """
+    records = groups = 0
+    try:
+        for resource in _messages(memoryview(data), 1):  # field numbers: https://github.com/open-telemetry/opentelemetry-proto
+            groups += 1
+            for scope in _messages(resource, 2):
+                groups += 1
+                for _ in _messages(scope, 2):
+                    records += 1
+                    if records > most:
+                        raise too_many(f"at least {most + 1} records", most)
+                if groups > 2 * most:  # a resource and a scope for each record
+                    break
+            if groups > 2 * most:
+                raise too_many(f"at least {2 * most + 1} resources and scopes", 2 * most)
+    except (IndexError, ValueError) as error:
+        raise _not_a_request(data, error) from error
+    return records
 
 
 def success(kind: str, rejected: int = 0, why: str = "") -> bytes:
@@ -103,12 +154,42 @@ def parsed(data: bytes) -> Any:
             mended = _mended(data, ExportLogsServiceRequest.DESCRIPTOR, [MOST_MENDED])
             return ExportLogsServiceRequest.FromString(mended)
     except (DecodeError, ValueError, IndexError) as error:
-        raise Refusal(400, "no_protobuf", f"the body ({len(data)} bytes) is no ExportLogsServiceRequest: {error}; send OTLP logs in protobuf") from error
+        raise _not_a_request(data, error) from error
 
 
 def _protobuf_scopes(data: bytes) -> list[Sequence[Any]]:
     request = parsed(data)
     return [scope.log_records for resource in request.resource_logs for scope in resource.scope_logs]
+
+
+def _messages(data: memoryview, number: int) -> Iterator[memoryview]:
+    """The contents of the message fields with this number. Raises IndexError or ValueError for data that is not protobuf."""
+    at, end = 0, len(data)
+    while at < end:
+        tag, at = _read_varint(data, at)
+        kind = tag & 7
+        if kind == 2:
+            size, at = _read_varint(data, at)
+            if at + size > end:
+                raise ValueError("a field is longer than the message that holds it")
+            if tag >> 3 == number:
+                yield data[at : at + size]
+            at += size
+        elif kind == 0:
+            _, at = _read_varint(data, at)
+        elif kind in _FIXED:
+            at += _FIXED[kind]
+        else:
+            raise ValueError(f"wire type {kind} is not supported")
+
+
+def too_many(what: str, most: int) -> Refusal:
+    """The refusal of a request that has too many of something."""
+    return Refusal(413, "batch_too_large", f"{what} are more than the {most} of one batch; send smaller batches")
+
+
+def _not_a_request(data: bytes, error: Exception) -> Refusal:
+    return Refusal(400, "no_protobuf", f"the body ({len(data)} bytes) is not an ExportLogsServiceRequest: {error}; send OTLP logs in protobuf")
 
 
 def _whole(value: Any, hints: Iterable[tuple[str, Any]]) -> str:
@@ -181,13 +262,20 @@ def _mended(data: bytes, kind: Any, left: list[int], depth: int = 0) -> bytes:
     return bytes(out)
 
 
-def _read_varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number, and where it ends."""
-    number = shift = 0
-    while data[at] & 0x80 and shift < 63:
-        number |= (data[at] & 0x7F) << shift
-        at, shift = at + 1, shift + 7
-    return number | data[at] << shift, at + 1
+def _read_varint(data: bytes | memoryview, at: int) -> tuple[int, int]:
+    """A number, and the position after it. Raises IndexError or ValueError."""
+    byte = data[at]
+    if byte < 0x80:
+        return byte, at + 1
+    number, shift = byte & 0x7F, 7
+    while shift < 70:
+        at += 1
+        byte = data[at]
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, at + 1
+        shift += 7
+    raise ValueError("a varint has more than ten bytes")
 
 
 def _varint(number: int) -> bytes:

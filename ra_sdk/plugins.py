@@ -168,6 +168,10 @@ class PluginSet:
                 found = implementation.function(*(arguments[name] for name in implementation.argnames))
             except RaError:
                 raise
+            except OSError as error:  # the system's word, not a mistake in the plugin
+                name = implementation.plugin_name
+                why = f"{error.strerror or error} (plugin {name!r})"
+                raise otherwise(f"{what!r} cannot be opened: {why}; check the place and its permissions") from error
             except Exception as error:
                 why = f"plugin {implementation.plugin_name!r} failed with {error!r}"
                 raise otherwise(f"{what!r} cannot be opened: {why}; report it to its authors") from error

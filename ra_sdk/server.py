@@ -6,8 +6,6 @@ Starlette and not FastAPI: a batch is decoded by msgspec from bytes into what is
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import re
 import time
 import warnings
 from collections.abc import Awaitable, Callable
@@ -23,7 +21,8 @@ from starlette.routing import Route
 
 from ra_sdk import otlp, wire
 from ra_sdk.errors import RaError, StoreError
-from ra_sdk.guard import Bodies, Watch
+from ra_sdk.guard import Bodies, Watch, refuse_other_host
+from ra_sdk.inert import inert_json
 from ra_sdk.limits import Limits
 from ra_sdk.metrics import KIND, Meters
 from ra_sdk.openapi import document
@@ -38,7 +37,6 @@ __all__ = ["Door", "Outside"]
 
 SMALL = 32 * 1024  # bytes of a body that is decoded at once; a larger one in a thread
 OPEN = ("/healthz", "/readyz", "/openapi.json")  # for everybody: probes have no token
-_PORT = re.compile(r":[0-9]+$")
 JSON = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 SORTS: dict[str, Callable[[tuple[Template, Verdict]], Any]] = {
     "count": lambda row: row[0].count,
@@ -116,11 +114,8 @@ class Door:
 
     def _admit(self, request: Request) -> None:
         """Raise Refusal for who may not come in. A page in a browser of this machine may not, whatever name it resolves to us."""
-        host = _PORT.sub("", request.headers.get("host", ""))
-        if self.outside.local and self.outside.tokens is None and not _is_here(host.lower()):
-            raise Refusal(
-                421, "other_host", f"host {host[:80]!r} is not this service, which is open to this machine only; ask localhost, or run it with tokens"
-            )
+        if self.outside.local and self.outside.tokens is None:
+            refuse_other_host(request.headers.get("host", ""))
         if self.outside.tokens is None or request.scope["path"] in OPEN:  # not request.url, in which a Host header may put another path
             return
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
@@ -147,16 +142,18 @@ class Door:
         _need_type(request, otlp.JSON)
         data = await self.bodies.read(request)
         try:
-            ask, texts = await _at_once_or_not(len(data), lambda: self._asked(data))
-            judged = await service.judge(texts, ask.wait_ms / 1000)
-            told = ask.fill and any(verdict.rationale for verdict in judged.verdicts)
+            texts, wait_s, fill = await _at_once_or_not(len(data), lambda: self._asked(data))
+            judged = await service.judge(texts, wait_s)
+            told = fill and any(verdict.rationale for verdict in judged.verdicts)
             return _json(await _at_once_or_not(len(data) if not told else SMALL, lambda: wire.encode_answer(judged, texts, filled=told)))
         finally:
             self.bodies.release(data)
 
-    def _asked(self, data: bytes) -> tuple[wire.Ask, list[str]]:
-        ask = wire.decode(data, wire.Ask)
-        return ask, wire.texts_of(ask, self.limits)
+    def _asked(self, data: bytes) -> tuple[list[str], float, bool]:
+        """Texts, seconds to wait, whether to fill: what is kept of a request while it waits. All that was decoded is many times larger."""
+        with otlp.turn(data):
+            ask = wire.decode(data, wire.Ask)
+            return wire.texts_of(ask, self.limits), ask.wait_ms / 1000, ask.fill
 
     async def _verdict(self, request: Request, service: Service) -> Response:
         key = request.path_params["key"]
@@ -226,14 +223,6 @@ class Door:
         return self._refuse(request, Refusal(500, "broken", f"{type(error).__name__} in the service; its log has more"))
 
 
-def _is_here(host: str) -> bool:
-    """Whether a Host header is this machine's own name, or an address of its own, which no name of others can be made to look like."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.removeprefix("[").removesuffix("]")).is_loopback
-    except ValueError:
-        return False
-
-
 def _is_known(token: str, tokens: Tokens) -> bool:
     """Whether it is somebody's token. Raises Refusal if nobody can tell; where the file is, is not the business of who has no token."""
     try:
@@ -249,7 +238,7 @@ async def _at_once_or_not(size: int, work: Callable[[], Any]) -> Any:
 
 
 def _json(data: bytes) -> Response:
-    return Response(data, headers=JSON)
+    return Response(inert_json(data), headers=JSON)
 
 
 def _type(request: Request) -> str:

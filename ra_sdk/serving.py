@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import signal
 import socket
 import ssl
@@ -63,11 +62,12 @@ class Serving:
             import opentelemetry.proto.collector.logs.v1.logs_service_pb2  # noqa: F401  now, with a hint, and not when the first records come
             import uvicorn  # noqa: F401
 
+            from ra_sdk.guard import is_loopback
             from ra_sdk.server import Door, Outside
         except ImportError as error:
             raise WorldError(f"the service cannot be started ({error}); {INSTALL}") from error
         self.place, self._detecting, self._say = place, detecting, say
-        abroad = [host for host in (place.host, *map(_host, place.listeners)) if not _is_loopback(host)]
+        abroad = [host for host in (place.host, *map(_host, place.listeners)) if not is_loopback(host)]
         local = not abroad
         path = place.tokens or (None if local else default_path())
         tokens = None if path is None else Tokens(path)
@@ -234,15 +234,6 @@ def _host(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:  # a name may mean anything
-        return False
 
 
 def _bind(host: str, port: int) -> socket.socket:

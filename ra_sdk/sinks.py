@@ -13,13 +13,14 @@ import os
 import stat
 import sys
 from collections.abc import Iterable, Mapping
-from itertools import product
+from itertools import combinations, product
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from ra_sdk.blocks import Detections
 from ra_sdk.errors import BadOption, SinkError
 from ra_sdk.hookspecs import Sink, hookimpl
+from ra_sdk.inert import inert_json
 from ra_sdk.records import Session, Verdict
 
 if TYPE_CHECKING:
@@ -44,10 +45,14 @@ def ra_sdk_open_sink(url: str, options: Mapping[str, Any]) -> Sink | None:
 
 
 def keep_apart(places: Iterable[str], sources: Iterable[str]) -> None:
-    """Raise BadOption if one of the places that will be written (paths, or URLs of this sink) is the file of a source."""
+    """Raise BadOption if a place that will be written (a path, or a URL of this sink) is the file of a source or of another place."""
+    places = list(places)
     for place, source in product(places, sources):
         if _same(_path(place), source.removeprefix("file:")):
             raise BadOption(f"{place!r} is the source {source!r} itself, which would be overwritten; choose another file")
+    for one, other in combinations(places, 2):
+        if _same(_path(one), _path(other)):
+            raise BadOption(f"{one!r} and {other!r} are one file, which cannot be written for two purposes; choose another file")
 
 
 class JsonlSink:
@@ -103,7 +108,7 @@ class JsonlSink:
             self._file.close()
 
     def _put(self, text: bytes) -> None:
-        rest = memoryview(text)
+        rest = memoryview(inert_json(text))
         try:
             while rest:  # a file is unbuffered, so that after a failure nothing is left to be written at the end; it may take less at once
                 taken: int | None = self._file.write(rest)
@@ -211,8 +216,11 @@ def _path(url: str) -> str:
 
 
 def _same(one: str, other: str) -> bool:
+    """Whether both are one file, which may not exist yet. Standard output and devices are no files."""
     try:
-        return Path(one).is_file() and Path(one).samefile(other)
+        if Path(one).exists():
+            return Path(one).is_file() and Path(one).samefile(other)
+        return one not in ("", "-", ":memory:") and "://" not in one and Path(one).resolve() == Path(other).resolve()
     except (OSError, ValueError):
         return False
 

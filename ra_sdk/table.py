@@ -5,11 +5,14 @@ Log text is hostile: it passes ``visible`` before it goes to a terminal, and nev
 
 from __future__ import annotations
 
-import re
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO
+
+from ra_sdk.inert import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,29 +25,14 @@ if TYPE_CHECKING:
     from ra_sdk.detector import Counts, Progress
     from ra_sdk.records import Verdict
 
-__all__ = ["Meter", "Row", "TemplateTable", "console", "show", "show_counts", "show_fields", "show_list", "show_row", "visible"]
+__all__ = ["Meter", "Row", "TemplateTable", "console", "show", "show_counts", "show_fields", "show_list", "show_row"]
 
 PLAIN_WIDTH = 160  # columns, where the output is no terminal
 LONGEST = 2_000  # characters of an example that are kept
-MOST_ROWS = 100_000  # rows that are kept: beyond, the rarest normal ones are only counted
+MOST_ROWS = 50_000  # rows that are kept: of further templates, the records are only counted
 SHOWN = 50  # abnormal, and undecided, templates shown without --all
 COLORS = {"abnormal": "bold red", "undecided": "yellow", "normal": "green"}
 INDENT = " " * 10
-
-# Control characters, and what reorders, hides or breaks lines: bidirectional overrides, marks, zero-width and tag characters.
-_INERT = re.compile("[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e0fff]")
-_SHORT = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
-
-
-def visible(text: str) -> str:
-    r"""Text that a terminal shows and does not obey: control characters become ``\x1b``, ``\u202e`` and the like."""
-    return _INERT.sub(_escape, text)
-
-
-def _escape(match: re.Match[str]) -> str:
-    char = match.group()
-    code = ord(char)
-    return _SHORT.get(char) or (f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
 
 
 @dataclass(slots=True)
@@ -70,7 +58,7 @@ class TemplateTable:
 
     def __init__(self, on_abnormal: Callable[[Row], None] | None = None) -> None:
         self.rows: dict[tuple[str, str], Row] = {}
-        self.uncounted = 0  # records of rows that were dropped
+        self.dropped: Counter[str] = Counter()  # records of rows that were dropped, by label
         self._on_abnormal = on_abnormal
 
     def write(self, detections: Detections) -> None:
@@ -83,7 +71,7 @@ class TemplateTable:
             else:
                 row.count, row.last, row.verdict = row.count + count, last, verdict
         if len(self.rows) > MOST_ROWS:
-            self._drop_rarest()
+            self._drop_least()
 
     def close(self) -> None:
         """Nothing to let go."""
@@ -100,10 +88,19 @@ class TemplateTable:
         if self._on_abnormal is not None and verdict.abnormal:
             self._on_abnormal(row)
 
-    def _drop_rarest(self) -> None:
-        normal = sorted((key for key, row in self.rows.items() if row.verdict.label == "normal"), key=lambda key: self.rows[key].count)
-        for key in normal[: len(normal) // 2]:
-            self.uncounted += self.rows.pop(key).count
+    def _drop_least(self) -> None:
+        """Drop a quarter of the rows: normal ones before undecided before abnormal ones, and last the worst and the most frequent."""
+        ranked = [key for label in COLORS for key in self._ranked(label)]
+        for key in ranked[MOST_ROWS * 3 // 4 :]:
+            row = self.rows.pop(key)
+            self.dropped[row.verdict.label] += row.count
+
+    def _ranked(self, label: str) -> list[tuple[str, str]]:
+        """Keys of a label, from the worst and the most frequent on, in turns."""
+        keys = [key for key, row in self.rows.items() if row.verdict.label == label]
+        worst = sorted(keys, key=lambda key: -(self.rows[key].verdict.score or 0.0))
+        frequent = sorted(keys, key=lambda key: -self.rows[key].count)
+        return list(dict.fromkeys(chain.from_iterable(zip(worst, frequent))))
 
 
 def _grouped(detections: Detections) -> Iterator[tuple[int, int, int, int, int]]:
@@ -136,12 +133,12 @@ def show(table: TemplateTable, out: Console, everything: bool = False) -> None:
     """Print the table: abnormal templates, worst first, then undecided ones, then how many are normal."""
     limit = sys.maxsize if everything else SHOWN
     for label in ("abnormal", "undecided"):
-        _section(label, table.with_label(label), out, limit)
-    normal = table.with_label("normal")
+        _section(label, table.with_label(label), table.dropped[label], out, limit)
+    normal = sorted(table.with_label("normal"), key=lambda row: -row.count)
     if everything:
-        _section("normal", sorted(normal, key=lambda row: -row.count), out, limit)
-    elif normal or table.uncounted:
-        _title("normal", len(normal), sum(row.count for row in normal) + table.uncounted, out, "; --all shows them" if normal else "")
+        _section("normal", normal, table.dropped["normal"], out, limit)
+    elif normal or table.dropped["normal"]:
+        _title("normal", normal, table.dropped["normal"], out, "; --all shows them" if normal else "")
 
 
 def show_counts(counts: Counts, model: str, out: Console) -> None:
@@ -192,10 +189,10 @@ def show_row(row: Row, out: Console) -> None:
             out.print(Text(INDENT) + part)
 
 
-def _section(label: str, rows: Sequence[Row], out: Console, limit: int) -> None:
-    if not rows:
+def _section(label: str, rows: Sequence[Row], dropped: int, out: Console, limit: int) -> None:
+    if not rows and not dropped:
         return
-    _title(label, len(rows), sum(row.count for row in rows), out)
+    _title(label, rows, dropped, out)
     out.print(f"{'score':>6}  {'category':<9} {'count':>8}  lines", style="dim")
     for row in rows[:limit]:
         show_row(row, out)
@@ -204,11 +201,13 @@ def _section(label: str, rows: Sequence[Row], out: Console, limit: int) -> None:
     out.print()
 
 
-def _title(label: str, templates: int, records: int, out: Console, more: str = "") -> None:
+def _title(label: str, rows: Sequence[Row], dropped: int, out: Console, more: str = "") -> None:
     from rich.text import Text
 
+    counts = f"{_count(len(rows), 'template')}, {_count(sum(row.count for row in rows), 'record')}"
+    rest = f", and {_count(dropped, 'record')} of further templates, too many to list" if dropped else ""
     title = Text(label.capitalize(), style=COLORS[label])
-    out.print(title.append(f": {_count(templates, 'template')}, {_count(records, 'record')}{more}", style="default not bold"))
+    out.print(title.append(f": {counts}{rest}{more}", style="default not bold"))
 
 
 def _count(number: int, noun: str) -> str:

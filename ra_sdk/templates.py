@@ -10,22 +10,17 @@ Two things never become ``<*>``: a value that the masks left in place because it
 
 from __future__ import annotations
 
-import gzip
-import json
-import os
 import re
-import tempfile
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ra_sdk.errors import StoreError
 from ra_sdk.masks import fine, without_times, without_values
 from ra_sdk.placeholders import PLACEHOLDERS, WILDCARD
 from ra_sdk.records import Template
+from ra_sdk.state import read_state, write_state
 
 if TYPE_CHECKING:
     import polars as pl
@@ -35,8 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["Miner", "distinct", "has_words", "is_protected"]
 
 SIMILARITY = 0.6  # share of words that must be equal; Drain's usual 0.4 merges messages that merely share their frame
-STATE_VERSION = 1
-AFRESH = "remove the file to start afresh"
 
 _STATES = """
 abnormal absent accepted active alive allowed alone always any asleep available awake bad below above better big blocked broken busy clean clear cold
@@ -92,36 +85,15 @@ class Miner:
 
     def save(self, path: str | Path) -> None:
         """Write the state to a file, atomically. Raises StoreError."""
-        path = Path(path)
-        state = {"version": STATE_VERSION, "memo": list(self._memo.items()), "counts": list(self._counts.items()), "clusters": self._clusters()}
-        fresh = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with gzip.open(fresh, "wt", encoding="utf-8", compresslevel=1) as file:
-                json.dump(state, file)
-            fresh.replace(path)
-        except OSError as error:
-            with suppress(OSError):
-                fresh.unlink()
-            raise _unwritable(path, error) from error
+        memo, counts = list(self._memo.items()), list(self._counts.items())
+        write_state(Path(path), {"memo": memo, "counts": counts, "clusters": self._clusters()})
 
     def load(self, path: str | Path) -> None:
-        """Take up a saved state; a file that does not exist is an empty state. Raises StoreError, also where it could not be saved again."""
-        _check_folder(Path(path))
-        if not Path(path).exists():
-            return
-        try:
-            with gzip.open(path, "rt", encoding="utf-8") as file:
-                state = json.load(file)
-            if state["version"] != STATE_VERSION:
-                raise StoreError(f"state {str(path)!r} has version {state['version']}, this is version {STATE_VERSION}; {AFRESH}")
+        """Take up a saved state; a file that does not exist is an empty state, a broken one is set aside. Raises StoreError."""
+        state = read_state(Path(path))
+        if state is not None:
             self._memo, self._counts = OrderedDict(state["memo"]), Counter(dict(state["counts"]))
             self._restore(state["clusters"])
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
-            if isinstance(error, StoreError):
-                raise
-            reason = getattr(error, "strerror", None)  # of the system; else it is the content
-            raise StoreError(f"state {str(path)!r} cannot be read: {reason or error}; {'choose another path' if reason else AFRESH}") from error
 
     def _template(self, masked: str) -> str:
         known = self._memo.get(masked)
@@ -201,17 +173,3 @@ def _is_state(word: str) -> bool:
 @cache
 def _state_words() -> frozenset[str]:
     return frozenset(_STATES) | {f"{word}s" for word in _STATES}
-
-
-def _check_folder(path: Path) -> None:
-    """Raise StoreError if a state cannot be saved there: now, and not after the work."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> StoreError:
-    return StoreError(f"state {str(path)!r} cannot be written: {error.strerror or error}; choose another path")

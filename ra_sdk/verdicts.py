@@ -33,6 +33,7 @@ JUDGED = ("normal", "abnormal")  # labels that are kept
 CHUNK = 500  # parameters of one statement
 BUSY_SECONDS = 30.0
 APPLICATION = 0x52615664  # "RaVd", in the header of every file of ours
+_MAGIC, _HEADER = b"SQLite format 3\0", 72  # https://www.sqlite.org/fileformat.html: up to the application's id, which ends at 72
 MIGRATIONS: tuple[tuple[str, ...], ...] = (  # entry n takes a file from schema version n to n + 1
     (
         f"PRAGMA application_id = {APPLICATION}",
@@ -63,9 +64,9 @@ def store_key(template: str, digest: str, mode: str) -> str:
 class VerdictStore:
     """Verdicts in SQLite (WAL): safe with several threads and processes; a child process opens its own.
 
-    ``path``: a file, ":memory:", or None for ``RA_STORE`` or else the user's cache. A corrupt file is set aside with a StoreWarning and
-    begun anew, with the overrides that can still be read. Raises StoreError where the path cannot be used. ``statements`` counts the
-    SQL statements that were run.
+    ``path``: a file, ":memory:", or None for ``RA_STORE`` or else the user's cache. A corrupt store is set aside with a StoreWarning, and
+    a new one gets the overrides that can still be read. Raises StoreError where the path cannot be used, and for a file that is
+    not a store, which stays as it is. ``statements`` counts the SQL statements that were run.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -191,11 +192,13 @@ def _place(path: str | Path | None) -> str:
     place = str(path or os.environ.get("RA_STORE") or "")
     if place == MEMORY:
         return place
-    if not place:
-        from platformdirs import user_cache_dir
+    return str(Path(place).expanduser()) if place else _default()
 
-        place = str(Path(user_cache_dir("ra_sdk")) / "verdicts.db")
-    return str(Path(place).expanduser())
+
+def _default() -> str:
+    from platformdirs import user_cache_dir
+
+    return str(Path(user_cache_dir("ra_sdk")) / "verdicts.db")
 
 
 def _identity(path: str) -> tuple[int, int] | None:
@@ -212,6 +215,8 @@ def _open(path: str, broken: tuple[int, int] | None = None) -> tuple[sqlite3.Con
     if path == MEMORY:
         return _connect(path), None
     aside = None
+    if not _MAGIC.startswith(_head(path)[: len(_MAGIC)]):  # looked at before a lock file is put beside it
+        _refuse_foreign(path)
     try:
         with _alone(path):
             if broken is not None and _identity(path) == broken:
@@ -219,6 +224,7 @@ def _open(path: str, broken: tuple[int, int] | None = None) -> tuple[sqlite3.Con
             try:
                 connection = _connect(path)
             except _Corrupt:
+                _refuse_foreign(path)
                 aside = _set_aside(path)
                 connection = _connect(path)
             if aside:
@@ -249,9 +255,9 @@ def _connect(path: str) -> sqlite3.Connection:
         raise PermissionError(errno.EACCES, "it is read-only")
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
     try:
+        _migrate(connection, path)  # first, so that the header says whose file it is, and another program's file stays as it is
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        _migrate(connection, path)
     except BaseException as error:
         connection.close()
         if isinstance(error, sqlite3.Error):
@@ -310,6 +316,23 @@ def _set_aside(path: str) -> str:
         with suppress(FileNotFoundError):
             Path(path + end).rename(aside + end)
     return aside
+
+
+def _refuse_foreign(path: str) -> None:
+    """Raise StoreError if the file is not a store: it may be somebody's notes. A broken one is known by its header, or by its place."""
+    head = _head(path)
+    cut = not head or (len(head) < _HEADER and head.startswith(_MAGIC))
+    if not (cut or head[68:_HEADER] == APPLICATION.to_bytes(4, "big") or path == _default()):
+        raise StoreError(f"store {path!r} is not a file of ra-sdk, so it is left as it is; choose another with --store PATH")
+
+
+def _head(path: str) -> bytes:
+    """The first bytes of a file; none if there is no file."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(_HEADER)
+    except (OSError, ValueError):
+        return b""
 
 
 def _rescued(aside: str) -> list[_Row]:

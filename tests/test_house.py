@@ -16,6 +16,7 @@ DOORS = {"cli": {"cli_serve"}, "cli_serve": {"serving"}, "serving": {"server", "
 BELOW = {  # what each room may import of the others; the detector joins, the doors stand above it
     "config": set(),
     "errors": set(),
+    "inert": set(),
     "locks": set(),
     "llama": {"errors"},
     "records": {"blocks"},  # for types only
@@ -32,7 +33,8 @@ EXTRA = {
     "formats": {"formats_table", "formats_json"},
     "formats_json": {"formats_table"},
     "lines": {"formats"},
-    "templates": {"masks", "placeholders", "tree"},
+    "templates": {"masks", "placeholders", "state", "tree"},
+    "state": {"locks"},
     "tree": {"placeholders"},
     "echo": {"prompt", "grounding"},
     "reasoner": {"prompt", "grounding", "model", "echo", "llama", "batching", "evidence"},
@@ -52,7 +54,7 @@ EXTRA = {
     "sessions": {"window"},
     "sources": {"files", "streams"},
     "files": {"streams"},
-    "sinks": {"jsonl"},
+    "sinks": {"inert"},
     "plugins": {"sources", "sinks", "reasoner", "formats", "files", "streams"},
 }
 

@@ -363,7 +363,7 @@ def test_what_cannot_be_mended_is_refused(tail):
     from ra_sdk.wire import Refusal
 
     data = otlp_request(["@@"]).SerializeToString().replace(b"@@", b"\xff\xfe")
-    with pytest.raises(Refusal, match="is no ExportLogsServiceRequest"):
+    with pytest.raises(Refusal, match="is not an ExportLogsServiceRequest"):
         bodies(data + tail, "application/x-protobuf")
 
 

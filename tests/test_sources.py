@@ -63,6 +63,10 @@ def opened(path, **options):
         "UTF-16 LE": ("\ufeffé\n日\n".encode("utf-16-le"), "é\n日\n".encode()),
         "UTF-16 BE": ("\ufeffé\n😀\n".encode("utf-16-be"), "é\n😀\n".encode()),
         "half a UTF-16 character": ("\ufeffab".encode("utf-16-le") + b"c", "ab\ufffd".encode()),
+        "UTF-16 LE without a mark": ("größer als 1\n日\n".encode("utf-16-le"), "größer als 1\n日\n".encode()),
+        "UTF-16 BE without a mark": ("größer als 一\n".encode("utf-16-be"), "größer als 一\n".encode()),
+        "a hole at the head": (b"\0" * 4_000 + b"a line\n", b"\0" * 4_000 + b"a line\n"),
+        "a hole after a line": (b"a line\nhalf a l" + b"\0" * 4_000 + b"next\n", b"a line\nhalf a l" + b"\0" * 4_000 + b"next\n"),
         "only a mark": (b"\xef\xbb\xbf", b""),
         "half a mark": (b"\xef\xbb", b"\xef\xbb"),
     }.values(),
@@ -115,7 +119,7 @@ def test_what_a_broken_archive_holds_is_read_before_it_is_reported(tmp_path, kin
 
 
 def test_a_small_archive_cannot_fill_the_memory(tmp_path):
-    for kind in ("gz", "xz"):
+    for kind in COMPRESS:
         path = tmp_path / kind
         path.write_bytes(COMPRESS[kind](b"a\n" * (2 << 20)))
         assert path.stat().st_size < 5_000
@@ -141,6 +145,9 @@ def test_a_ten_megabyte_line(tmp_path):
     {
         "NULs": b"\x7fELF" + b"\0" * 100 + b"text" * 100,
         "noise": bytes(range(256)) * 40,
+        "numbers of 16 bits": b"".join(number.to_bytes(2, "little") for number in range(250)) * 9,
+        "SQLite": b"SQLite format 3\0\x10\0\x01\x01\0@  \0\0\0\x02" + b"\0" * 3_900 + b"CREATE TABLE a (\nb TEXT\n)" * 4,
+        "wtmp": (b"\x07\0\0\0\x51\x0b\0\0pts/0".ljust(40, b"\0") + b"ts/0root".ljust(344, b"\0")) * 20,
         "tar": b"app.log".ljust(257, b"\0") + b"ustar\0" + b"0" * 249 + b"a line of a log\n" * 1_000,
     }.values(),
 )

@@ -1,6 +1,7 @@
 """What people see: the table's groups and order, and that hostile text is shown, not obeyed."""
 
 import io
+import re
 import unicodedata
 
 import polars as pl
@@ -9,8 +10,9 @@ import pytest
 from ra_sdk import table as tables
 from ra_sdk.blocks import Block, Detections
 from ra_sdk.detector import Counts, Progress
+from ra_sdk.inert import visible
 from ra_sdk.records import Verdict
-from ra_sdk.table import Meter, TemplateTable, console, show, show_counts, show_fields, show_list, visible
+from ra_sdk.table import Meter, TemplateTable, console, show, show_counts, show_fields, show_list
 
 BAD = Verdict("disk <*> failed", "abnormal", 0.9, "hardware", '"failed" of <*>', True, "direct", "m")
 WORSE = Verdict("oom", "abnormal", 0.99, "system", None, None, "direct", "m")
@@ -94,9 +96,26 @@ def test_rows_are_bounded_and_records_still_counted(monkeypatch):
     monkeypatch.setattr(tables, "MOST_ROWS", 10)
     table = TemplateTable()
     table.write(detections([("oom", WORSE), *((f"fine {i}", Verdict(f"fine {i}", "normal", 0.0)) for i in range(40))]))
-    assert len(table.rows) < 41
-    assert "oom" in shown(table)
-    assert "40 records" in shown(table)
+    assert len(table.rows) <= 10
+    text = shown(table, width=120)
+    assert "oom" in text
+    kept, dropped = re.search(r"Normal: \d+ templates, (\d+) records, and (\d+) records of further templates", text).groups()
+    assert int(kept) + int(dropped) == 40
+
+
+def test_of_endless_abnormal_templates_the_worst_and_the_most_frequent_are_kept(monkeypatch):
+    monkeypatch.setattr(tables, "MOST_ROWS", 100)
+    table = TemplateTable()
+    often, worst = Verdict("often", "abnormal", 0.6), Verdict("worst", "abnormal", 0.99)
+    table.write(detections([("often", often)] * 50 + [("worst", worst)]))
+    for block in range(20):
+        table.write(detections([(f"bad {block} {i}", Verdict(f"bad {block} {i}", "abnormal", 0.9)) for i in range(50)]))
+    assert len(table.rows) <= 100
+    assert {"often", "worst"} <= {row.example for row in table.rows.values()}
+    text = shown(table, width=120)
+    templates, kept, dropped = map(int, re.search(r"Abnormal: (\d+) templates, (\d+) records, and (\d+) records of fur", text).groups())
+    assert templates == len(table.rows)
+    assert kept + dropped == 50 + 1 + 20 * 50
 
 
 def test_the_first_of_an_abnormal_template_is_told_at_once():

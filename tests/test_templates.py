@@ -1,12 +1,15 @@
 """Templates: keyed by text, the same whatever the blocks, and opposite words never merge."""
 
+import gzip
 import itertools
 import random
+import stat
 
 import polars as pl
 import pytest
 
 from ra_sdk.errors import StoreError
+from ra_sdk.state import write_state
 from ra_sdk.templates import Miner, has_words, is_protected
 
 OPPOSITES = """Started/Paused up/down enabled/disabled succeeded/failed UP/DOWN online/offline connected/disconnected opened/closed active/inactive
@@ -85,14 +88,70 @@ def test_a_saved_state_gives_the_same_again(tmp_path):
     assert [t.text for t in again.templates()] == [t.text for t in miner.templates()]
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x1f\x8b\x08\x00"])
-def test_a_broken_state_is_one_clear_error(tmp_path, content):
+def saved(path):
+    miner = Miner()
+    mine(miner, some_bodies(50))
+    miner.save(path)
+    return miner
+
+
+def test_a_state_is_for_its_user_only(tmp_path):
+    saved(tmp_path / "state")
+    saved(tmp_path / "state")
+    assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o600
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_an_empty_file_is_an_empty_state(tmp_path):
+    (tmp_path / "state").touch()
+    miner = Miner()
+    miner.load(tmp_path / "state")
+    assert len(miner) == 0
+
+
+NOT_OURS = {
+    "text": b"buy milk\n",
+    "half a header": b"\x1f\x8b\x08\x00",
+    "another gzip": gzip.compress(b"a log\n"),
+    "JSON": gzip.compress(b'{"version": 1}'),
+    "deep JSON": gzip.compress(b"[" * 100_000),
+    "a newer state": gzip.compress(b'{"version": 99}'),
+}
+
+
+@pytest.mark.parametrize("content", NOT_OURS.values(), ids=NOT_OURS)
+def test_a_file_that_is_not_a_state_is_refused_and_stays_as_it_is(tmp_path, content):
     with pytest.raises(StoreError, match="Is a directory; choose another path"):
         Miner().load(tmp_path)
     path = tmp_path / "state"
     path.write_bytes(content)
     with pytest.raises(StoreError, match="remove the file to start afresh"):
         Miner().load(path)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("damage", ["flipped", "cut", "of another shape"])
+def test_a_broken_state_is_set_aside(tmp_path, damage):
+    path = tmp_path / "state"
+    saved(path)
+    data = bytearray(path.read_bytes())
+    if damage == "flipped":
+        data[60:80] = bytes(byte ^ 0xFF for byte in data[60:80])
+    elif damage == "cut":
+        del data[len(data) // 2 :]
+    else:
+        write_state(path, {"memo": [["a", 1]], "counts": [["a", 1]], "clusters": []})
+        data = path.read_bytes()
+    path.write_bytes(data)
+    miner = Miner()
+    with pytest.warns(RuntimeWarning, match=r"was corrupt \(.+\); it has been set aside as .*, and mining starts afresh"):
+        miner.load(path)
+    assert len(miner) == 0
+    (aside,) = tmp_path.glob("state.corrupt-*")
+    assert aside.read_bytes() == data
+    miner.save(path)
+    Miner().load(path)
 
 
 def test_memory_is_bounded():

@@ -213,7 +213,10 @@ def test_a_migration_that_fails_changes_nothing(path, monkeypatch):
         assert len(store.overrides()) == 1
 
 
-@pytest.mark.parametrize("content", [b"this is no database, but text\n" * 200, b"SQLite format 3\0" + b"\xff" * 5000], ids=["text", "header only"])
+HEADER = b"SQLite format 3\0" + b"\xff" * 52 + module.APPLICATION.to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("content", [HEADER + b"\xff" * 5000, HEADER, HEADER[:40]], ids=["damaged", "cut", "cut in its header"])
 def test_a_corrupt_file_is_set_aside(content, path):
     path.parent.mkdir()
     path.write_bytes(content)
@@ -227,6 +230,42 @@ def test_a_corrupt_file_is_set_aside(content, path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         VerdictStore(path).close()
+
+
+FOREIGN = {
+    "text": b"buy milk\n" * 200,
+    "a short text": b"SQL",
+    "another program's broken database": HEADER[:68] + b"\xff" * 5000,
+}
+
+
+@pytest.mark.parametrize("content", FOREIGN.values(), ids=FOREIGN)
+def test_a_file_that_is_not_a_store_is_refused_and_stays_as_it_is(content, path):
+    path.parent.mkdir()
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match="is not a file of ra-sdk, so it is left as it is; choose another with --store PATH"):
+        VerdictStore(path)
+    assert path.read_bytes() == content
+    assert {file.name for file in path.parent.iterdir()} <= {path.name, f"{path.name}.lock"}
+
+
+def test_another_programs_database_is_not_changed(path):
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE people (name)")
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="another program's database"):
+        VerdictStore(path)
+    assert path.read_bytes() == before
+
+
+def test_whatever_is_broken_at_the_default_place_is_set_aside(path, monkeypatch):
+    monkeypatch.setattr(module, "_default", lambda: str(path))
+    path.parent.mkdir()
+    path.write_bytes(b"not a database " * 100)
+    with pytest.warns(StoreWarning, match="set aside"):
+        VerdictStore().close()
+    assert len(aside(path)) == 1
 
 
 def filled(path, count=3_000):
@@ -331,7 +370,7 @@ def test_processes_share_a_store(path):
 
 def test_processes_that_find_a_corrupt_file_at_once(path):
     path.parent.mkdir()
-    path.write_bytes(b"no database " * 1000)
+    path.write_bytes(HEADER + b"not a page " * 1000)
     said = finished([run(WRITER, path, number) for number in range(4)])
     assert sum("StoreWarning" in errors for _, errors in said) == 1
     assert len(aside(path)) == 1

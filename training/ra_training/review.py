@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from ra_sdk.records import CATEGORIES
-from ra_sdk.table import visible
+from ra_sdk.inert import visible
 
 from ra_training.correct import Study
 

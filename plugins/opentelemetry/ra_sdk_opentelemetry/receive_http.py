@@ -10,7 +10,7 @@ from typing import Any
 import uvicorn
 from ra_sdk import otlp
 from ra_sdk.errors import SourceError, WorldError
-from ra_sdk.guard import Bodies, Watch, guarded
+from ra_sdk.guard import Bodies, Watch, guarded, is_loopback, refuse_other_host
 from ra_sdk.wire import Refusal
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -30,6 +30,7 @@ class HttpReceiver:
     def __init__(self, address: Address, rules: Rules, take: Take) -> None:
         self._rules, self._take, self._path = rules, take, address.path
         self._bodies, self._watch = Bodies(rules.limits), Watch(rules.limits, lambda: None)
+        self._local = rules.tokens is None and is_loopback(address.host)
         rules.pem()
         try:
             self._listening = bound(address.host, address.port)
@@ -96,8 +97,10 @@ class HttpReceiver:
         return Response(body, refusal.status, {**refusal.headers, "Content-Type": kind, "X-Content-Type-Options": "nosniff"})
 
     async def _export(self, request: Request, kind: str) -> Response:
-        if request.url.path != self._path:
-            raise Refusal(404, "no_such_path", f"{request.url.path[:80]!r} is nothing here; logs go to {self._path}")
+        if self._local:
+            refuse_other_host(request.headers.get("host", ""))
+        if request.scope["path"] != self._path:  # not request.url, in which a Host header may put another path
+            raise Refusal(404, "no_such_path", f"{request.scope['path'][:80]!r} is nothing here; logs go to {self._path}")
         if request.method != "POST":
             raise Refusal(405, "other_method", f"{request.method[:20]!r} is not understood; send POST", {"Allow": "POST"})
         if kind not in (otlp.JSON, otlp.PROTOBUF):
@@ -118,7 +121,7 @@ class HttpReceiver:
         return Response(b"{}" if kind == otlp.JSON and not answer else _as(kind, answer), headers={"Content-Type": kind, "X-Content-Type-Options": "nosniff"})
 
     def _taken(self, body: bytes, kind: str) -> Ticket:
-        data = from_json(body) if kind == otlp.JSON else body
+        data = from_json(body, self._rules.limits) if kind == otlp.JSON else body
         return self._take(data, counted(data, self._rules.limits))
 
 

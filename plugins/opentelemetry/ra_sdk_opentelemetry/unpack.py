@@ -7,7 +7,6 @@ gRPC's own decompression has no bound but the packed size, so that a small messa
 from __future__ import annotations
 
 import base64
-import threading
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -15,14 +14,10 @@ from typing import Any
 from google.protobuf.json_format import ParseDict, ParseError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from ra_sdk.limits import Limits
-from ra_sdk.otlp import parsed
+from ra_sdk.otlp import count_records, parsed, too_many, turn
 from ra_sdk.wire import Refusal, decode
 
 __all__ = ["counted", "from_json", "parsed", "unpacked"]
-
-_ALONE = threading.Lock()  # JSON takes many times its size while it is read: one at a time
-_RESOURCE_LOGS, _SCOPE_LOGS, _LOG_RECORDS = 1, 2, 2  # field numbers, https://github.com/open-telemetry/opentelemetry-proto
-_FIXED = {1: 8, 5: 4}  # bytes of a field, by wire type
 
 
 def unpacked(data: bytes, most: int) -> bytes:
@@ -45,37 +40,27 @@ def unpacked(data: bytes, most: int) -> bytes:
 
 
 def counted(data: bytes, limits: Limits) -> int:
-    """Records of a request, which is then known to be one. Raises Refusal: 400, 413.
-
-    An empty record takes two bytes on the wire and a hundred when it is built, so they are counted before.
-    """
-    count = 0
-    try:
-        for resource in _fields(memoryview(data), _RESOURCE_LOGS):
-            for scope in _fields(resource, _SCOPE_LOGS):
-                for _ in _fields(scope, _LOG_RECORDS):
-                    count += 1
-                    if count > limits.batch:
-                        raise Refusal(413, "batch_too_large", f"the batch has more than {limits.batch} records; send smaller ones")
-    except (IndexError, ValueError) as error:
-        raise Refusal(400, "no_protobuf", f"the body ({len(data)} bytes) is no ExportLogsServiceRequest; send OTLP logs in protobuf") from error
-    with _ALONE:
-        parsed(data)  # the whole of it, since what is accepted must never fail later
+    """The number of records in a request, which is then known to be valid. Raises Refusal: 400, 413."""
+    count = count_records(data, limits.batch)
+    with turn(data):
+        parsed(data)  # all of it, since what is accepted must not fail later
     return count
 
 
-def from_json(data: bytes) -> bytes:
-    """OTLP's JSON as protobuf. It is protobuf's own mapping, but for ids, which are hexadecimal. Raises Refusal (400)."""
-    with _ALONE:
+def from_json(data: bytes, limits: Limits) -> bytes:
+    """OTLP's JSON as protobuf. It is protobuf's own mapping, but for ids, which are hexadecimal. Raises Refusal: 400, 413."""
+    with turn(data):
         try:
             found: Any = decode(data, dict)
-            for record in _records(found):
+            for count, record in enumerate(_records(found), 1):
+                if count > limits.batch:
+                    raise too_many(f"at least {count} records", limits.batch)
                 for name in ("traceId", "spanId", "trace_id", "span_id"):
                     if record.get(name):
                         record[name] = base64.b64encode(bytes.fromhex(record[name])).decode()
             request: bytes = ParseDict(found, ExportLogsServiceRequest(), ignore_unknown_fields=True).SerializeToString()
         except Refusal as error:
-            raise Refusal(400, error.code, error.message) from error
+            raise Refusal(400 if error.status == 422 else error.status, error.code, error.message) from error
         except (ParseError, ValueError, TypeError, AttributeError, RecursionError) as error:
             why = " ".join(str(error).split())[:200]
             raise Refusal(400, "no_otlp", f"the body ({len(data)} bytes) is no OTLP logs in JSON: {why}; see opentelemetry-proto for its shape") from error
@@ -86,41 +71,3 @@ def _records(found: Any) -> Iterator[dict[str, Any]]:
     for resource in found.get("resourceLogs") or found.get("resource_logs") or ():
         for scope in resource.get("scopeLogs") or resource.get("scope_logs") or ():
             yield from scope.get("logRecords") or scope.get("log_records") or ()
-
-
-def _fields(data: memoryview, wanted: int) -> Iterator[memoryview]:
-    """The message fields of one number. Raises IndexError and ValueError for what is no protobuf."""
-    at, end = 0, len(data)
-    while at < end:
-        tag, at = _varint(data, at)
-        kind = tag & 7
-        if kind == 2:
-            size, at = _varint(data, at)
-            if at + size > end:
-                raise ValueError("a field is longer than what it is in")
-            if tag >> 3 == wanted:
-                yield data[at : at + size]
-            at += size
-        elif kind == 0:
-            _, at = _varint(data, at)
-        elif kind in _FIXED:
-            at += _FIXED[kind]
-        else:
-            raise ValueError(f"wire type {kind}")
-
-
-def _varint(data: memoryview, at: int) -> tuple[int, int]:
-    """https://protobuf.dev/programming-guides/encoding/#varints"""
-    byte = data[at]
-    if byte < 0x80:
-        return byte, at + 1
-    value, shift = byte & 0x7F, 7
-    while True:
-        at += 1
-        byte = data[at]
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, at + 1
-        shift += 7
-        if shift > 63:
-            raise ValueError("a varint without end")

@@ -12,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 from ra_sdk.limits import Limits
+from ra_sdk.tokens import make_token
 from ra_sdk.wire import Refusal
 
 from ra_sdk_opentelemetry.unpack import counted, from_json, unpacked
@@ -126,23 +127,41 @@ def test_a_huge_body(pipeline, kept):
     call(grpc_hop.port, message_of(["a"]))
 
 
-def test_many_empty_records_are_counted_before_they_are_built():
-    empty = b"\x12\x00" * 1_000_000
-    scope = b"\x12" + varint(len(empty)) + empty
-    request = b"\x0a" + varint(len(scope)) + scope
-    before, started = resident(), time.monotonic()
-    with pytest.raises(Refusal, match="more than 50000 records"):
-        counted(request, Limits())
-    assert resident() - before < 20 << 20
-    assert time.monotonic() - started < 2
-
-
 def varint(number):
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
         number >>= 7
     return bytes([*out, number])
+
+
+def nested(*numbers, data):
+    """``data`` in fields of these numbers, the outermost first."""
+    for number in reversed(numbers):
+        data = bytes([number << 3 | 2]) + varint(len(data)) + data
+    return data
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [nested(1, 2, data=b"\x12\x00" * 1_000_000), nested(1, data=b"\x12\x00" * 1_000_000), b"\x0a\x00" * 1_000_000],
+    ids=["records", "scopes", "resources"],
+)
+def test_many_empty_messages_are_counted_before_they_are_built(request_):
+    before, started = resident(), time.monotonic()
+    with pytest.raises(Refusal, match="are more than the") as caught:
+        counted(request_, Limits())
+    assert caught.value.status == 413
+    assert resident() - before < 20 << 20
+    assert time.monotonic() - started < 2
+
+
+def test_many_empty_records_in_json_are_counted_before_protobuf_is_made_of_them(monkeypatch):
+    monkeypatch.setattr("ra_sdk_opentelemetry.unpack.ParseDict", None)
+    body = json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{}] * 60_000}]}]}).encode()
+    with pytest.raises(Refusal, match="at least 50001 records are more than the 50000") as caught:
+        from_json(body, Limits())
+    assert caught.value.status == 413
 
 
 def test_unpacking():
@@ -160,7 +179,7 @@ def test_deep_json_is_refused():
     for _ in range(200):
         value = {"arrayValue": {"values": [value]}}
     with pytest.raises(Refusal) as caught:
-        from_json(json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": value}]}]}]}).encode())
+        from_json(json.dumps({"resourceLogs": [{"scopeLogs": [{"logRecords": [{"body": value}]}]}]}).encode(), Limits())
     assert caught.value.status == 400
 
 
@@ -169,7 +188,7 @@ def test_who_holds_connections_open_does_not_starve_others(pipeline, kept):
         hop = pipeline(f"{scheme}://127.0.0.1:0", kept)
         idle = [socket.create_connection(("127.0.0.1", hop.port)) for _ in range(300)]
         for one in idle[:100]:
-            one.sendall(b"POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: 1000\r\n\r\n{")
+            one.sendall(b"POST /v1/logs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-protobuf\r\nContent-Length: 1000\r\n\r\n{")
         started = time.monotonic()
         send(hop.port)
         assert time.monotonic() - started < 20
@@ -196,3 +215,21 @@ def test_more_calls_than_may_wait_are_told_so(pipeline, kept):
     refused = codes.count(grpc.StatusCode.RESOURCE_EXHAUSTED)
     assert refused >= 1
     assert codes.count(grpc.StatusCode.OK) == 80 - refused == len(kept.found)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("evil.example", 421), ("evil.example:4318", 421), ("", 421), ("localhost:1", 200), ("127.0.0.1", 200), ("[::1]:4318", 200)],
+)
+def test_a_page_in_a_browser_of_this_machine_cannot_send(pipeline, kept, host, status):
+    hop = pipeline("otlp+http://127.0.0.1:0", kept)
+    data = message_of(["a"]).SerializeToString()
+    assert post(hop.port, data, headers={"Host": host})[0] == status
+    assert len(kept.found) == (status == 200)
+
+
+def test_with_tokens_any_name_will_do(pipeline, kept, tmp_path):
+    token = make_token("shop", tmp_path / "tokens")
+    hop = pipeline(f"otlp+http://127.0.0.1:0?tokens={tmp_path / 'tokens'}", kept)
+    headers = {"Host": "logs.example", "Authorization": f"Bearer {token}"}
+    assert post(hop.port, message_of(["a"]).SerializeToString(), headers=headers)[0] == 200
