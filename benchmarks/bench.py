@@ -67,7 +67,7 @@ def same_masks() -> list[object]:
     class Ours(AbstractMaskingInstruction):
         def __init__(self) -> None:
             super().__init__("ours")
-            python = [(p.replace("(?-u:\\b)", "\\b"), r.replace("${1}", "\\1")) for _, p, r in COARSE]
+            python = [(p.replace("(?-u:\\b)", "\\b"), r.replace("${1}", "\\1")) for _, p, r, *_ in COARSE]
             self.patterns = [(re.compile(pattern, re.ASCII), replacement) for pattern, replacement in python]
 
         def mask(self, content: str, mask_prefix: str, mask_suffix: str) -> str:

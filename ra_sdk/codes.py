@@ -1,27 +1,25 @@
 """Values that decide: what masking leaves in place, and the words by which it is recognised.
 
 ``SHIELDS`` protect long codes from the coarse masks: they put a code between ``OPEN`` and ``CLOSE`` and ``BREAK`` into
-it, so that no mask finds a long number there. ``KEPT`` are fine patterns, tried before those of the placeholders.
+it, so that no mask finds a long number there. ``decides`` looks at the words around a number.
 """
 
 from __future__ import annotations
 
-from ra_sdk.placeholders import Mask
+import re
 
-__all__ = ["BREAK", "CLOSE", "KEPT", "OPEN", "SHIELDS"]
+from ra_sdk.placeholders import RARE, Mask
+
+__all__ = ["BREAK", "CLOSE", "MNEMONIC", "OPEN", "PHRASES", "SHIELDS", "WORDS", "counted", "decides", "is_secret", "notifies"]
+
+REACH, FAR = 48, 400  # characters before a number that are looked at for words, and for the request of an access log
 
 OPEN, CLOSE, BREAK = "\ufdd0", "\ufdd1", "\ufdd2"  # noncharacters: Unicode keeps them for internal use
 
-_PREFIXES = (  # of codes with a dash
-    "ORA|TNS|RMAN|PLS|IMP|EXP|UDE|LRM|CRS|PRVF|PRVG|ADR|OCI|DRG|KUP|SP2|NID|OGG|DIM|ACFS|ASMCMD|MY|BEA|SVN|NGAP|DB2|SAP"
-    "|ERR|ERROR|ERRNO|MQ|IIB|WLS|TM|VSS|HPE|LSI|JNCIA"
+_CODED = (  # how words end that a long code may follow
+    "tatus|TATUS|code|Code|CODE|rror|RROR|rrno|xited|xit|EventID|HRESULT|hresult|BugCheck|bugcheck|esult|eturned"
 )
-_GLUED = "AADSTS|JBAS|WFLYSRV|WFLYCTL|WFLYEJB|WFLYJCA|ISPN|HHH|ARJUNA"  # of codes whose digits follow at once
-_CODED = (
-    "[Ss]tatus|STATUS|[Cc]ode|CODE|[Ee]rror|ERROR|[Ee]rrno|[Ee]xited|[Ee]xit|EventID|EventCode"
-    "|[Rr]esult|HRESULT|hresult|NTSTATUS|BugCheck|[Bb]ugcheck|[Rr]eturned|(?-u:\\b)rc"
-)
-_GAP = r"""["'\\]{0,2}(?:\s?[=:]\s{0,4}|\s{1,4})(?:(?:with|is|was|code|status)\s)?["'(\[\\]{0,2}"""
+_GAP = r"""["'\\]{0,2}(?:[ ]?[=:][ \t]{0,4}|[ \t]{1,4})(?:(?:with|is|was|code|status) )?["'(\[\\]{0,2}"""
 _LONG = (  # five digits; signed; the unsigned form of a negative 32-bit number; hexadecimal
     r"([1-9][0-9]{2})([0-9]{2})|(-[0-9]{1,4})([0-9]{1,4})([0-9]{0,2})|([34][0-9]{3})([0-9]{4})([0-9]{2})"
     r"|(0)([xX][0-9a-fA-F]{1,4})([0-9a-fA-F]{0,4})"
@@ -29,24 +27,43 @@ _LONG = (  # five digits; signed; the unsigned form of a negative 32-bit number;
 _IN_PARTS = "".join(f"${{{group}}}{BREAK}" for group in range(2, 13))
 
 SHIELDS = (
-    Mask("%(?:ASA|FTD|PIX|FWSM)-", r"(%(?:ASA|FTD|PIX|FWSM)-(?:[A-Za-z]+-)?[0-7]-[0-9]{3})([0-9]{3})", f"{OPEN}${{1}}{BREAK}${{2}}{CLOSE}"),
+    Mask(RARE, r"(%(?:ASA|FTD|PIX|FWSM)-(?:[A-Za-z]+-)?[0-7]-[0-9]{3})([0-9]{3})", f"{OPEN}${{1}}{BREAK}${{2}}{CLOSE}", rare=True),
     Mask(
-        f"(?:{_PREFIXES})-[0-9]{{5}}|(?:{_GLUED})[0-9]{{4}}",
-        rf"(?-u:\b)((?:{_PREFIXES})-[0-9]{{0,4}}|(?:{_GLUED})[0-9]{{0,4}})([0-9]{{1,4}})(?-u:\b)",
+        RARE,
+        r"(?-u:\b)((?:ORA-|TNS-|RMAN-|PLS-|MY-|BEA-|CRS-|OGG-|KUP-|DRG-|AADSTS|JBAS|ISPN|ARJUNA)[0-9]{0,4})([0-9]{1,4})(?-u:\b)",
         f"{OPEN}${{1}}{BREAK}${{2}}{CLOSE}",
+        rare=True,
     ),
     Mask(
-        "SQLSTATE|sqlstate|sqlState",
+        RARE,
         rf"((?:SQLSTATE|sqlstate|sqlState)(?:{_GAP}|\[))([0-9A-Z]{{2}})([0-9A-Z]{{3}})(?-u:\b)",
         f"${{1}}{OPEN}${{2}}{BREAK}${{3}}{CLOSE}",
+        rare=True,
     ),
     Mask(
-        "0[xX](?:8|[cC]0)",
+        "0[xX](?:8[07]|[cC]0)",
         r"(?-u:\b)0([xX](?:8[07][0-3]|[cC]0[0-2E])[0-9a-fA-F])([0-9a-fA-F]{4})(?-u:\b)",
         f"{OPEN}0{BREAK}${{1}}{BREAK}${{2}}{CLOSE}",
+        rare=True,
     ),
-    Mask("", rf"((?:{_CODED}){_GAP})(?:{_LONG})(?-u:\b)", f"${{1}}{OPEN}{_IN_PARTS}{CLOSE}"),
+    Mask("", rf"((?:{_CODED}){_GAP})(?:{_LONG})(?-u:\b)", f"${{1}}{OPEN}{_IN_PARTS}{CLOSE}", rare=True),
 )
+
+_DASHED = (  # prefixes of codes with a dash
+    "ORA|TNS|RMAN|PLS|IMP|EXP|UDE|LRM|CRS|PRVF|PRVG|ADR|OCI|DRG|KUP|SP2|NID|OGG|DIM|ACFS|ASMCMD|MY|BEA|SVN|NGAP|DB2|SAP|ERR|ERROR|ERRNO|MQ|IIB|WLS|VSS"
+)
+_GLUED = "AADSTS|JBAS|WFLY[A-Z]{2,4}|ISPN|HHH|ARJUNA"  # of codes whose digits follow at once
+WORDS = (
+    rf"0x0(?![A-Za-z0-9])|(?:{_DASHED})-[0-9]{{1,6}}(?![0-9])|(?:{_GLUED})[0-9]{{3,7}}(?![0-9])"
+    r"|(?:[EWFC][0-9]{4}|[EWF][0-9]{3}|(?:TS|CS|CA|LNK|MSB|NU|BC|FS|NETSDK|SYSLIB|AMQ|DSN|CPF|MCH)[0-9]{3,4}|[PB]0[0-9]{3}"
+    r"|[A-Z]{3,6}[0-9]{3,5}[IWEASDNC])(?![A-Za-z0-9])(?!\s[0-9]{2}:|\s<time>)"
+    r"|(?i:http|smtp|sip)[_-]?(?:(?i:error|status|code)[_-]?)?[1-6][0-9]{2}(?![\w%.])"
+)
+PHRASES = (  # that stand for themselves: SMTP replies with their enhanced code, messages of network devices
+    r"(?<![\w.:-])[245][0-9]{2}[ -][245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.])|(?<=dsn=)[245]\.[0-9]{1,3}\.[0-9]{1,3}"
+    r"|(?<=[#(])[245]\.[0-7]\.[0-9]{1,3}(?=[\s)])"
+)
+MNEMONIC = r"%[A-Z][A-Z0-9_]*(?:-[A-Z0-9_]+)*-[0-7]-[A-Z0-9_]+"
 
 _UNITS = (
     r"(?:[KMGTP]?i?B|[kmg]i?[bB]|bytes?|ns|us|µs|ms|msecs?|s|secs?|seconds?|mins?|minutes?|hours?|days?|dBm?|rpm|[mk]?V|volts?|degrees?|Hz"
@@ -66,24 +83,33 @@ _JOINS = (
 _BARE = rf"(?=\s*$|[;:)\]\"'}}|!?,\\](?![0-9])|\.(?![0-9])|\s+(?:{_JOINS}|\w+ing)\b|\s+[(A-Z\[{{\"'#<|/-]|\s+(?:->|=>|→))"  # nothing is counted
 
 _START = r"(?<![A-Za-z0-9])"
-_OF_WHAT = r"exit|err|error|ret|return|returned|resp?|response|reply|status|stat|state|result|reason|cause|close|sql|http|abort|completion|condition|fault|stop|reject|failure|sub|alert|trap|bugcheck|final|last|process|child"
+_OF_WHAT = (
+    "exit|err|error|ret|return|returned|resp?|response|reply|status|stat|state|result|reason|cause|close|sql|http|abort|completion"
+    "|condition|fault|stop|reject|failure|sub|alert|trap|bugcheck|final|last|process|child"
+)
 _NAMED = rf"(?:(?:{_OF_WHAT})[ _-]?)?(?:code|status|errno|signal|retval|return value|exit value)"
 _WORDS = (
-    rf"(?:{_NAMED}|exit(?:ed|ing|s)?|(?:died|terminated|crashed|aborted|killed)(?=\s(?:with|by|on)\s)|sig|sig[a-z]{{3,5}}|rc|err|error|ret|stat|retcode"
+    rf"(?:{_NAMED}|exit(?:ed|ing)?|(?:died|terminated|crashed|aborted|killed)(?=\s(?:with|by|on)\s)|sig|sig(?:kill|term|segv|abrt|bus|int|hup|quit|pipe|fpe|ill|trap|usr[12]|stop|cont|alrm|chld|sys|io|xcpu)|rc|err|error|ret|stat|retcode"
     r"|rcode|subcode|respond(?:ed|s)?|response|reply|alert|sqlcode|sqlstate|winerror|oserror|stratum|severity|sev|runlevel|alarm|fault|curl|fmi|smtp|esmtp"
     r"|ftp|sip(?:/2\.0)?|rtsp/[0-9.]+|icap/[0-9.]+|nntp|https?(?:/[0-9.]+)?)"
 )
 _CAMEL = r"(?<=[a-z])(?:Code|Status|Signal|Errno)|EventID|EventCode|Event ID|Msg|State"
 _KEY = rf"(?:{_START}(?i:{_WORDS})|{_CAMEL})(?![A-Za-z0-9])"
 _FILL = r"(?i:was|is|of|code|status|value|signal|number|with|by|on|to|response|error|non-zero|return|exit)"
-_SEPARATED = rf"""(?:["'\\]{{0,3}}(?:\s?[=:]\s{{0,8}}|\s{{1,8}})(?:{_FILL}[:=]?\s){{0,3}}["'(\[\\]{{0,3}}|["'(\[]{{1,2}})"""
-_STATUS = (
-    "(?:10[0-3]|20[0-8]|226|30[0-8]|40[0-9]|41[0-8]|42[1-9]|431|44[49]|45[01]|46[0-4]|49[4-9]|50[0-9]|51[01]|52[0-9]|53[0-9]|55[0-6]|561|59[89]|60[0347])"
+_SEPARATED = rf"""(?:["'\\]{{0,3}}(?:\s?[=:]\s{{0,8}}|\s{{1,8}})(?:{_FILL}[:=]?\s){{0,3}}["'(\\]{{0,3}}|\s?=?["'(\[]{{1,2}})"""
+_STATUSES = frozenset(
+    map(
+        str,
+        [
+            *(*range(100, 104), *range(200, 209), 226, *range(300, 309), *range(400, 419), *range(421, 432), 444, 449, 450, 451, 452, 460, 463, 464),
+            *(*range(494, 500), *range(500, 512), *range(520, 534), *range(550, 557), 561, 598, 599, 600, 603, 604, 607, 220, 221, 227, 230, 250, 331, 354),
+        ],
+    )
 )
 _SAID = (
     r"(?i:got|gets|getting|answer(?:ed|s)?|says?|said|return(?:ed|s|ing)?|repl(?:y|ied|ies)|respond(?:ed|s)?|receive[ds]?|receiving|fail(?:ed|s|ing|ure)?"
     r"|reject(?:ed|s)?|refused|gave|gives|saw|sees|sent|sends|throws|threw|raised|finished|completed|ended|upstream|expected|unexpected|but|was|is|not"
-    r"|ok|served|yield(?:ed|s)|hit|rc|result|->)"
+    r"|ok|served|yield(?:ed|s)|hit|result)"
 )
 _SAYING = r"(?:\s|\s?[:=]\s?)(?:(?i:with|an?|the|by|http|code|status|error|response|reply|of|upstream|unexpected)[: ]\s?){0,3}[\"'(\[]?"
 _METHOD = r"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE|PROPFIND|MKCOL|REPORT|PURGE)"
@@ -93,29 +119,68 @@ _PHRASE = (
     r"|Unproc|Too\ Many|Payload|Request\ |Precondition|Internal\ S|Not\ Impl|Service\ U|Gateway\ T|[A-Z]+_[A-Z_]+\b)"
 )
 
-KEPT = (  # the name of a group says what becomes of a match; `pre` is masked in its turn
-    ("shielded", rf"{OPEN}[^{CLOSE}]*{CLOSE}(?!{_COUNTED})"),
-    ("counted", rf"{OPEN}[^{CLOSE}]*{CLOSE}"),
-    ("name", r"%[A-Z][A-Z0-9_]*(?:-[A-Z0-9_]+)*-[0-7]-[A-Z0-9_]+"),
-    ("name", rf"(?<![A-Za-z0-9])(?:{_PREFIXES})-[0-9]{{1,6}}(?![0-9])"),
-    ("name", rf"(?<![A-Za-z0-9])(?:{_GLUED})[0-9]{{4,7}}(?![0-9])"),
-    (
-        "name",
-        r"(?<![A-Za-z0-9])(?:[EWFC][0-9]{4}|[EWF][0-9]{3}|(?:TS|CS|CA|LNK|MSB|NU|BC|FS|NETSDK|SYSLIB|AMQ|DSN|CPF|MCH|SP)[0-9]{3,4}|[PB]0[0-9]{3}"
-        r"|[A-Z]{3,6}[0-9]{3,5}[IWEASDNC])(?![A-Za-z0-9])(?!\s[0-9]{2}:|\s<time>)",
-    ),
-    ("name", r"(?<![\w.:-])[245][0-9]{2}[ -][245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.])|(?<=dsn=)[245]\.[0-9]{1,3}\.[0-9]{1,3}|(?<=[#(])[245]\.[0-7]\.[0-9]{1,3}(?=[\s)])"),
-    ("kept_key", rf"(?P<pre_key>{_KEY}{_SEPARATED})(?P<key>-?[0-9]{{1,5}}){_END}"),
-    ("kept_http", rf"(?P<pre_http>{_START}(?i:http|smtp|sip)[_-]?(?:(?i:error|status|code)[_-]?)?)(?P<http>[1-6][0-9]{{2}})(?![\w%.])"),
-    ("kept_return", rf"(?P<pre_return>{_START}(?i:return(?:ed|s|ing)?|failed\swith|fails\swith|exits?|died)[\s:](?i:with\s)?)(?P<return>-?[0-9]{{1,3}}){_BARE}"),
-    ("kept_said", rf"(?P<pre_said>{_START}{_SAID}{_SAYING})(?P<said>{_STATUS}){_BARE}"),
-    ("kept_arrow", rf"(?P<pre_arrow>(?:(?<![0-9\s>])|(?<=[^0-9]\s))(?<!<num>\s)(?:-+>|=>|→|<-+)\s?)(?P<arrow>{_STATUS}){_BARE}"),
-    ("kept_request", rf"(?P<pre_request>{_REQUEST})(?P<request>{_STATUS})(?![\w%:/.-])(?!\s?{_UNITS})"),
-    ("kept_timers", rf"(?P<pre_timers>{_START}(?:-?(?:[0-9]+|<num>)/){{2,4}}\+?(?:[0-9]+|<num>)\s)(?P<timers>{_STATUS}|-1)(?=\s[0-9<+])"),
-    ("kept_last", rf"(?P<pre_last>(?<=\s))(?P<last>{_STATUS})(?=\s(?:[0-9]{{1,3}}\s[0-9]{{1,4}}|<num>)(?:\s(?:[0-9]+|<num>)){{1,3}}$)"),
-    ("name", rf"(?<=[A-Z]/)[0-5][0-9]{{2}}(?![\w./])|(?<=\|\s){_STATUS}(?=\s*\|)|(?<=\|){_STATUS}(?=\|)|{_START}{_STATUS}(?=\s{_STATUS}\s\S+\s\S+\s\")"),
-    ("name", rf"(?<=[0-9]\s){_STATUS}(?=\s(?:[0-9]+|<num>)\s(?:[0-9]+|<num>)\s\"{_METHOD})"),
-    ("name", rf"\b[1-6][0-9]{{2}}(?=\ {_PHRASE})|(?:^|(?<=[:<>(\[]\s)|(?<=[(\[\"]))[1-6][0-9]{{2}}(?=[ -][A-Z][a-z])|(?<=\()[0-9]{{1,3}}(?=:\s[A-Z][a-z])"),
-    ("kept_bgp", r"(?P<pre_bgp>(?i:notification)[^0-9]{1,40})(?P<bgp>[1-7]/[0-9]{1,2})(?![0-9/])"),
-    ("name", r"\b0x0\b"),
+_COUNT = re.compile(_COUNTED, re.ASCII)
+_ENDS = re.compile(_END, re.ASCII)
+_BARE_END = re.compile(_BARE, re.ASCII)
+_KEYED = re.compile(rf"{_KEY}{_SEPARATED}-?$", re.ASCII)
+_RETURNED = re.compile(rf"{_START}(?i:return(?:ed|s|ing)?|failed\swith|fails\swith|exits?|died)\s(?i:with\s)?-?$", re.ASCII)
+_SPOKEN = re.compile(rf"{_START}{_SAID}{_SAYING}$|(?:(?<![0-9\s>])|(?<=[^0-9]\s))(?<!<num>\s)(?:-+>|=>|→|<-+)\s?$", re.ASCII)
+_REQUESTED = re.compile(rf"{_REQUEST}$", re.ASCII)
+_PLACED = tuple(  # what is before and after a status that no word announces
+    (re.compile(f"(?:{before})$", re.ASCII), re.compile(after, re.ASCII))
+    for before, after in (
+        (r"(?:-?(?:[0-9]+|<num>)/){2,4}\+?(?:[0-9]+|<num>)\s", r"\s[0-9<+]"),  # HAProxy: after the timers
+        (r"[A-Z]/", r"(?![\w./])"),  # Squid: TCP_MISS/503
+        (r"\|\s*", r"\s*\|"),  # a column of a table
+        (r"", rf"\s(?:[1-5][0-9]{{2}}|-)\s(?:[0-9]+|<num>)\s(?:[0-9]+|<num>)\s\"{_METHOD}"),  # ALB: of the balancer, and of its target
+        (r"(?:[1-5][0-9]{2}|-)\s", rf"\s(?:[0-9]+|<num>)\s(?:[0-9]+|<num>)\s\"{_METHOD}"),
+        (rf"{_METHOD}\s.*\s", r"\s(?:[0-9]{1,3}\s[0-9]{1,4}|<num>)(?:\s(?:[0-9]+|<num>)){1,3}$"),  # IIS: before substatus and the like
+        (r"^|[:<>(\[]\s|[(\[\"]", r"[ -][A-Z][a-z]"),  # a reply and its text
+        (r"", rf"\ {_PHRASE}"),
+    )
 )
+_EXPLAINED = re.compile(r":\s[A-Z][a-z]", re.ASCII)  # (111: Connection refused)
+_SECRET = re.compile(
+    r"(?i:bearer|token|secret|passw(?:or)?d|api[_-]?key|session(?:[_-]?id)?|sid|nonce|credentials?|signature|cookie|csrf|jwt)[\"']?[\s:=]{1,3}[\"']?$", re.ASCII
+)
+_NOTIFIED = re.compile(r"(?i:notification)[^0-9]{1,40}$", re.ASCII)
+
+
+def decides(text: str, start: int, end: int) -> bool:
+    """Whether the number at ``text[start:end]`` is a code, by the words around it, and not an amount."""
+    if end - start > 5 or not _ENDS.match(text, end):
+        return False
+    near = max(0, start - REACH)
+    if _KEYED.search(text, near, start):
+        return True
+    if end - start > 3:
+        return False
+    if text[start - 1 : start] == "(" and _EXPLAINED.match(text, end):
+        return True
+    bare = _BARE_END.match(text, end) is not None
+    if bare and _RETURNED.search(text, near, start):
+        return True
+    return text[start:end] in _STATUSES and ((bare and _SPOKEN.search(text, near, start) is not None) or _is_placed(text, start, end))
+
+
+def counted(text: str, end: int) -> bool:
+    """Whether what follows makes the number that ends there an amount of something."""
+    return _COUNT.match(text, end) is not None
+
+
+def is_secret(text: str, start: int) -> bool:
+    """Whether the word at ``start`` is announced as a token or a password."""
+    return _SECRET.search(text, max(0, start - REACH), start) is not None
+
+
+def notifies(text: str, start: int) -> bool:
+    """Whether a pair of numbers at ``start`` is the code and subcode of a BGP notification."""
+    return _NOTIFIED.search(text, max(0, start - REACH), start) is not None
+
+
+def _is_placed(text: str, start: int, end: int) -> bool:
+    """Whether a status stands where access logs have one."""
+    far = max(0, start - FAR)
+    if any(after.match(text, end) and before.search(text, far, start) for before, after in _PLACED):
+        return True
+    return _REQUESTED.search(text, far, start) is not None

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from ra_sdk.codes import BREAK, CLOSE, KEPT, OPEN, SHIELDS
-from ra_sdk.placeholders import MASKS, TABLE, Mask
+from ra_sdk.codes import BREAK, CLOSE, MNEMONIC, OPEN, PHRASES, SHIELDS, WORDS, counted, decides, is_secret, notifies
+from ra_sdk.placeholders import JOINED, MASKS, PODS, TABLE, Mask
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,17 +33,43 @@ _NAMES = (  # words that carry digits
     r"|nfsv?[34]|smb[123]|usb[123]|wpa[23]|p50|p75|p90|p95|p99|p999|l[1-7]|python[23]|v[1-9]|[2345]xx|u?int(?:8|16|32|64)|float(?:32|64)|[123]d|mp[34]|bz2|lz4|7z"
     r"|neo4j|db2|web3|e2fsck|resize2fs|dm-[0-9]+|ps/2|p2p|b2b|ipv4/ipv6|utf8mb[34]|latin1|s390x|ia64|i[3-6]86|mips64|ppc64(?:le)?"
 )
-_PATTERNS = (
-    *((name, pattern) for name, pattern in KEPT),
-    ("name", rf"(?<![A-Za-z0-9])(?i:{_NAMES})(?![A-Za-z0-9])"),
-    *((row.name, row.fine) for row in TABLE if row.fine),
-    ("held", r"<[a-z*]+>"),
+_FINE_OF = {row.name: row.fine for row in TABLE if row.fine}
+_AT_WORD = r"(?<![A-Za-z0-9])(?=[A-Za-z]*[-_/.]?[0-9])"  # gates: most places of a text are passed over at once
+_AT_MIXED = r"(?<![A-Za-z0-9])(?=[A-Za-z+/_-]*[0-9<])"
+_PATTERNS = (  # gate, kind of what is found, pattern
+    ("(?=[0-9])", "name", PHRASES),
+    (_AT_WORD, "<ver>", _FINE_OF["<ver>"]),
+    (_AT_WORD, "name", WORDS),
+    (_AT_WORD, "name", rf"(?i:{_NAMES})(?![A-Za-z0-9])"),
+    *(("(?=[0-9<])", name, _FINE_OF[name]) for name in ("<time>", "<pct>", "<ms>", "<size>")),
+    ("(?=[0-9<-])", "<n>", _FINE_OF["<n>"]),
+    (_AT_MIXED, "<hex>", _FINE_OF["<hex>"]),
+    (_AT_MIXED, "joined", JOINED),
+    (_AT_MIXED, "word", _FINE_OF["<id>"]),
+    ("(?=-)", "-<id>", PODS),
+    ("(?=[./])", "<path>", _FINE_OF["<path>"]),
+    ("(?=[0-9<])", "<num>", _FINE_OF["<num>"]),
+    ("", "held", "<[a-z*]+>"),
+    ("", "name", MNEMONIC),
+    ("", "code", f"{OPEN}[^{CLOSE}]*{CLOSE}"),
 )
-_GROUPS = {f"g{number}": kind for number, (kind, _) in enumerate(_PATTERNS)}
-_FINE = re.compile("|".join(f"(?P<g{number}>{pattern})" for number, (_, pattern) in enumerate(_PATTERNS)), re.ASCII)
-_INSIDE = re.compile(
-    "|".join(f"(?P<g{number}>{pattern})" for number, (kind, pattern) in enumerate(_PATTERNS) if kind != "<id>"), re.ASCII
-)
+
+
+_GROUP = {(kind, pattern): f"g{number}" for number, (_, kind, pattern) in enumerate(_PATTERNS)}
+_KINDS = {group: kind for (kind, _), group in _GROUP.items()}
+
+
+def _joined(patterns: Sequence[tuple[str, str, str]]) -> str:
+    """One pattern of all, in which neighbours with the same gate pass it together. A group's name leads to the kind."""
+    numbered = [(gate, f"(?P<{_GROUP[kind, pattern]}>{pattern})") for gate, kind, pattern in patterns]
+    return "|".join(f"{gate}(?:{'|'.join(pattern for _, pattern in group)})" for gate, group in groupby(numbered, itemgetter(0)))
+
+
+_FINE = re.compile(_joined(_PATTERNS), re.ASCII)
+_WITHIN = {  # a word that is not generated is masked by what comes after it here
+    "joined": re.compile(_joined([row for row in _PATTERNS if row[1] != "joined"]), re.ASCII),
+    "word": re.compile(_joined([row for row in _PATTERNS if row[1] not in ("joined", "word")]), re.ASCII),
+}
 _SECONDS = {"n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "ms": 1e-3, "mil": 1e-3, "mic": 1e-6, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|h|m|s|d)")
 _PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
@@ -74,11 +102,15 @@ def _replaced(text: pl.Series, masks: Sequence[Mask]) -> pl.Series:
     """The masks in turn. No replacement makes a guard appear, so each guard is looked for once, and first."""
     if not len(text):
         return text
-    found = {guard: not guard or bool(text.str.contains(guard).any()) for guard in dict.fromkeys(mask.guard for mask in masks)}
-    for guard, pattern, replacement, _ in masks:
-        if found[guard]:
-            text = text.str.replace_all(pattern, replacement)
+    found = {guard: not guard or _has(text, guard) for guard in dict.fromkeys(mask.guard for mask in masks)}
+    for mask in masks:
+        if found[mask.guard] and (not mask.rare or _has(text, mask.pattern)):
+            text = text.str.replace_all(mask.pattern, mask.replacement)
     return text
+
+
+def _has(text: pl.Series, pattern: str) -> bool:
+    return bool(text.str.contains(pattern).any())
 
 
 def fine(text: str) -> str:
@@ -99,28 +131,17 @@ def _shorten(bodies: pl.Series) -> pl.Series:
 
 def _placeholder(match: re.Match[str]) -> str:
     """What a match of the fine pattern becomes."""
-    kind = _GROUPS[match.lastgroup or ""]
-    text = match.group()
+    kind = _KINDS[match.lastgroup or ""]
     if kind in ("name", "held"):
-        return text
+        return match.group()
     make = _MADE.get(kind)
-    if make is not None:
-        return make(match)
-    if kind.startswith("kept_"):
-        return _kept(match, kind[len("kept_") :])
-    return kind
+    return kind if make is None else make(match)
 
 
-def _kept(match: re.Match[str], name: str) -> str:
-    before, value = match[f"pre_{name}"], match[name]
-    if name == "timers":
-        before = f"{_slashes(before.strip())} "
-    elif name == "request":
-        before = fine(before)
-    return before + (value.lstrip("0") or "0" if value[0] != "-" else value)
-
-
-def _shielded(match: re.Match[str]) -> str:
+def _code(match: re.Match[str]) -> str:
+    """A code that was shielded, unless it counts something after all."""
+    if counted(match.string, match.end()):
+        return "<num>"
     code = match.group().translate(_UNSHIELD)
     return "0x0" if code[:2] in ("0x", "0X") and not code[2:].strip("0") else code
 
@@ -154,7 +175,7 @@ def _unit(unit: str) -> float:
 
 def _value(number: str) -> float:
     """A number that may have separators of thousands."""
-    whole, dot, fraction = number.replace(",", "").partition(".")
+    whole, dot, fraction = number.replace("<num>", "5").replace(",", "").partition(".")
     return float(f"{whole}{dot}{fraction.replace('.', '')}")
 
 
@@ -165,6 +186,8 @@ def _size(match: re.Match[str]) -> str:
 def _ratio(match: re.Match[str]) -> str:
     if match["slashes"]:
         return _slashes(match["slashes"])
+    if notifies(match.string, match.start()):
+        return match.group()
     left, over, right = match["left"], match["over"], match["right"]
     if _is_zero(left):
         return f"0{over}{'0' if _is_zero(right) else '<num>'}"
@@ -176,31 +199,37 @@ def _slashes(text: str) -> str:
     return "/".join("-1" if part == "-1" else "<num>" for part in text.split("/"))
 
 
-def _id(match: re.Match[str]) -> str:
+def _token(match: re.Match[str]) -> str:
+    """A word of digits and letters: a generated one, or one with values in it."""
     text = match.group()
-    if match["token"] or match["word"] or match["letters"]:
-        return "<id>" if _is_generated(text) else _INSIDE.sub(_placeholder, text)
-    return "-<id>"
+    plain = text.replace("<num>", "12345").replace("<hex>", "12ab34cd").rstrip("=")
+    if not plain.strip("0123456789abcdefABCDEF") and not plain.isdigit():
+        return "<hex>"
+    return "<id>" if _is_generated(plain) or is_secret(match.string, match.start()) else _WITHIN[_KINDS[match.lastgroup or ""]].sub(_placeholder, text)
 
 
 def _is_generated(token: str) -> bool:
     """Whether a token looks drawn at random: its runs of digits, capitals and small letters are short for its length."""
-    plain = token.replace("<num>", "12345").replace("<hex>", "12ab34cd").rstrip("=")
-    runs = _PIECES.findall(plain)
+    runs = _PIECES.findall(token)
     size, digits = sum(map(len, runs)), sum(run[0].isdigit() for run in runs)
-    if len(plain) - size:  # joined by dashes and the like: only what is long and mixed through and through
-        return size >= 18 and digits >= 3 and size / len(runs) < 2.3 and any(map(str.isupper, plain)) and any(map(str.islower, plain))
-    if plain[:4] in ("AKIA", "ASIA") and len(plain) == 20:
+    if len(token) - size:  # joined by dashes and the like: only what is long and mixed through and through
+        return size >= 18 and digits >= 3 and size / len(runs) < 2.3 and token != token.lower() != token.upper()
+    if token[:4] in ("AKIA", "ASIA") and size == 20:
         return True
     if size < 16:
-        return digits >= 2 and size >= 10 and size / len(runs) < 2.7 or digits >= 3 and size / len(runs) < 2
-    return digits >= 2 and size / len(runs) < 3.6 or not digits and size / len(runs) < 2.2 or digits == 1 and size / len(runs) < 2.5
+        return (digits >= 2 and size >= 10 and size / len(runs) < 2.7) or (digits >= 3 and size / len(runs) < 2)
+    return (digits >= 2 and size / len(runs) < 3.6) or (not digits and size / len(runs) < 2.2) or (digits == 1 and size / len(runs) < 2.5)
 
 
 def _number(match: re.Match[str]) -> str:
-    """Zero stays where it counts something: alone, not behind a letter."""
-    before = match.string[match.start() - 1 : match.start()]
-    return "0" if _is_zero(match.group()) and not (before.isascii() and before.isalpha()) else "<num>"
+    """A number that decides stays, and so does zero where it counts something: not behind a letter."""
+    number, start = match.group(), match.start()
+    before = match.string[start - 1 : start]
+    if before.isascii() and before.isalpha():
+        return "<num>"
+    if _is_zero(number):
+        return "0"
+    return (number.lstrip("0") or "0") if number.isdigit() and decides(match.string, start, match.end()) else "<num>"
 
 
 def _is_zero(number: str) -> bool:
@@ -208,12 +237,12 @@ def _is_zero(number: str) -> bool:
 
 
 _MADE: dict[str, Callable[[re.Match[str]], str]] = {
-    "shielded": _shielded,
-    "counted": lambda _: "<num>",
+    "code": _code,
+    "joined": _token,
+    "word": _token,
     "<pct>": _percentage,
     "<ms>": _duration,
     "<size>": _size,
     "<n>": _ratio,
-    "<id>": _id,
     "<num>": _number,
 }

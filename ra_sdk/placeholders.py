@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["MASKS", "PLACEHOLDERS", "TABLE", "WILDCARD", "Mask", "Placeholder"]
+__all__ = ["JOINED", "MASKS", "PLACEHOLDERS", "PODS", "RARE", "TABLE", "WILDCARD", "Mask", "Placeholder"]
 
 WILDCARD = "<*>"
 
@@ -17,13 +17,20 @@ WILDCARD = "<*>"
 class Mask(NamedTuple):
     """A coarse replacement. ``guard``: a cheaper pattern that a column must have for it to apply (empty: always).
 
-    ``late``: hardly makes texts fewer, so it is applied to the distinct texts that the others leave.
+    ``rare``: the pattern itself is looked for too, before a column is written anew for it. ``late``: hardly makes texts
+    fewer, so it is applied to the distinct texts that the others leave.
     """
 
     guard: str
     pattern: str
     replacement: str
     late: bool = False
+    rare: bool = False
+
+
+RARE = (  # a guard that masks of uncommon things share: plain strings, found in one scan
+    "%ASA-|%FTD-|%PIX-|%FWSM-|ORA-|TNS-|RMAN-|PLS-|MY-|BEA-|CRS-|OGG-|KUP-|DRG-|AADSTS|JBAS|ISPN|ARJUNA|SQLSTATE|sqlstate|sqlState|eyJ"
+)
 
 
 class Placeholder(NamedTuple):
@@ -48,7 +55,7 @@ def _hex(least: int) -> str:
 
 
 _NUMBER = r"[0-9]+(?:[.,][0-9]+)*"
-_AMOUNT = rf"(?:{_NUMBER}|<num>)"
+_AMOUNT = r"(?:[0-9]+(?:[.,](?:[0-9]+|<num>))*|<num>)"
 _ALONE = r"(?<![A-Za-z0-9_.])"  # what a number with a unit must not be glued to
 
 _CLOCK = r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?(?:[.,](?:[0-9]{1,9}|<num>))?"
@@ -84,7 +91,9 @@ _LONG_V6 = rf"(?:{_GROUP}:){{7}}{_GROUP}"
 _LOCAL_V6 = rf"::(?:{_GROUP_WITH_DIGIT}|[fF]{{4}}:{_V4}|[fF]{{4}}:{_GROUP}:{_GROUP})"
 _ZONE_ID = r"(?:%[A-Za-z][A-Za-z0-9.-]*)?"
 _MAC = r"(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}|[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}"
-_SIX_GROUPS = "(?:[0-9a-fA-F]{1,4}[:-]){5}"  # what a hardware address and a whole IPv6 address have in common
+_GROUPED = (  # what hardware addresses, whole IPv6 addresses, UUIDs and compact dates have in common; one scan for all
+    r"(?:[0-9a-fA-F]{1,4}[:-]){5}|[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-|[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}|(?:19|20)[0-9]{6}[T_-][0-9]{4}"
+)
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 _URL = r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s\"'<>|,;)\]}]+"
 _EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
@@ -93,7 +102,7 @@ _JWT = r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]{4,}){1,4}"
 _LONG_ID = (  # letters and digits in turn; shorter ones are left to the fine tier
     r"[A-Za-z0-9]{9,}[0-9][A-Za-z]+[0-9][A-Za-z0-9]*|[A-Za-z0-9]*[0-9][A-Za-z]+[0-9][A-Za-z0-9]{9,}"
 )
-_FRACTION = r"([0-9])\.(?:[0-9]{3,}[1-9]|[0-9]{0,2}[1-9][0-9]{3})[0-9]*"  # four digits and more, not all of them zero
+_FRACTION = r"([0-9])\.(?:[0-9]{3,}[1-9]|[0-9]{0,2}[1-9][0-9]{3})[0-9]*"  # four digits and more, not all zero
 
 _SIZE_UNIT = r"(?:[KMGTPE]i?[Bb]|[kmg]i?[Bb]|[KMGTP]i?|k|g|[Bb]|[KMGTkmg]bits?|[KMGkmg]bps)"
 _TIME_UNIT = (
@@ -108,35 +117,49 @@ _SPAN = (
 _QUANTITY = r"(?:[0-9]+(?:[.,][0-9]+)* ?[A-Za-zµμ]+)+"
 _PERCENTAGE = rf"{_NUMBER} ?%"
 
+PODS = (  # the ends of the names of Kubernetes pods
+    r"-(?:<hex>|[a-z0-9]*[0-9][a-z0-9]*)-[bcdfghjklmnpqrstvwxz2456789]{5}(?![A-Za-z0-9])"
+    r"|-(?=[a-z]*[0-9])(?=[0-9]*[a-z])[bcdfghjklmnpqrstvwxz2456789]{5}(?![A-Za-z0-9-])"
+)
+JOINED = r"(?:[A-Za-z0-9+/_-]|<num>|<hex>){10,}={0,2}(?![A-Za-z0-9])"  # words that may be parts of one generated name
+_WORD = r"(?:[A-Za-z0-9]|<num>|<hex>){8,}(?![A-Za-z0-9])"
+
 TABLE = (
     Placeholder(WILDCARD, "any text (where mining saw it vary)", r"\S+"),
     Placeholder("<url>", "a URL", r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>|,;)\]}]+", (Mask("://", rf"(?-u:\b){_URL}", "<url>"),)),
     Placeholder(
+        "<id>",
+        "a generated name of mixed digits and letters",
+        r"[0-9A-Za-z](?:[0-9A-Za-z_.~+/-]*[0-9A-Za-z_=])?",
+        (
+            Mask(RARE, rf"(?-u:\b){_JWT}", "<id>"),
+            Mask("", rf"(^|[^A-Za-z0-9>])(?:{_LONG_ID})($|[^A-Za-z0-9<])", "${1}<id>${2}", late=True),
+        ),
+        _WORD,
+    ),
+    Placeholder(
         "<uuid>",
         "a UUID",
         _UUID,
-        (Mask("-", rf"(?-u:\b){_UUID}", "<uuid>"), Mask("_[0-9a-fA-F]{8}-", rf"_{_UUID}", "_<uuid>")),
+        (Mask(_GROUPED, _UUID, "<uuid>", rare=True),),
     ),
     Placeholder("<email>", "a mail address", r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+", (Mask("@", _bounded(_EMAIL), "<email>"),)),
     Placeholder(
         "<mac>",
         "a hardware address",
         _MAC,
-        (
-            Mask(_SIX_GROUPS, _bounded(_MAC), "<mac>"),
-            Mask(r"[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\.", _bounded(r"[0-9a-fA-F]{4}(?:\.[0-9a-fA-F]{4}){2}"), "<mac>"),
-        ),
+        (Mask(_GROUPED, _bounded(_MAC), "<mac>", rare=True),),
     ),
     Placeholder(
         "<ip>",
         "an IPv4 or IPv6 address, with its prefix length if it has one",
-        rf"{_V4}{_LENGTH}|(?:[0-9a-fA-F]{{0,4}}(?::[0-9a-fA-F]{{0,4}}){{2,7}}(?:[.][0-9.]+)?){_ZONE_ID}{_LENGTH}",
+        rf"\b{_V4}{_LENGTH}|(?:[0-9a-fA-F]{{0,4}}(?::[0-9a-fA-F]{{0,4}}){{2,7}}(?:[.][0-9.]+)?){_ZONE_ID}{_LENGTH}",
         (
-            Mask("::", rf"(?-u:\b){_SHORT_V6}{_ZONE_ID}{_LENGTH}", "<ip>"),
-            Mask("::", rf"(^|[\s=\"'`(\[,@/]){_LOCAL_V6}{_LENGTH}(?-u:\b)", "${1}<ip>"),
-            Mask("::", r"\[::\]|::/0(?-u:\b)", "[<ip>]"),
+            Mask("::", rf"(?-u:\b){_SHORT_V6}{_ZONE_ID}{_LENGTH}", "<ip>", rare=True),
+            Mask("::", rf"(^|[\s=\"'`(\[,@/]){_LOCAL_V6}{_LENGTH}(?-u:\b)", "${1}<ip>", rare=True),
+            Mask("::", r"\[::\]", "[<ip>]", rare=True),
             Mask("", rf"(?-u:\b){_V4}(?-u:\b){_LENGTH}", "<ip>"),
-            Mask(_SIX_GROUPS, rf"(?-u:\b){_LONG_V6}{_ZONE_ID}{_LENGTH}", "<ip>"),
+            Mask(_GROUPED, rf"(?-u:\b){_LONG_V6}{_ZONE_ID}{_LENGTH}", "<ip>", rare=True),
         ),
     ),
     Placeholder(
@@ -154,7 +177,7 @@ TABLE = (
         "a date, a time of day or both",
         rf"(?:{_TIME})",
         (
-            Mask(r"[0-9]{8}[T_-][0-9]{4}", rf"(?-u:\b){_COMPACT}(?-u:\b)", "<time>"),
+            Mask(_GROUPED, rf"(?-u:\b){_COMPACT}(?-u:\b)", "<time>", rare=True),
             Mask("[0-9]{4}[-/.][0-9]{2}[-/.]", rf"(?-u:\b){_DATES[0]}", "<time>", late=True),
             Mask(_MONTH, rf"(?-u:\b)(?:{_DATES[1]}|{_DATES[2]}|{_DATES[3]})", "<time>", late=True),
             Mask("[/.-](?:19|20)[0-9]{2}", rf"(?-u:\b){_DATES[4]}", "<time>", late=True),
@@ -198,35 +221,21 @@ TABLE = (
             Mask("0x", r"(?-u:\b)0x0+(?-u:\b)", "0x0"),
             Mask("0[xX]", r"(?-u:\b)0[xX][0-9a-fA-F]*[1-9a-fA-F][0-9a-fA-F]*", "<hex>"),
             Mask("", _bounded(_hex(8)), "<hex>"),
-            Mask("_[0-9a-fA-F]{8}", rf"_(?:{_hex(8)})(?-u:\b)", "_<hex>"),
+            Mask("_[0-9a-fA-F]{8}", rf"_(?:{_hex(8)})($|[^A-Za-z0-9_<])", "_<hex>${1}", late=True),
         ),
         r"(?<![A-Za-z0-9])(?:[0-9]+[a-f]+[0-9]|[a-f]+[0-9]+[a-f]|[0-9]{2,}[a-f]{2,}|[0-9]+[A-F]+[0-9]|[A-F]+[0-9]+[A-F]|[0-9]{2,}[A-F]{2,})"
         r"(?:[0-9a-f]*|[0-9A-F]*)(?![A-Za-z0-9])",
-    ),
-    Placeholder(
-        "<id>",
-        "a generated name of mixed digits and letters",
-        r"[0-9A-Za-z_.~+/-]+=*",
-        (
-            Mask("eyJ", rf"(?-u:\b){_JWT}", "<id>"),
-            Mask("", _bounded(_LONG_ID), "<id>"),
-        ),
-        r"-(?:<hex>|[a-z0-9]*[0-9][a-z0-9]*)-[bcdfghjklmnpqrstvwxz2456789]{5}(?![A-Za-z0-9])"
-        r"|-(?=[a-z]*[0-9])(?=[0-9]*[a-z])[bcdfghjklmnpqrstvwxz2456789]{5}(?![A-Za-z0-9-])"
-        r"|(?P<token>(?<![A-Za-z0-9])(?=[A-Za-z+/_-]*[0-9<])(?:[A-Za-z0-9+/_-]|<num>|<hex>){10,}={0,2}(?![A-Za-z0-9]))"
-        r"|(?P<word>(?<![A-Za-z0-9])(?=[A-Za-z]*[0-9<])(?:[A-Za-z0-9]|<num>|<hex>){8,}(?![A-Za-z0-9]))"
-        r"|(?P<letters>(?<![A-Za-z0-9])(?=[A-Za-z]{14,}(?![A-Za-z0-9]))[a-z]{0,3}(?:[A-Z]{1,4}[a-z]{1,3}){4,}[A-Z]{0,3})",
     ),
     Placeholder(
         "<num>",
         "a number other than zero",
         rf"(?:(?<=_)-)?{_NUMBER}",  # a mask takes the sign of names such as blk_-608999687919862906
         (
-            Mask(r"\.[0-9]{4}", _FRACTION, "${1}.5"),
             Mask("_-", r"_-[0-9]{5,}", "_<num>"),
             Mask("", r"[1-9][0-9]{4,}(?:\.[0-9]+)?|0+[1-9][0-9]{4,}", "<num>"),
+            Mask(r"\.[0-9]{4}", _FRACTION, "${1}.5", late=True),
         ),
-        _NUMBER,
+        _AMOUNT,
     ),
 )
 PLACEHOLDERS = {row.name: row.meaning for row in TABLE}

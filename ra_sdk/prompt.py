@@ -17,10 +17,11 @@ from typing import Literal
 
 from ra_sdk.records import CATEGORIES
 
-__all__ = ["ABNORMAL", "CATEGORY_WORDS", "NORMAL", "PROMPT_VERSION", "SHOTS", "Mode", "Prompt", "Shot", "answer", "prompt", "reply"]
+__all__ = ["ABNORMAL", "CATEGORY_WORDS", "NORMAL", "PROMPT_VERSION", "SAME_LAYOUT", "SHOTS", "Mode", "Prompt", "Shot", "answer", "prompt", "reply"]
 
 Mode = Literal["direct", "think"]
-PROMPT_VERSION = "1"
+PROMPT_VERSION = "2"  # of the layout and the masks: verdicts of another version are judged again
+SAME_LAYOUT = ("1", PROMPT_VERSION)  # versions that differ in the masks only: their adapters can be used
 SYSTEM = "Is this log message routine or an incident?"
 NORMAL, ABNORMAL = " routine", " incident"  # each is one token, and they differ in it
 CATEGORY_WORDS = {category: f" {category}" for category in CATEGORIES}

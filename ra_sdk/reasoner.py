@@ -28,6 +28,7 @@ from ra_sdk.prompt import (
     OPEN_ANSWER,
     OPEN_THINK,
     PROMPT_VERSION,
+    SAME_LAYOUT,
     SHOTS,
     Mode,
     prompt,
@@ -110,9 +111,9 @@ class LlamaReasoner:
         """Find out what the model knows, and make room for as much as its prompts and replies take."""
         adapter = self.files.adapter
         known = self._llama.metadata("ra.prompt_version", of_adapter=adapter is not None)
-        if adapter is not None and known not in (None, PROMPT_VERSION):
+        if adapter is not None and known not in (None, *SAME_LAYOUT):
             raise ModelError(f"adapter {str(adapter)!r} was trained with prompt {known}, this version asks with {PROMPT_VERSION}; give one of this version")
-        self.trained = adapter is not None or known == PROMPT_VERSION
+        self.trained = adapter is not None or known in SAME_LAYOUT
         self._shots = () if self.trained else SHOTS
         title = self._llama.metadata("general.name") or self.files.path.stem
         with_adapter = f" + {adapter.stem}" if adapter else ""

@@ -241,6 +241,7 @@ def test_an_adapter_for_another_prompt_is_refused(llama, monkeypatch):
     from ra_sdk import LlamaReasoner
 
     monkeypatch.setattr("ra_sdk.reasoner.PROMPT_VERSION", "0")
+    monkeypatch.setattr("ra_sdk.reasoner.SAME_LAYOUT", ("0",))
     with pytest.raises(ModelError, match="this version asks with 0"):
         LlamaReasoner(threads=1)
 

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from ra_sdk.prompt import PROMPT_VERSION
 
 from ra_training.cli import main
 from ra_training.corpus import corpus_files, read_rows
@@ -109,7 +110,7 @@ def test_a_merged_model_is_quantised_and_keeps_what_it_says_of_itself(trained, t
     assert main(["export", str(trained), str(out), "--base", str(tiny), "--corpus", str(corpus), "--merge", kind, "--least", "0"]) == 0
     reader = GGUFReader(out)
     assert {tensor.tensor_type.name for tensor in reader.tensors} & {kind, "Q8_0", "Q5_0", "Q6_K"}
-    assert reader.fields["ra.prompt_version"].contents() == "1"
+    assert reader.fields["ra.prompt_version"].contents() == PROMPT_VERSION
     assert reader.fields["general.license"].contents() == "apache-2.0"
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
