@@ -233,3 +233,11 @@ def test_expectations_cover_their_file(path: Path) -> None:
     assert not bare
     assert firsts == sorted(set(firsts))
     assert max(covered) <= len(lines)
+
+
+@pytest.mark.parametrize("path", EXPECTS, ids=name_of)
+def test_compared_templates_are_those_of_records(path: Path) -> None:
+    expect = json.loads(path.with_suffix(".expect.json").read_text(encoding="utf-8"))
+    texts = path.with_suffix(".expected.jsonl").read_text(encoding="utf-8").splitlines()
+    firsts = {json.loads(text)["lines"][0] for text in texts}
+    assert {line for groups in expect.values() for group in groups for line in group} <= firsts
