@@ -6,7 +6,6 @@ until it is known to be complete, and a block's checkpoint never passes what is 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -21,6 +20,7 @@ from ra_sdk.blocks import Block, fields_of
 from ra_sdk.errors import SourceError
 from ra_sdk.formats import detect_format, format_named
 from ra_sdk.hookspecs import Lines
+from ra_sdk.jsontext import dumped
 from ra_sdk.records import LogRecord
 
 if TYPE_CHECKING:
@@ -256,7 +256,7 @@ class Cutter:
             if isinstance(group[0], LogRecord):
                 yield self._raw(group, lines, lines, lines, None, None)
             elif isinstance(group[0], Mapping):
-                texts = pl.Series([_json(item) for item in group], dtype=pl.String)
+                texts = pl.Series([dumped(item) for item in group], dtype=pl.String)
                 yield self._raw(texts, lines, lines, lines, None, format_named("json", self.formats))
             else:
                 texts = without_ends(pl.Series(group, dtype=pl.String))
@@ -330,11 +330,6 @@ def _runs(items: Iterable[Any]) -> Iterator[list[Any]]:
     """Consecutive items of one kind: records, mappings or texts."""
     for _, run in groupby(items, _kind):
         yield list(run)
-
-
-def _json(item: Mapping[str, Any]) -> str:
-    """A mapping as a line of JSON; half of a surrogate pair, which no UTF-8 has, becomes a question mark."""
-    return json.dumps(dict(item), default=str, ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
 
 
 def _kind(item: object) -> str:

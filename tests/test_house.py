@@ -17,6 +17,7 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
     "config": set(),
     "errors": set(),
     "inert": set(),
+    "jsontext": set(),
     "locks": set(),
     "llama": {"errors"},
     "records": {"blocks"},  # for types only
@@ -26,13 +27,13 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
     "masks": {"codes", "placeholders"},
     "window": {"errors"},
     "grounding": {"masks", "placeholders"},
-    "blocks": {"grounding", "records"},
+    "blocks": {"grounding", "jsontext", "records"},
 }
 BASE = {"errors", "records", "blocks", "hookspecs"}
 EXTRA = {
     "formats": {"formats_table", "formats_json"},
     "formats_json": {"formats_table"},
-    "lines": {"formats"},
+    "lines": {"formats", "jsontext"},
     "templates": {"masks", "placeholders", "state", "tree"},
     "state": {"locks"},
     "tree": {"placeholders"},
