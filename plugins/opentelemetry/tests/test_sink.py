@@ -309,5 +309,5 @@ DEEP = json.loads('{"a":' * 90 + "1" + "}" * 90)
     }.values(),
 )
 def test_every_record_leaves_whatever_it_holds(receiver, block, record):
-    assert sent(block([record, "next"]), f"otlp://127.0.0.1:{receiver.port}").sent == 2
+    assert sent(block([record, LogRecord("next")]), f"otlp://127.0.0.1:{receiver.port}").sent == 2
     assert [found.body.string_value[:1] for _, _, found in receiver.records] == ["x", "n"]
