@@ -14,6 +14,7 @@ from itertools import repeat
 from typing import TYPE_CHECKING, Any, overload
 
 from ra_sdk.grounding import fill, fillable
+from ra_sdk.jsontext import dumped
 from ra_sdk.records import Detection, LogRecord, Verdict
 
 if TYPE_CHECKING:
@@ -173,14 +174,26 @@ def fields_of(records: Sequence[LogRecord]) -> pl.DataFrame:
     """The ``fields`` frame of a block that was made from records."""
     import polars as pl
 
+    stamps = pl.Series([record.timestamp for record in records], dtype=pl.Datetime("us", "UTC"))
     return pl.DataFrame(
         {
-            "timestamp": pl.Series([record.timestamp for record in records], dtype=pl.Datetime("us", "UTC")),
-            "severity": pl.Series([record.severity for record in records], dtype=pl.String),
-            "attributes": pl.Series([_json(record.attributes) for record in records], dtype=pl.String),
+            "timestamp": dated(stamps),
+            "severity": pl.Series([record.severity for record in records], dtype=pl.String, strict=False),
+            "attributes": pl.Series([_attributes(record.attributes) for record in records], dtype=pl.String),
         }
     )
 
 
-def _json(attributes: Mapping[str, Any]) -> str | None:
-    return json.dumps(dict(attributes), ensure_ascii=False, default=str) if attributes else None
+def dated(stamps: pl.Series) -> pl.Series:
+    """Times with null for those out of the years 1 to 9999, which neither Python nor RFC 3339 has."""
+    import polars as pl
+
+    first, last = -62_135_596_800_000_000, 253_402_300_799_999_999  # microseconds
+    odd = ~stamps.to_physical().is_between(first, last)
+    return stamps if not odd.any() else stamps.to_frame().select(pl.when(~odd).then(pl.first())).to_series()
+
+
+def _attributes(attributes: object) -> str | None:
+    if not attributes:
+        return None
+    return dumped(attributes if isinstance(attributes, Mapping) else {"attributes": attributes})

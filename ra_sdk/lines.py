@@ -6,7 +6,6 @@ until it is known to be complete, and a block's checkpoint never passes what is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from ra_sdk.errors import SourceError
 from ra_sdk.formats import format_named
 from ra_sdk.formats.reading import COLOUR, Reader, Records
 from ra_sdk.hookspecs import Lines
+from ra_sdk.jsontext import dumped
 from ra_sdk.records import LogRecord
 
 if TYPE_CHECKING:
@@ -233,7 +233,7 @@ class Cutter:
                 yield self._raw(group, lines, lines, lines)
                 continue
             if isinstance(group[0], Mapping):
-                texts, reader = pl.Series([_json(item) for item in group], dtype=pl.String), Reader(self.formats)
+                texts, reader = pl.Series([dumped(item) for item in group], dtype=pl.String), Reader(self.formats)
             else:
                 texts, reader = without_ends(pl.Series(group, dtype=pl.String)), self.reader
             yield self._raw(reader.whole(texts), lines, lines, lines)
@@ -299,11 +299,6 @@ def _runs(items: Iterable[Any]) -> Iterator[list[Any]]:
     """Consecutive items of one kind: records, mappings or texts."""
     for _, run in groupby(items, _kind):
         yield list(run)
-
-
-def _json(item: Mapping[str, Any]) -> str:
-    """A mapping as a line of JSON; half of a surrogate pair, which no UTF-8 has, becomes a question mark."""
-    return json.dumps(dict(item), default=str, ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
 
 
 def _kind(item: object) -> str:

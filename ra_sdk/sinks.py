@@ -17,7 +17,7 @@ from itertools import combinations, product
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ra_sdk.blocks import Detections
+from ra_sdk.blocks import Detections, dated
 from ra_sdk.errors import BadOption, SinkError
 from ra_sdk.hookspecs import Sink, hookimpl
 from ra_sdk.inert import inert_json
@@ -183,7 +183,7 @@ def json_lines(columns: pl.DataFrame) -> bytes:
 
 def _rfc3339(stamps: pl.Series) -> pl.Series:
     """As datetime.isoformat() writes them: with microseconds only where there are some."""
-    texts: pl.Series = stamps.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f").str.strip_suffix(".000000") + "+00:00"
+    texts: pl.Series = dated(stamps).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f").str.strip_suffix(".000000") + "+00:00"
     return texts
 
 

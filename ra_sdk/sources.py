@@ -82,7 +82,8 @@ class IterableSource:
             if isinstance(item, str):
                 yield item if item.isascii() else _speakable(item)
             elif isinstance(item, LogRecord):
-                yield item if item.body.isascii() else replace(item, body=_speakable(item.body))
+                body = str(item.body)
+                yield item if body is item.body and body.isascii() else replace(item, body=_speakable(body))
             elif isinstance(item, Mapping):
                 yield item
             elif isinstance(item, bytes):

@@ -18,6 +18,7 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
     "formats": {"config", "errors", "hookspecs", "records"},
     "errors": set(),
     "inert": set(),
+    "jsontext": set(),
     "locks": set(),
     "llama": {"errors"},
     "records": {"blocks"},  # for types only
@@ -27,11 +28,11 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
     "masks": {"codes", "placeholders"},
     "window": {"errors"},
     "grounding": {"masks", "placeholders"},
-    "blocks": {"grounding", "records"},
+    "blocks": {"grounding", "jsontext", "records"},
 }
 BASE = {"errors", "records", "blocks", "hookspecs"}
 EXTRA = {
-    "lines": {"formats"},
+    "lines": {"formats", "jsontext"},
     "templates": {"masks", "placeholders", "state", "tree"},
     "state": {"locks"},
     "tree": {"placeholders"},

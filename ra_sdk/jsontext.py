@@ -1,0 +1,46 @@
+"""JSON of anything: what a record holds must not keep it from leaving."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["dumped"]
+
+DEEPEST = 100  # levels; deeper values become text
+MOST_DIGITS = 4_000  # of a whole number: Python reads no longer ones (sys.get_int_max_str_digits)
+_ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
+
+
+def dumped(value: object) -> str:
+    """The value as JSON that everybody can read: in UTF-8, and without what JSON does not have.
+
+    Numbers that are not finite or too long to be read back, and values of other types, become text; half a surrogate pair
+    becomes U+FFFD.
+    """
+    try:
+        text = _ENCODE(dict(value) if isinstance(value, Mapping) else value)
+        text.encode()
+    except (ValueError, TypeError, RecursionError):  # of which UnicodeEncodeError is one
+        text = _ENCODE(_plain(value, 0))
+    return text
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else str(value)
+    if isinstance(value, int):
+        return value if value.bit_length() < 3 * MOST_DIGITS else hex(value)
+    if depth > DEEPEST:
+        return "…"
+    if isinstance(value, Mapping):
+        return {_plain(str(key), 0): _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item, depth + 1) for item in value]
+    return _plain(str(value), 0)
