@@ -10,6 +10,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Mapping
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["JsonlSink", "json_columns", "json_lines", "keep_apart", "ra_sdk_open_sink", "record_ids"]
 
 _UNESCAPED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # json.dumps would make one each time
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:")  # two letters at least: C: is a drive
 TAIL = 64 << 20  # bytes of an existing file whose ids are known when appending
 
 
@@ -212,7 +214,9 @@ def _halves(verdict: Verdict, cached: bool) -> tuple[str, str]:
 
 
 def _path(url: str) -> str:
-    return url.removeprefix("jsonl:").removeprefix("//")
+    """The file of a path or of a URL of this sink; empty for other schemes, whose names are no files."""
+    path = url.removeprefix("jsonl:").removeprefix("//")
+    return path if path != url or not _SCHEME.match(url) else ""
 
 
 def _same(one: str, other: str) -> bool:
