@@ -54,7 +54,9 @@ EXTRA = {
     "hookspecs": {"prompt"},
     "sessions": {"window"},
     "sources": {"files", "streams"},
-    "files": {"streams"},
+    "files": {"checkpoints", "generations", "logfile", "rotation"},
+    "generations": {"checkpoints", "logfile", "rotation"},
+    "logfile": {"streams"},
     "sinks": {"inert"},
     "plugins": {"sources", "sinks", "reasoner", "formats", "files", "streams"},
 }
