@@ -2,7 +2,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: install lint test opentelemetry training bench readme fuzz
+.PHONY: install lint test soak opentelemetry training bench readme fuzz
 
 install: .venv/installed
 
@@ -30,6 +30,10 @@ test: lint
 	$(BIN)/python -m pytest
 	$(MAKE) opentelemetry
 	$(MAKE) training
+
+# The long run of the loss harness: minutes. It fails if a line is missing, or was repeated under another id.
+soak: install
+	PYTHONPATH=. $(BIN)/python tests/loss.py rename symlink copytruncate
 
 opentelemetry: install .venv/installed-opentelemetry
 	cd plugins/opentelemetry && ../../$(BIN)/ruff check . && ../../$(BIN)/ruff format --check . && ../../$(BIN)/mypy && ../../$(BIN)/python -m pytest

@@ -127,15 +127,22 @@ class Detector:
         return chain.from_iterable(self.blocks(source))
 
     def blocks(self, source: object) -> Iterator[Detections]:
-        """The same in blocks, for those who work on columns. Raises SourceError and UsageError at the call."""
+        """The same in blocks, for those who work on columns. Raises SourceError and UsageError at the call.
+
+        A checkpoint moves behind a block when the next one is asked for: who asks has done with it.
+        """
         opened: Source = self.plugins.open_source(source, self._reading)
-        return _then_close(opened, self._blocks(opened))
+        return _acknowledged(opened, self._blocks(opened))
 
     def sessions(self, source: object) -> Iterator[Session]:
-        """The source's windows with their own verdicts. Raises BadOption without a window."""
+        """The source's windows with their own verdicts. Raises BadOption without a window, and with a checkpoint."""
         if self.window is None:
             raise BadOption("window None: sessions need a window; give the detector one, as in Window(lines=100)")
-        return _with_known_key(sessions(self.blocks(source), self.window), self.window.key)
+        opened: Source = self.plugins.open_source(source, self._reading)
+        if getattr(opened, "resumable", False):
+            opened.close()
+            raise BadOption("checkpoint with sessions: a restart would begin in the middle of windows that were not finished; leave out one of the two")
+        return _with_known_key(sessions(self.blocks(opened), self.window), self.window.key)
 
     def judge(self, line: str, *, mode: Mode | None = None) -> Verdict:
         """The verdict of one line. Its header is taken off if it has one of the known formats."""
@@ -282,6 +289,14 @@ def _with_known_key(found: Iterable[Session], key: str | None) -> Iterator[Sessi
             key = None
     if key is not None and without:
         warnings.warn(f"no record has an attribute {key!r}, so the windows are not by key; see the attributes in --output jsonl", RuntimeWarning, stacklevel=2)
+
+
+def _acknowledged(source: Source, blocks: Iterable[Detections]) -> Iterator[Detections]:
+    with closing(source):
+        for block in blocks:
+            yield block
+            if block.checkpoint is not None:
+                source.acknowledge(block.checkpoint)
 
 
 def _then_close(thing: _Closable, found: Iterable[T]) -> Iterator[T]:

@@ -154,10 +154,9 @@ class Cutter:
         if isinstance(item, Lines):
             self.earlier, self.checkpoint = self.checkpoint, item.checkpoint
             self.identity = item.identity or self.identity
-            if item.line is not None:
-                self.number = item.line
-            if item.offset is not None:
-                self.offset = item.offset - self.held
+            if not self.held:  # else the piece goes on with what is held
+                self.number = self.number if item.line is None else item.line
+                self.offset = self.offset if item.offset is None else item.offset
             if item.data:
                 self.bytes_.append(item.data)
                 self.held += len(item.data)

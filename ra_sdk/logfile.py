@@ -16,7 +16,7 @@ from ra_sdk.errors import SourceError
 
 __all__ = ["EDGE", "LogFile"]
 
-PIECE = 4 << 20  # bytes read at once
+PIECE = (4 << 20) + (64 << 10)  # bytes read at once: what is split at once, and a line that is left for the next piece
 HOLE = b"\0" * 8  # what a writer that does not append leaves at the start of a file that was truncated
 EDGE = 1_024  # bytes at the start of a file, and before the position in it, by which it is known again
 

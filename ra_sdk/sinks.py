@@ -31,6 +31,7 @@ __all__ = ["JsonlSink", "json_columns", "json_lines", "keep_apart", "ra_sdk_open
 
 _UNESCAPED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # json.dumps would make one each time
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:")  # two letters at least: C: is a drive
+_sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
 TAIL = 64 << 20  # bytes of an existing file whose ids are known when appending
 
 
@@ -117,11 +118,14 @@ class JsonlSink:
                 rest = rest[len(rest) if taken is None else taken :]  # None: of a stream of the caller's, that does not say
             self._file.flush()
             if self._durable:
-                os.fdatasync(self._file.fileno())
+                _sync(self._file.fileno())
+            gone = self._own and not os.fstat(self._file.fileno()).st_nlink
         except BrokenPipeError:
             raise
         except OSError as error:
             raise self._failed(error) from error
+        if gone:  # what was written is nowhere, and must be written again
+            raise SinkError(f"{self.name!r} was removed while it was written to; see what removes it, and start again")
 
     def _failed(self, error: OSError) -> SinkError:
         return SinkError(f"{self.name!r} cannot be written: {error.strerror or error}; make room or choose another place")

@@ -50,6 +50,7 @@ class Found:
     ranges: list[tuple[int, int]] = field(default_factory=list)
     repeated: int = 0
     renamed_ids: int = 0
+    cut: int = 0  # bytes that were written between copying and truncating, as far as could be seen
     said: list[str] = field(default_factory=list)
 
 
@@ -58,7 +59,7 @@ class Trial:
 
     def __init__(self, folder: Path, mode: str, seed: int) -> None:
         self.folder, self.mode, self.random = folder, mode, random.Random(seed)
-        self.log, self.turn = folder / "app.log", 0
+        self.log, self.turn, self.cut = folder / "app.log", 0, 0
         self.errors = folder / "errors"
         if mode == "symlink":
             (folder / "app-0.log").touch()
@@ -87,7 +88,12 @@ class Trial:
                 time.sleep(self.random.uniform(0, 0.2))
                 reader = self.start()
             time.sleep(0.002)
-        self.settle(reader)
+        still = time.monotonic()
+        while time.monotonic() - still < 8 and self.numbers() < lines:  # until all is there, or nothing more comes
+            size = self.size()
+            time.sleep(0.2)
+            still = still if self.size() == size else time.monotonic()
+        self.end(reader, signal.SIGTERM)
         return self.count(found)
 
     def start(self) -> subprocess.Popen[bytes]:
@@ -110,14 +116,9 @@ class Trial:
             reader.send_signal(how)
         reader.wait()
 
-    def settle(self, reader: subprocess.Popen[bytes]) -> None:
-        """Give the reader time until nothing more comes, and end it."""
-        size, still = self.size(), time.monotonic()
-        while time.monotonic() - still < 8:
-            time.sleep(0.1)
-            if self.size() != size:
-                size, still = self.size(), time.monotonic()
-        self.end(reader, signal.SIGTERM)
+    def numbers(self) -> int:
+        """How many of the lines are there."""
+        return len({line.partition(b'"body":"')[2].partition(b'"')[0] for line in (self.folder / "out").read_bytes().splitlines()})
 
     def rotate(self) -> None:
         self.turn += 1
@@ -133,6 +134,7 @@ class Trial:
         first = self.log.with_name("app.log.1")
         if self.mode == "copytruncate":
             shutil.copyfile(self.log, first)
+            self.cut += self.log.stat().st_size - first.stat().st_size
             os.truncate(self.log, 0)
         else:
             self.log.rename(first)
@@ -148,7 +150,7 @@ class Trial:
             found.repeated += number in ids
             ids[number].add(row["id"])
         missing = [number for number in range(found.lines) if number not in ids]
-        found.missing = len(missing)
+        found.missing, found.cut = len(missing), self.cut
         firsts = [number for number in missing if number - 1 in ids or not number]
         lasts = [number for number in missing if number + 1 in ids or number + 1 == found.lines]
         found.ranges = list(zip(firsts, lasts, strict=True))

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from ra_sdk.errors import BadOption, BadRecord, SourceError, StoreError, UsageError
-from ra_sdk.logfile import EDGE
+from ra_sdk.logfile import EDGE, PIECE
 from ra_sdk.records import LogRecord
 from ra_sdk.sources import IterableSource, StreamSource, as_source, ra_sdk_open_source
 
@@ -137,7 +137,7 @@ def test_a_ten_megabyte_line(tmp_path):
     pieces = list(source)
     source.close()
     assert b"".join(piece.data for piece in pieces) == path.read_bytes()
-    assert [piece.checkpoint["offset"] for piece in pieces] == [4 << 20, 8 << 20, (10 << 20) + 6]
+    assert [piece.checkpoint["offset"] for piece in pieces] == [PIECE, 2 * PIECE, (10 << 20) + 6]
 
 
 @pytest.mark.parametrize(
@@ -483,7 +483,7 @@ def test_a_file_can_be_followed_from_its_end(log, follow):
     reader.wait("half\n")
 
 
-@pytest.mark.parametrize("how", ["rename", "rename, re-creation later", "replace", "copy and truncate", "truncate", "delete"])
+@pytest.mark.parametrize("how", ["rename", "rename, re-creation later", "replace", "copy and truncate", "truncate", "truncate and grow", "delete"])
 def test_rotation_while_it_is_followed(log, follow, how):
     log.path.write_text("one\n" * 3)
     reader = follow(log.path)
@@ -509,13 +509,16 @@ def test_rotation_while_it_is_followed(log, follow, how):
         log.path.write_text("")
     elif how == "truncate":
         log.path.write_text("")
+    elif how == "truncate and grow":
+        log.path.write_text("longer than before\n")
     else:
         log.path.unlink()
     if how != "replace":
         append(log.path, "two\n")
-    reader.wait("one\n" * 3 + missed + "¶two\n")
+    grown = "longer than before\n" if how == "truncate and grow" else ""
+    reader.wait("one\n" * 3 + missed + f"¶{grown}two\n")
     append(log.path, "three\n")
-    reader.wait("one\n" * 3 + missed + "¶two\nthree\n")
+    reader.wait("one\n" * 3 + missed + f"¶{grown}two\nthree\n")
     assert reader.end() == reader.text
 
 
