@@ -78,8 +78,6 @@ def detect_(
     width: options.Width = None,
 ) -> int:
     """Detect anomalies in sources."""
-    if follow and len(sources) > 1:
-        raise BadOption(f"--follow with {len(sources)} sources: the first has no end; start one ra detect --follow for each")
     reading = {"follow": follow, "checkpoint": checkpoint, "format": format_, "append": checkpoint is not None}
     judging = {"mode": mode.value, "explain": explain, "threshold": threshold, "store": store, "state": state, "format": format_}
     sizes = {"model": model, "threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
@@ -310,10 +308,12 @@ def _detect(
 
 
 def _take(detector: Detector, sources: Sequence[str], sinks: Sequence[Sink], output: options.Output, reading: Mapping[str, Any]) -> int:
-    """Every source in turn. One that fails does not stop the others; a sink that fails does."""
+    """Every source in turn, or together if they are followed. One that fails does not stop the others; a sink that fails does."""
+    from ra_sdk.several import Sources
+
     code = FINE
     try:
-        for source in sources:
+        for source in [Sources(*sources)] if reading["follow"] and len(sources) > 1 else sources:
             code = max(code, _take_one(detector, source, sinks, output, reading))
     except KeyboardInterrupt:
         _say(f"interrupted after {detector.counts.judged} model calls")
@@ -325,7 +325,7 @@ def _take(detector: Detector, sources: Sequence[str], sinks: Sequence[Sink], out
     return code
 
 
-def _take_one(detector: Detector, name: str, sinks: Sequence[Sink], output: options.Output, reading: Mapping[str, Any]) -> int:
+def _take_one(detector: Detector, name: object, sinks: Sequence[Sink], output: options.Output, reading: Mapping[str, Any]) -> int:
     try:
         source = detector.plugins.open_source(name, reading)
         if output is options.Output.SESSIONS:

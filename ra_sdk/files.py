@@ -24,7 +24,7 @@ from ra_sdk.generations import WATCHED, Generations, Moved, find, newer, opened
 from ra_sdk.hookspecs import Lines
 from ra_sdk.logfile import LogFile
 
-__all__ = ["FileSource"]
+__all__ = ["FileSource", "polling"]
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 5.0  # after this, the last line of a file that was renamed is taken as it is, though its end is missing
@@ -47,10 +47,9 @@ class FileSource:
     def __init__(self, path: str, *, name: str | None = None, options: Mapping[str, Any] | None = None) -> None:
         options = options or {}
         self.path, self.name = Path(path), name or path
-        self.live, self.lost = _flag(options, "follow"), 0
+        self.live, self._poll, self._stop = polling(options)
+        self.lost, self._begun = 0, False
         self._force = options.get("format") == "plain"
-        self._poll = _seconds(options.get("poll", POLL_SECONDS))
-        self._stop: Event = options.get("stop") or Event()
         self._closed = False
         key = _absolute(self.path, self.name)
         self._known = Generations(Checkpoint(Path(options["checkpoint"]), key) if options.get("checkpoint") else None)
@@ -62,6 +61,8 @@ class FileSource:
         self.started = datetime.fromtimestamp(os.fstat(file.file.fileno()).st_mtime, timezone.utc)
         self.size, self.position = file.size, 0
         self._row = [file]
+        if file.blank:
+            file.beside = _places(rotation.row(self.path, file.log))
         self._given: Lines | None = None
         if self.live and not self._known.saved and _flag(options, "tail"):
             file.skip_lines()
@@ -73,7 +74,6 @@ class FileSource:
 
     def __iter__(self) -> Iterator[Lines | None]:
         try:
-            self._resume()
             waited = False
             while not self._over():
                 quiet = True
@@ -94,8 +94,11 @@ class FileSource:
 
     def look(self) -> Iterator[Lines]:
         """What is there now, and was not given yet."""
-        turned = True
+        if not self._begun:
+            self._resume()
+        turned = self._begun = True
         while turned:
+            self._begin_last()
             for file in self._row[:]:
                 settling = self.live and time.monotonic() - file.grown < GRACE_SECONDS
                 yield from self._give(file, whole=settling or file is self._row[-1])
@@ -112,6 +115,14 @@ class FileSource:
         self._closed = True
         for file in self._row:
             file.close()
+
+    def reads(self, status: os.stat_result) -> bool:
+        """Whether this file is one of those that are read."""
+        return any((file.inode, file.device) == (status.st_ino, status.st_dev) for file in self._row)
+
+    def idle(self, seconds: float) -> bool:
+        """Whether nothing has come for so long, and all that came was written."""
+        return all(time.monotonic() - file.grown > seconds and self._known.settled(file) for file in self._row)
 
     def _over(self) -> bool:
         return not self.live or self._closed or self._stop.is_set()
@@ -153,7 +164,7 @@ class FileSource:
         row, self._row = self._row, []
         for saved in older:
             unread = saved["offset"] < max(saved["read"], saved["size"])
-            file = self._steadily(saved, partial(find, saved=saved, everywhere=unread))
+            file = self._steadily(Path(saved["log"]), partial(find, saved=saved, everywhere=unread))
             if file is not None:
                 self._row.append(file)
             elif unread:
@@ -168,25 +179,40 @@ class FileSource:
         """What to read after a position, oldest first: its generation, unless it is ``held`` open, and those that came later. Raises SourceError."""
 
         def look(entries: list[rotation.Entry]) -> list[LogFile]:
-            file = held or find(entries, saved)
             taken = {each.inode for each in self._row if not each.truncated}
-            fresh = newer(entries, None if file is None else file.inode, saved["changed"])
+            file = held or find(entries, saved)
+            fresh = [entry for entry in newer(entries, file, saved["changed"]) if entry.inode not in taken]
             with ExitStack() as stack:
-                if file is not None and held is None:
+                if file is not None and file is not held:
                     stack.callback(file.close)
-                files = opened([entry for entry in fresh if entry.inode not in taken])
-                stack.pop_all()
+                files = opened(fresh)
+                if file is None or file.inode not in taken:
+                    stack.pop_all()
+            for each in files[-1:]:
+                each.beside = _places(entries)
             if held is None:
                 self._tell(saved, file, entries)
-            return files if file is None or held is not None else [file, *files]
+            return files if file is None or file.inode in taken else [file, *files]
 
-        return self._steadily(saved, look)
+        return self._steadily(Path(saved["log"]), look)
 
-    def _steadily(self, saved: Mapping[str, Any], look: Callable[[list[rotation.Entry]], T]) -> T:
+    def _begin_last(self) -> None:
+        """Before anything of the last file is given: what was copied from it, when it had been emptied and nothing of it was read since, comes first."""
+        last = self._row[-1]
+        if not last.blank or not last.peek():
+            return
+
+        def look(entries: list[rotation.Entry]) -> list[LogFile]:
+            taken = {each.inode for each in self._row}
+            return opened([entry for entry in entries[:-1] if (entry.inode, entry.changed) not in last.beside and entry.inode not in taken])
+
+        self._row[-1:-1] = self._steadily(last.log, look)
+
+    def _steadily(self, since: Path, look: Callable[[list[rotation.Entry]], T]) -> T:
         """What is found in the row of files, once nothing was renamed while looking."""
         for _ in range(TRIES):
             with suppress(Moved):
-                return look(rotation.row(self.path, Path(saved["log"])))
+                return look(rotation.row(self.path, since))
         raise SourceError(f"{self.name!r} cannot be read: its files are renamed faster than they can be opened; rotate it less often")
 
     def _tell(self, saved: Mapping[str, Any], file: LogFile | None, entries: list[rotation.Entry]) -> None:
@@ -217,6 +243,10 @@ class FileSource:
                 file.close()
 
 
+def _places(entries: list[rotation.Entry]) -> frozenset[tuple[int, int]]:
+    return frozenset((entry.inode, entry.changed) for entry in entries)
+
+
 def _absolute(path: Path, name: str) -> str:
     try:
         path.stat()
@@ -225,6 +255,11 @@ def _absolute(path: Path, name: str) -> str:
     except (OSError, ValueError, RuntimeError) as error:  # a NUL in it, or links in a circle
         raise SourceError(f"{name!r} is not a path: {error}; name a file") from error
     return os.path.abspath(path)  # noqa: PTH100  links are not followed: a log is known by the name that it was given
+
+
+def polling(options: Mapping[str, Any]) -> tuple[bool, float, Event]:
+    """The options ``follow``, ``poll`` and ``stop``. Raises BadOption."""
+    return _flag(options, "follow"), _seconds(options.get("poll", POLL_SECONDS)), options.get("stop") or Event()
 
 
 def _flag(options: Mapping[str, Any], name: str) -> bool:

@@ -114,9 +114,9 @@ def find(entries: Sequence[rotation.Entry], saved: Mapping[str, Any], *, everywh
     return None
 
 
-def newer(entries: Sequence[rotation.Entry], inode: int | None, changed: int) -> list[rotation.Entry]:
-    """The files that came after the one with ``inode``; if it is not among them, those that were written to since ``changed``."""
-    at = next((at for at, entry in enumerate(entries) if entry.inode == inode), None)
+def newer(entries: Sequence[rotation.Entry], file: LogFile | None, changed: int) -> list[rotation.Entry]:
+    """The files that came after this one; if it is not among them, those that were written to since ``changed``."""
+    at = next((at for at, entry in enumerate(entries) if file is not None and entry.inode == file.inode), None)
     if at is None:
         return [entry for entry in entries if entry.changed >= changed or entry is entries[-1]]
     style = entries[at].style
@@ -124,11 +124,14 @@ def newer(entries: Sequence[rotation.Entry], inode: int | None, changed: int) ->
 
 
 def opened(entries: Sequence[rotation.Entry]) -> list[LogFile]:
-    """All of these files, but those that are broken. Raises Moved."""
+    """All of these files, but those that are broken, and a copy that is being made of the last one. Raises Moved."""
     with ExitStack() as stack:
         files = [file for entry in entries if (file := _if_whole(entry, stack)) is not None]
+        copies = [file for file in files[:-1] if files[-1].begins_as(file)]
         stack.pop_all()
-    return files
+    for copy in copies:
+        copy.close()
+    return [file for file in files if file not in copies]
 
 
 def _if_whole(entry: rotation.Entry, stack: ExitStack) -> LogFile | None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ra_sdk.blocks import Detections
 
-__all__ = ["Format", "Lines", "Listener", "Preparing", "Reasoner", "Sink", "Source", "hookimpl", "hookspec"]
+__all__ = ["Format", "Items", "Lines", "Listener", "Part", "Preparing", "Reasoner", "Sink", "Source", "hookimpl", "hookspec"]
 
 hookspec = pluggy.HookspecMarker("ra_sdk")
 hookimpl = pluggy.HookimplMarker("ra_sdk")
@@ -91,20 +91,48 @@ class Lines:
     identity: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Ready records of a source that can resume: texts, mappings or LogRecords, all of one kind.
+
+    ``offsets``: a number for each, which with ``identity`` makes its sink id: the same whenever the record is read. ``checkpoint``: JSON-able,
+    where reading would resume after them. ``format``: the name of the format that texts have; None detects it.
+    """
+
+    items: Sequence[str | Mapping[str, Any] | LogRecord]
+    offsets: Sequence[int]
+    identity: str
+    checkpoint: object = None
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An item of one of the sources that a source consists of; each has its own format, line numbers and blocks.
+
+    The checkpoint of a block is a Part too: ``item`` is what ``source`` wants back. ``ended``: nothing more comes from ``source``.
+    """
+
+    source: Source
+    item: Any
+    ended: bool = False
+
+
 class Source(Protocol):
     """Something that logs come from.
 
-    Iterating yields ``Lines`` (bytes, cut anywhere: the fast way), or one text, mapping (as a JSON line would give it) or LogRecord for every
-    record, and None when a live source is idle. ``name``: as the user named it. ``identity``: stable across restarts, part of sink ids.
+    Iterating yields ``Lines`` (bytes, cut anywhere: the fast way), ``Items``, or one text, mapping (as a JSON line would give it) or LogRecord
+    for every record, and None when a live source is idle; a source that consists of others yields a ``Part`` for each of these.
+    ``name``: as the user named it. ``identity``: stable across restarts, part of sink ids.
     ``live``: reading may block; it is then done in a thread, and blocks close after a while. Optional: ``size`` and ``position`` in bytes, for
-    the progress bar, and ``started``, the time from which missing years are guessed.
+    the progress bar; ``started``, the time from which missing years are guessed; ``resumable``, whether it keeps a checkpoint.
     """
 
     name: str
     identity: str
     live: bool
 
-    def __iter__(self) -> Iterator[Lines | str | Mapping[str, Any] | LogRecord | None]: ...
+    def __iter__(self) -> Iterator[Lines | Items | Part | str | Mapping[str, Any] | LogRecord | None]: ...
 
     def acknowledge(self, checkpoint: object) -> None:
         """Everything up to ``checkpoint``, one of those yielded, was written by every sink: a restart may begin there. Never called with None."""

@@ -19,7 +19,7 @@ from ra_sdk.blocks import Block, fields_of
 from ra_sdk.errors import SourceError
 from ra_sdk.formats import format_named
 from ra_sdk.formats.reading import COLOUR, Reader, Records
-from ra_sdk.hookspecs import Lines
+from ra_sdk.hookspecs import Items, Lines, Part
 from ra_sdk.jsontext import dumped
 from ra_sdk.records import LogRecord
 
@@ -73,16 +73,26 @@ def raw_blocks(source: Source, formats: Sequence[Format], name: str | None, size
     ``name`` is a format's name; None detects it from the first lines. A live source is read in a thread, so that what it gave is
     handed on after ``wait`` seconds at the latest. Raises UnknownFormat, and what the source raises, after the whole lines that came before it.
     """
-    cut = Cutter(source, formats, name, size)
+    cutters: dict[int, Cutter] = {}
     try:
         for item in _ticking(source, wait) if source.live else source:
-            yield from cut.add(item)
             if item is None:
+                for cutter in cutters.values():
+                    yield from cutter.add(None)
                 yield None
+                continue
+            part = item if isinstance(item, Part) else Part(source, item)
+            if id(part.source) not in cutters:
+                cutters[id(part.source)] = Cutter(part.source, formats, name, size, part=part is item)
+            yield from cutters[id(part.source)].add(part.item)
+            if part.ended:
+                yield from cutters.pop(id(part.source)).flush()
     except SourceError:
-        yield from cut.add(None)
+        for cutter in cutters.values():
+            yield from cutter.add(None)
         raise
-    yield from cut.flush()
+    for cutter in cutters.values():
+        yield from cutter.flush()
 
 
 def _ticking(source: Iterable[Any], wait: float) -> Iterator[Any]:
@@ -135,6 +145,7 @@ class Cutter:
     formats: Sequence[Format]
     name: str | None
     size: int
+    part: bool = False  # the source is one of those that another consists of
     number: int = 1  # of the next physical line, or item
     offset: int = 0  # of the first byte that is held, in the text of its file
     bytes_: list[bytes] = field(default_factory=list)
@@ -165,6 +176,8 @@ class Cutter:
                 self.number, self.offset = 1, 0
             elif self.held - self.kept >= PIECE or self.source.live:
                 yield from self._cut(final=False)
+        elif isinstance(item, Items):
+            yield from self._ready(item)
         elif item is None:
             yield from self._rest()
         else:
@@ -221,6 +234,31 @@ class Cutter:
             reached = checkpoint if part.stop >= len(records) else None
             yield self._raw(records[part], lines[part], last_lines[part], offsets[part], reached)
 
+    def _ready(self, given: Items) -> Iterator[RawBlock]:
+        """Ready records with offsets and a checkpoint of their own."""
+        import polars as pl
+
+        yield from self._from_items()
+        self.identity = given.identity
+        for start in range(0, len(given.items), self.size):
+            part = slice(start, start + self.size)
+            records = self._texts(given.items[part], given.format)
+            lines = pl.int_range(self.number, self.number + len(records), dtype=pl.UInt64, eager=True)
+            self.number += len(records)
+            reached = given.checkpoint if start + self.size >= len(given.items) else None
+            yield self._raw(records, lines, lines, pl.Series(given.offsets[part], dtype=pl.UInt64), reached)
+
+    def _texts(self, group: Sequence[Any], name: str | None = None) -> Records | Sequence[LogRecord]:
+        """Items of one kind, each a record."""
+        import polars as pl
+
+        if isinstance(group[0], LogRecord):
+            return group
+        if isinstance(group[0], Mapping):
+            return Reader(self.formats).whole(pl.Series([dumped(item) for item in group], dtype=pl.String))
+        texts = without_ends(pl.Series(group, dtype=pl.String))
+        return (Reader(self.formats, name) if name else self.reader).whole(texts)
+
     def _from_items(self) -> Iterator[RawBlock]:
         """Items are whole records: nothing is joined, and each has a detection of its own."""
         import polars as pl
@@ -228,17 +266,11 @@ class Cutter:
         for group in _runs(self.items):
             first, self.number = self.number, self.number + len(group)
             lines = pl.int_range(first, self.number, dtype=pl.UInt64, eager=True)
-            if isinstance(group[0], LogRecord):
-                yield self._raw(group, lines, lines, lines)
-                continue
-            if isinstance(group[0], Mapping):
-                texts, reader = pl.Series([dumped(item) for item in group], dtype=pl.String), Reader(self.formats)
-            else:
-                texts, reader = without_ends(pl.Series(group, dtype=pl.String)), self.reader
-            yield self._raw(reader.whole(texts), lines, lines, lines)
+            yield self._raw(self._texts(group), lines, lines, lines)
         self.items = []
 
     def _raw(self, records: Any, lines: pl.Series, last: pl.Series, offsets: pl.Series, reached: object = None) -> RawBlock:
+        reached = Part(self.source, reached) if self.part and reached is not None else reached
         return RawBlock(self.source.name, self.identity, records, lines, last, offsets, self.now, reached)
 
     def _reached(self) -> object:

@@ -26,7 +26,8 @@ class LogFile:
 
     ``offset``: bytes of text given so far, and ``line`` the number of the next line; a byte order mark does not count, nor does
     compression. A plain file may be read again when it has grown. ``identity`` tells it from all other files, once it is given one;
-    ``log`` is the file that it was rotated from, or itself; ``grown`` when it last gave something, by the monotonic clock.
+    ``log`` is the file that it was rotated from, or itself; ``grown`` when it last gave something, by the monotonic clock; ``beside``
+    the inodes and times of the files that stood in its row when it was opened.
     """
 
     def __init__(self, path: Path, name: str, *, force: bool = False) -> None:
@@ -35,6 +36,7 @@ class LogFile:
         self.truncated: bool = False
         self.file = _opened(path, name)
         self.identity, self._lock = "", Lock()
+        self.beside: frozenset[tuple[int, int]] = frozenset()
         try:
             self.log = path.resolve()
             status = os.fstat(self.file.fileno())
@@ -91,8 +93,8 @@ class LogFile:
         return piece
 
     def _read_plain(self, whole: bool) -> bytes:
-        if not self.offset and not self._start:  # it was empty when it was opened
-            self._mark = len(streams.byte_order_mark(self._pread(4, 0)))
+        if self.blank:
+            self.peek()
         self.seen = max(self.seen, self.size)
         while True:
             data = self._pread(PIECE, self.offset + self._mark)
@@ -130,6 +132,24 @@ class LogFile:
             self._tail = (self._tail + taken[-EDGE:])[-EDGE:]
             self.offset += len(taken)
             self._chunks = chain([rest] if rest else [], self._chunks)
+
+    @property
+    def blank(self) -> bool:
+        """Whether nothing of it was seen yet."""
+        return self.plain and not self._start and not self.offset
+
+    def peek(self) -> bool:
+        """See how it begins, without reading on; whether there is anything."""
+        self._mark = len(streams.byte_order_mark(self._pread(4, 0)))
+        self._start = self._pread(EDGE, self._mark)
+        return bool(self._start)
+
+    def begins_as(self, other: LogFile) -> bool:
+        """Whether the other is a copy of this one, as far as it goes."""
+        length = other.size
+        at = max(0, length - EDGE)
+        starts = self.plain and other.plain and bool(other._start) and self._start.startswith(other._start)
+        return starts and self._pread(length - at, at) == other._pread(length - at, at)
 
     def skip_lines(self) -> None:
         """Go behind the last newline that is there."""

@@ -6,6 +6,7 @@ import difflib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -16,6 +17,7 @@ import pluggy
 from ra_sdk import hookspecs, sinks, sources
 from ra_sdk.errors import BadOption, ModelError, RaError, SinkError, SourceError, UnknownScheme, WorldError
 from ra_sdk.hookspecs import Format, Listener, Reasoner, Sink, Source, hookimpl
+from ra_sdk.several import JoinedSource, Sources
 
 __all__ = ["Listed", "PluginSet", "PluginWarning"]
 
@@ -93,6 +95,8 @@ class PluginSet:
 
     def open_source(self, source: object, options: Mapping[str, Any]) -> Source:
         """A source from a path, a URL, or what Python has in memory. Raises SourceError, UsageError."""
+        if isinstance(source, Sources):
+            return self._joined(source, options)
         found: Any = sources.as_source(source)
         if found is None:
             url = os.fsdecode(source) if isinstance(source, os.PathLike) else str(source)
@@ -102,6 +106,12 @@ class PluginSet:
         if found is None:
             raise self._unknown(str(source), "source", ["file", "stdin"])
         return cast("Source", found)
+
+    def _joined(self, given: Sources, options: Mapping[str, Any]) -> Source:
+        with ExitStack() as stack:
+            opened = [stack.enter_context(closing(self.open_source(each, options))) for each in given]
+            stack.pop_all()
+        return JoinedSource(opened)
 
     def open_sink(self, url: str, options: Mapping[str, Any]) -> Sink:
         """A sink from a URL. Raises SinkError, UnknownScheme."""

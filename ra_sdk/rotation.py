@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -50,11 +50,11 @@ def moved(folder: Path, inode: int) -> list[Path]:
     return []
 
 
-def is_rotated(path: Path) -> bool:
-    """Whether rotation made this file of another one that is there."""
+def is_rotated(path: Path, logs: Container[Path]) -> bool:
+    """Whether rotation made this file of one of these logs."""
     name = _COMPRESSED.sub("", path.name)
     stripped = re.sub(rf"{_ROTATED}$", "", name), re.sub(rf"{_ROTATED}(?=\.[^.\d][^.]*$)", "", name)
-    return any(base not in ("", path.name) and (path.parent / base).is_file() for base in stripped)
+    return any(base not in ("", path.name) and path.with_name(base) in logs for base in stripped)
 
 
 def _listed(path: Path, since: Path) -> list[Entry]:

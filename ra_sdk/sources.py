@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import re
@@ -19,7 +20,9 @@ from ra_sdk import streams
 from ra_sdk.errors import BadRecord, SourceError, UsageError
 from ra_sdk.files import FileSource
 from ra_sdk.hookspecs import Lines, Source, hookimpl
+from ra_sdk.journald import JournalSource
 from ra_sdk.records import LogRecord
+from ra_sdk.several import FilesSource
 
 __all__ = ["IterableSource", "StreamSource", "as_source", "ra_sdk_open_source"]
 
@@ -30,18 +33,23 @@ SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:")  # two letters at least: C: is a
 
 @hookimpl
 def ra_sdk_open_source(url: str, options: Mapping[str, Any]) -> Source | None:
-    """Paths and ``file:``; ``stdin:`` and ``-``."""
+    """Paths and ``file:``, folders and patterns; ``stdin:`` and ``-``; ``journald:``."""
     force = options.get("format") == "plain"
     if url in ("-", "stdin:", "stdin://"):
         if sys.stdin is None:
             raise SourceError(f"{url!r} cannot be read: this process has no standard input; name a file")
         return StreamSource(sys.stdin.buffer, url, "stdin:", force=force)
+    if url.startswith("journald:"):
+        return JournalSource(url, options)
     path = url
     if url.startswith("file:"):
         path = unquote(re.sub("^file:(?://(?:localhost(?=/))?)?", "", url))
-    elif SCHEME.match(url) and ("://" in url or not _exists(url)):
+    elif SCHEME.match(url) and ("://" in url or _mode(url) is None):
         return None
-    if _is_regular(path):
+    mode = _mode(path)
+    if (mode is None and glob.has_magic(path)) or (mode and stat.S_ISDIR(mode)):
+        return FilesSource(path, name=url, options=options)
+    if mode is None or stat.S_ISREG(mode):  # what is missing too, for its error
         return FileSource(path, name=url, options=options)
     return StreamSource(_device(path, url), url, str(Path(path).absolute()), force=force, owned=True)
 
@@ -156,20 +164,12 @@ def _descriptor(stream: IO[bytes]) -> int | None:
         return None
 
 
-def _exists(path: str) -> bool:
+def _mode(path: str) -> int | None:
+    """What kind of file it is; None if there is none, or the text cannot be a path."""
     try:
-        return Path(path).exists()
-    except (OSError, ValueError):  # a text that no path can be
-        return False
-
-
-def _is_regular(path: str) -> bool:
-    """Whether it is to be opened as a file; so is what is missing, for its error."""
-    try:
-        mode = Path(path).stat().st_mode
+        return Path(path).stat().st_mode
     except (OSError, ValueError):
-        return True
-    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+        return None
 
 
 def _device(path: str, name: str) -> IO[bytes]:

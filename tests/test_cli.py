@@ -140,7 +140,6 @@ def test_fail_on_abnormal(ra, log, tmp_path):
 
 FAULTS = {  # command -> exit code, what the one line says
     "detect missing.log": (1, "missing.log"),
-    "detect .": (1, "directory"),
     "detect nosuch://host": (2, "nosuch"),
     "detect app.log --to nosuch://host": (2, "nosuch"),
     "detect app.log --to jsonl:missing/out.jsonl": (1, "missing/out.jsonl"),
@@ -165,7 +164,6 @@ FAULTS = {  # command -> exit code, what the one line says
     "detect app.log --output xml": (2, "'xml' is not one of"),
     "detect app.log --mode guess": (2, "guess"),
     "detect app.log --plugin-option x": (2, "NAME=VALUE"),
-    "detect app.log app.log --follow": (2, "--follow"),
     "detect app.log --nosuch": (2, "--nosuch"),
     "detect": (2, "SOURCE"),
     "judge": (2, "LINE"),

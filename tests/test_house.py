@@ -53,12 +53,14 @@ EXTRA = {
     "openapi": {"wire"},
     "hookspecs": {"prompt"},
     "sessions": {"window"},
-    "sources": {"files", "streams"},
+    "sources": {"files", "journald", "several", "streams"},
+    "several": {"files", "rotation"},
+    "journald": {"checkpoints", "files"},
     "files": {"checkpoints", "generations", "logfile", "rotation"},
     "generations": {"checkpoints", "logfile", "rotation"},
     "logfile": {"streams"},
     "sinks": {"inert"},
-    "plugins": {"sources", "sinks", "reasoner", "formats", "files", "streams"},
+    "plugins": {"several", "sources", "sinks", "reasoner", "formats", "files", "streams"},
 }
 
 
@@ -118,8 +120,9 @@ def test_a_bare_import_loads_nothing_heavy():
 
 def test_public_names():
     assert set(ra_sdk.__all__) == {
-        *"BadFormat BadOption BadRecord Counts Detection Detections Detector EchoReasoner Lines LlamaReasoner LogRecord ModelError Progress RaError".split(),
-        *"Session SinkError SourceError StoreError Template UnknownFormat UnknownScheme UsageError Verdict VerdictStore Window WorldError".split(),
+        *"BadFormat BadOption BadRecord Counts Detection Detections Detector EchoReasoner Items Lines LlamaReasoner LogRecord ModelError Progress".split(),
+        *"RaError Session SinkError SourceError Sources StoreError Template UnknownFormat UnknownScheme UsageError Verdict VerdictStore Window".split(),
+        *"WorldError".split(),
         *"adetect detect hookimpl".split(),
     }
     assert all(getattr(ra_sdk, name).__module__.startswith("ra_sdk") for name in ra_sdk.__all__ if name != "hookimpl")
