@@ -29,6 +29,7 @@ from ra_sdk.plugins import PluginSet
 from ra_sdk.prompt import Mode
 from ra_sdk.records import Detection, Session, Template, Verdict
 from ra_sdk.sessions import Window, sessions
+from ra_sdk.several import Sources
 from ra_sdk.sinks import keep_apart
 from ra_sdk.templates import Miner, distinct
 from ra_sdk.verdicts import VerdictStore
@@ -158,7 +159,8 @@ class Detector:
 
         Sinks opened here are closed here. Raises SourceError, SinkError, BadOption.
         """
-        keep_apart([sink for sink in sinks if isinstance(sink, str)], [str(source)] if isinstance(source, str | Path) else [])
+        named = source if isinstance(source, Sources) else [source]
+        keep_apart([sink for sink in sinks if isinstance(sink, str)], [str(each) for each in named if isinstance(each, str | Path)])
         opened: Source = self.plugins.open_source(source, self._reading)
         resumed = {"append": self._reading["checkpoint"] is not None}
 

@@ -28,6 +28,7 @@ __all__ = ["FileSource", "polling"]
 
 POLL_SECONDS = 0.2
 GRACE_SECONDS = 5.0  # after this, the last line of a file that was renamed is taken as it is, though its end is missing
+COPY_SECONDS = 2.0  # between copying a file and truncating it
 TRIES = 50  # how often a row of files is read again, when it changes under our hands
 _log = logging.getLogger("ra_sdk")
 T = TypeVar("T")
@@ -99,7 +100,7 @@ class FileSource:
         turned = self._begun = True
         while turned:
             self._begin_last()
-            for file in self._row[:]:
+            for file in filter(self._ready, self._row[:]):
                 settling = self.live and time.monotonic() - file.grown < GRACE_SECONDS
                 yield from self._give(file, whole=settling or file is self._row[-1])
             turned = (self.live or self.resumable or self._row[-1].truncated) and self._turned()
@@ -150,9 +151,10 @@ class FileSource:
             fresh = self._after(last.checkpoint(), None if last.truncated else last)
         except (OSError, SourceError):  # between rotation and re-creation, or not yet ours to read
             return False
-        if last.truncated:
-            self._row.remove(last)
-            last.close()
+        anew = {file.inode for file in fresh}
+        for file in [file for file in self._row if file.truncated or file.inode in anew]:
+            self._row.remove(file)
+            file.close()
         self._row += fresh
         return bool(fresh)
 
@@ -179,22 +181,35 @@ class FileSource:
         """What to read after a position, oldest first: its generation, unless it is ``held`` open, and those that came later. Raises SourceError."""
 
         def look(entries: list[rotation.Entry]) -> list[LogFile]:
-            taken = {each.inode for each in self._row if not each.truncated}
+            taken = {each.inode for each in self._row if each is held or (each.identity and not each.truncated)}
             file = held or find(entries, saved)
             fresh = [entry for entry in newer(entries, file, saved["changed"]) if entry.inode not in taken]
             with ExitStack() as stack:
                 if file is not None and file is not held:
                     stack.callback(file.close)
                 files = opened(fresh)
-                if file is None or file.inode not in taken:
-                    stack.pop_all()
+                for each in files:
+                    stack.callback(each.close)
+                if not rotation.same(entries, rotation.row(self.path, Path(saved["log"]))):  # the last may have been copied and emptied meanwhile
+                    raise Moved
+                stack.pop_all()
             for each in files[-1:]:
                 each.beside = _places(entries)
             if held is None:
                 self._tell(saved, file, entries)
-            return files if file is None or file.inode in taken else [file, *files]
+            return [file, *files] if file is not None and file is not held else files
 
         return self._steadily(Path(saved["log"]), look)
+
+    def _ready(self, file: LogFile) -> bool:
+        """Whether a file may be read: not while one before it may be a copy of the last, which is emptied in a moment. Nothing would tell them apart then."""
+        last, now = self._row[-1], time.monotonic()
+        for each in self._row[:-1] if self.live else ():
+            if each.plain and not each.identity and now - each.grown < COPY_SECONDS and (not each.blank or each.peek()):
+                last.truncated = last.truncated or not last.intact()
+                if last.truncated or last.begins_as(each):
+                    return bool(file.identity) and file is not last
+        return True
 
     def _begin_last(self) -> None:
         """Before anything of the last file is given: what was copied from it, when it had been emptied and nothing of it was read since, comes first."""

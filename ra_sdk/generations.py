@@ -124,14 +124,11 @@ def newer(entries: Sequence[rotation.Entry], file: LogFile | None, changed: int)
 
 
 def opened(entries: Sequence[rotation.Entry]) -> list[LogFile]:
-    """All of these files, but those that are broken, and a copy that is being made of the last one. Raises Moved."""
+    """All of these files, but those that are broken. Raises Moved."""
     with ExitStack() as stack:
         files = [file for entry in entries if (file := _if_whole(entry, stack)) is not None]
-        copies = [file for file in files[:-1] if files[-1].begins_as(file)]
         stack.pop_all()
-    for copy in copies:
-        copy.close()
-    return [file for file in files if file not in copies]
+    return files
 
 
 def _if_whole(entry: rotation.Entry, stack: ExitStack) -> LogFile | None:

@@ -68,7 +68,8 @@ ABOUT = f"""Finds anomalies in logs and says why, on the machine where the logs 
 {CODES}"""
 DETECT = """Detect anomalies in SOURCEs, and say why.
 
-A SOURCE is a path or a URL (file:…, stdin: or -, what plugins add). Compressed files are read as they are.
+A SOURCE is a path or a URL (file:…, stdin: or -, journald:unit=…&priority=…, what plugins add), a folder or a quoted
+pattern. Compressed files are read as they are. With --follow, several are read together, and new files are picked up.
 
 \b
   ra detect /var/log/syslog app.log.gz

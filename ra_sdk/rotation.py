@@ -6,12 +6,12 @@ import os
 import re
 import stat
 import time
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Entry", "is_rotated", "moved", "row"]
+__all__ = ["Entry", "is_rotated", "moved", "row", "same"]
 
 _ROTATED = r"[-._]\d[\d_T:.-]*Z?"  # what rotation puts at the end of a name, or before its extension
 _COMPRESSED = re.compile(r"\.(?:gz|xz|zst|bz2)$")
@@ -36,11 +36,16 @@ def row(path: Path, since: Path) -> list[Entry]:
     before = _listed(path, since)
     for _ in range(LOOKS):
         now = _listed(path, since)
-        if [(entry.path, entry.inode) for entry in now] == [(entry.path, entry.inode) for entry in before]:
+        if same(now, before):
             return now
         before = now
         time.sleep(MOMENT)
     return before
+
+
+def same(row: Sequence[Entry], other: Sequence[Entry]) -> bool:
+    """Whether two rows consist of the same files, under the same names."""
+    return [(entry.path, entry.inode) for entry in row] == [(entry.path, entry.inode) for entry in other]
 
 
 def moved(folder: Path, inode: int) -> list[Path]:

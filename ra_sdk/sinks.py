@@ -14,6 +14,8 @@ import re
 import stat
 import sys
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
+from glob import has_magic
 from itertools import combinations, product
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -53,6 +55,8 @@ def keep_apart(places: Iterable[str], sources: Iterable[str]) -> None:
     for place, source in product(places, sources):
         if _same(_path(place), source.removeprefix("file:")):
             raise BadOption(f"{place!r} is the source {source!r} itself, which would be overwritten; choose another file")
+        if _within(_path(place), source.removeprefix("file:")):
+            raise BadOption(f"{place!r} would be read as a part of the source {source!r}; choose another folder")
     for one, other in combinations(places, 2):
         if _same(_path(one), _path(other)):
             raise BadOption(f"{one!r} and {other!r} are one file, which cannot be written for two purposes; choose another file")
@@ -229,6 +233,18 @@ def _same(one: str, other: str) -> bool:
         if Path(one).exists():
             return Path(one).is_file() and Path(one).samefile(other)
         return one not in ("", "-", ":memory:") and "://" not in one and Path(one).resolve() == Path(other).resolve()
+    except (OSError, ValueError):
+        return False
+
+
+def _within(place: str, source: str) -> bool:
+    """Whether a file is one of those of a folder or a pattern."""
+    if place in ("", "-", ":memory:") or "://" in place:
+        return False
+    try:
+        if Path(source).is_dir():
+            return Path(source).resolve() in Path(place).resolve().parents
+        return has_magic(source) and fnmatch(str(Path(place).absolute()), str(Path(source).absolute()))
     except (OSError, ValueError):
         return False
 

@@ -135,7 +135,7 @@ def test_a_folder_is_read_with_the_folders_in_it(tmp_path, caplog):
 
 
 def test_a_folder_resumes_at_its_checkpoint(tmp_path):
-    logs, checkpoint, sink = tmp_path / "logs", tmp_path / "checkpoint", Sink()
+    logs, checkpoint, sink = tmp_path / "logs", tmp_path / "logs" / "checkpoint", Sink()
     logs.mkdir()
 
     def run():
@@ -153,6 +153,19 @@ def test_a_folder_resumes_at_its_checkpoint(tmp_path):
     assert run() == [("a.log", 1, "anew"), ("b.log", 2, "more")]
     assert run() == []
     assert sorted(json.loads(checkpoint.read_text())) == [str(logs / "a.log"), str(logs / "b.log")]
+
+
+@pytest.mark.parametrize("source", [".", "*.log", "deep/*.log", "*"])
+def test_what_is_written_is_not_read(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "deep").mkdir()
+    for name in ("a.log", "deep/b.log"):
+        (tmp_path / name).write_text("one\n")
+    place = "deep/out.log" if source.startswith("deep") else "out.log"
+    with Detector(model="echo", store=":memory:") as detector:
+        with pytest.raises(BadOption, match=f"'jsonl:{place}' would be read as a part of the source"):
+            detector.write(source, f"jsonl:{place}")
+        assert detector.write("deep/*.log", "jsonl:out.log").lines == 1
 
 
 def test_sources_that_are_not_followed_are_read_one_after_the_other(tmp_path):
