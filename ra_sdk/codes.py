@@ -73,7 +73,10 @@ _NO_PLURALS = (  # words that end as a plural does
     r"(?:was|has|as|is|does|always|this|its|yes|plus|versus|unless|across|towards|besides|perhaps|sometimes|means|indicates|says|implies|returns|occurs"
     r"|exits|matches|suggests|shows|follows|comes|remains|requires|needs|ends|fails|causes|belongs|responds|replies|closes|denotes|signals)\b"
 )
-_COUNTED = rf"(?:\s?{_UNITS}|\s(?!{_NO_PLURALS})[a-z][a-z_-]*[a-rt-z]s\b|\sof\s(?:[0-9<]|the)|\serrors?\soccurred|\s---\s|\s(?i:skip|pass|warn|fail|ok|total)[a-z]*=|\s/\s|x\b)"  # so it is a count of something
+_COUNTED = (  # so it is a count of something
+    rf"(?:\s?{_UNITS}|\s(?!{_NO_PLURALS})[a-z][a-z_-]*[a-rt-z]s\b|\sof\s(?:[0-9<]|the)|\serrors?\soccurred|\s---\s"
+    r"|\s(?i:skip|pass|warn|fail|ok|total)[a-z]*=|\s/\s|x\b)"
+)
 _END = rf"(?![\w%]|[.,:/][0-9]|{_COUNTED})"
 _JOINS = (
     "from|for|on|at|in|by|to|after|before|while|when|and|but|or|with|without|because|as|is|was|were|instead|again|expected|unexpected|unexpectedly|response"

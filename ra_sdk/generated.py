@@ -15,7 +15,8 @@ _PAIRS = frozenset(  # of letters, that are common in English and in the names o
     ch ll be ma si om ur ss sh ht tp db sq ql lo og ad em pr us ac ab pa ct ec ex xt im ag ge il et ut un up po pl no ni mo mp mi lt ly
     lu la ld ki ke iv ir id ia ho gr go gi ga fo fi fe fa ev ep el ee di da cu cr cl ck ci ca bu bo bl ba av au ay ap am ai wo wi we wa
     vi va ue tu ts tr ta su so sc rv ru rt rs rm rk rd qu pt pp pi ph pe ov os op oo ol ok od ob oa nu ns nn na ms mm mb ls ks ka iz ip
-    ig if ie ib gh ft ff fr fu ew eq ef eb dy dr do ds cy by br bj ak af yp ys ze xc ub uc ud ug ui ul um vo sp sk rn rl rg oc ry ty my tt nc nf gu ws vm tc cp ps
+    ig if ie ib gh ft ff fr fu ew eq ef eb dy dr do ds cy by br bj ak af yp ys ze xc ub uc ud ug ui ul um vo sp sk rn rl rg oc ry ty my
+    tt nc nf gu ws vm tc cp ps
     """.split()
 )
 
