@@ -58,13 +58,14 @@ class Detections(Sequence[Detection]):
     """A block with its verdicts: ``verdicts[codes[i]]`` is the verdict of record ``i``.
 
     ``codes``: UInt32, one for every record; ``verdicts`` are the distinct ones; ``known[k]`` says whether verdict ``k`` was in the
-    store before this run.
+    store before this run. ``moved``: templates of earlier blocks that became other templates in this one.
     """
 
     block: Block
     codes: pl.Series
     verdicts: Sequence[Verdict]
     known: Sequence[bool] = field(default=())
+    moved: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, record: LogRecord, verdict: Verdict, *, source: str = "", line: int = 1, last_line: int | None = None, cached: bool = False) -> Detections:

@@ -197,7 +197,7 @@ class Detector:
         for block, codes, masked, sizes in self._prepared(source, fields=fields):
             codes, texts = self.miner.mine_masked(codes, masked, sizes)
             found = self._judge(texts, self.mode, source)
-            detections = Detections(block, codes, [verdict for verdict, _ in found], [known for _, known in found])
+            detections = Detections(block, codes, [verdict for verdict, _ in found], [known for _, known in found], self.miner.moved)
             self._count(detections, time.monotonic() - started)
             started = time.monotonic()
             self._report(source)

@@ -1,8 +1,9 @@
 """Bodies -> templates.
 
-A body is masked, and its masked text is looked up: a text that was seen before keeps the template that it had then, so that the
-output does not depend on where blocks are cut, nor on whether this is the first run on a saved state. Only texts that are new go to
-Drain (He et al., "Drain: An Online Log Parsing Approach with Fixed Depth Tree", ICWS 2017), which turns words that vary into ``<*>``.
+A body is masked, and its masked text is looked up: a text that was seen before stays in its cluster. Only texts that are
+new go to Drain (He et al., "Drain: An Online Log Parsing Approach with Fixed Depth Tree", ICWS 2017), which turns words
+that vary into ``<*>``. A block is mined as a whole before the templates of its clusters are read, so that each record
+has the template that its cluster has at the end of the block; ``Miner.moved`` says which earlier templates became which.
 
 Two things never become ``<*>``: a value that the masks left in place because it decides, and a word that may have an opposite
 (Drain3 issue 109: "Started" and "Paused" had merged).
@@ -23,12 +24,16 @@ from ra_sdk.records import Template
 from ra_sdk.state import read_state, write_state
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     import polars as pl
+    from drain3.drain import LogCluster
 
     from ra_sdk.tree import ProtectedDrain
 
 __all__ = ["Miner", "distinct", "has_words", "is_protected"]
 
+Place: TypeAlias = "LogCluster | str"
 SIMILARITY = 0.6  # share of words that must be equal; Drain's usual 0.4 merges messages that merely share their frame
 
 _STATES = """
@@ -58,8 +63,10 @@ class Miner:
     def __init__(self, *, max_templates: int = 50_000, max_texts: int = 200_000) -> None:
         self.max_templates, self.max_texts = max_templates, max_texts
         self._drain: ProtectedDrain | None = None
-        self._memo: OrderedDict[str, str] = OrderedDict()  # masked text -> template text, as it was at first sight
+        self._memo: OrderedDict[str, Place] = OrderedDict()  # by masked text
+        self._told: OrderedDict[int, str] = OrderedDict()  # by cluster: the template that was last given out for it
         self._counts: Counter[str] = Counter()
+        self.moved: dict[str, str] = {}  # templates that earlier blocks had -> what the last block made of them
 
     def mine(self, bodies: pl.Series) -> tuple[pl.Series, list[str]]:
         """Mine a block: codes (UInt32, one for every body) and the distinct template texts that they point into."""
@@ -69,8 +76,9 @@ class Miner:
         """Mine what ``distinct`` made of bodies; that part may run in another thread, this one may not."""
         import polars as pl
 
+        found = self._templates([self._place(text) for text in masked])
         texts: dict[str, int] = {}
-        places = [texts.setdefault(self._template(text), len(texts)) for text in masked]
+        places = [texts.setdefault(text, len(texts)) for text in found]
         self._count(list(texts), places, sizes)
         if len(texts) == len(masked):
             return codes, list(texts)
@@ -85,28 +93,48 @@ class Miner:
 
     def save(self, path: str | Path) -> None:
         """Write the state to a file, atomically. Raises StoreError."""
-        memo, counts = list(self._memo.items()), list(self._counts.items())
-        write_state(Path(path), {"memo": memo, "counts": counts, "clusters": self._clusters()})
+        clusters = sorted(self._tree.clusters, key=lambda cluster: cluster.cluster_id)
+        numbers = {cluster.cluster_id: number for number, cluster in enumerate(clusters)}
+        memo = [(text, place if isinstance(place, str) else numbers.get(place.cluster_id, place.get_template())) for text, place in self._memo.items()]
+        rows = [(list(cluster.log_template_tokens), cluster.size) for cluster in clusters]
+        write_state(Path(path), {"memo": memo, "counts": list(self._counts.items()), "clusters": rows})
 
     def load(self, path: str | Path) -> None:
         """Take up a saved state; a file that does not exist is an empty state, a broken one is set aside. Raises StoreError."""
         state = read_state(Path(path))
         if state is not None:
-            self._memo, self._counts = OrderedDict(state["memo"]), Counter(dict(state["counts"]))
-            self._restore(state["clusters"])
+            self._drain = None
+            clusters = [self._tree.plant(tokens, size) for tokens, size in state["clusters"]]
+            self._told = OrderedDict((cluster.cluster_id, cluster.get_template()) for cluster in clusters)
+            self._counts = Counter(dict(state["counts"]))
+            self._memo = OrderedDict((text, clusters[place] if isinstance(place, int) else place) for text, place in state["memo"])
 
-    def _template(self, masked: str) -> str:
+    def _place(self, masked: str) -> Place:
+        """The cluster of a masked text, or its template if it has no words."""
         known = self._memo.get(masked)
         if known is not None:
             self._memo.move_to_end(masked)
             return known
         text = " ".join(fine(masked).split())
-        if has_words(text):
-            text = self._tree.add_log_message(text)[0].get_template()
-        self._memo[masked] = text
+        place = self._tree.add_log_message(text)[0] if has_words(text) else text
+        self._memo[masked] = place
         if len(self._memo) > self.max_texts:
             self._memo.popitem(last=False)
-        return text
+        return place
+
+    def _templates(self, places: Sequence[Place]) -> list[str]:
+        """The templates as they are now, and in ``moved`` what became of those that were given out before."""
+        self.moved = {}
+        texts = {place.cluster_id: place.get_template() for place in places if not isinstance(place, str)}
+        for number, text in texts.items():
+            before = self._told.pop(number, text)
+            self._told[number] = text
+            if before != text:
+                self.moved[before] = text
+                self._counts[text] += self._counts.pop(before, 0)
+        while len(self._told) > 2 * self.max_templates:
+            self._told.popitem(last=False)
+        return [place if isinstance(place, str) else texts[place.cluster_id] for place in places]
 
     def _count(self, texts: Sequence[str], places: Sequence[int], sizes: Sequence[int]) -> None:
         for place, size in zip(places, sizes):
@@ -121,15 +149,6 @@ class Miner:
 
             self._drain = ProtectedDrain(is_protected, sim_th=SIMILARITY, max_clusters=self.max_templates, parametrize_numeric_tokens=False)
         return self._drain
-
-    def _clusters(self) -> list[tuple[list[str], int]]:
-        """Tokens and sizes, in the order of their ids, which is the order in which the tree grew."""
-        return [(list(cluster.log_template_tokens), cluster.size) for cluster in sorted(self._tree.clusters, key=lambda c: c.cluster_id)]
-
-    def _restore(self, clusters: Sequence[tuple[list[str], int]]) -> None:
-        self._drain = None
-        for tokens, size in clusters:
-            self._tree.plant(tokens, size)
 
 
 def distinct(bodies: pl.Series) -> tuple[pl.Series, list[str], list[int]]:
