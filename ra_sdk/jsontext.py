@@ -12,19 +12,22 @@ __all__ = ["dumped"]
 DEEPEST = 100  # levels; deeper values become text
 MOST_DIGITS = 4_000  # of a whole number: Python reads no longer ones (sys.get_int_max_str_digits)
 _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str, separators=(",", ":")).encode
 
 
-def dumped(value: object) -> str:
+def dumped(value: object, *, compact: bool = False) -> str:
     """The value as JSON that everybody can read: in UTF-8, and without what JSON does not have.
 
     Numbers that are not finite or too long to be read back, and values of other types, become text; half a surrogate pair
     becomes U+FFFD.
     """
+    encode = _COMPACT if compact else _ENCODE
     try:
-        text = _ENCODE(dict(value) if isinstance(value, Mapping) else value)
-        text.encode()
+        text = encode(dict(value) if isinstance(value, Mapping) else value)
+        if not text.isascii():
+            text.encode()
     except (ValueError, TypeError, RecursionError):  # of which UnicodeEncodeError is one
-        text = _ENCODE(_plain(value, 0))
+        text = encode(_plain(value, 0))
     return text
 
 
