@@ -26,7 +26,7 @@ def dumped(value: object, *, compact: bool = False) -> str:
         text = encode(dict(value) if isinstance(value, Mapping) else value)
         if not text.isascii():
             text.encode()
-    except (ValueError, TypeError, RecursionError):  # of which UnicodeEncodeError is one
+    except Exception:  # noqa: BLE001  values of other types may raise anything when they are made text
         text = encode(_plain(value, 0))
     return text
 
@@ -43,7 +43,14 @@ def _plain(value: Any, depth: int) -> Any:
     if depth > DEEPEST:
         return "…"
     if isinstance(value, Mapping):
-        return {_plain(str(key), 0): _plain(item, depth + 1) for key, item in value.items()}
+        return {_plain(_said(key), 0): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item, depth + 1) for item in value]
-    return _plain(str(value), 0)
+    return _plain(_said(value), 0)
+
+
+def _said(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001
+        return f"<{type(value).__name__}>"
