@@ -12,19 +12,22 @@ __all__ = ["dumped"]
 DEEPEST = 100  # levels; deeper values become text
 MOST_DIGITS = 4_000  # of a whole number: Python reads no longer ones (sys.get_int_max_str_digits)
 _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
+_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str, separators=(",", ":")).encode
 
 
-def dumped(value: object) -> str:
+def dumped(value: object, *, compact: bool = False) -> str:
     """The value as JSON that everybody can read: in UTF-8, and without what JSON does not have.
 
     Numbers that are not finite or too long to be read back, and values of other types, become text; half a surrogate pair
     becomes U+FFFD.
     """
+    encode = _COMPACT if compact else _ENCODE
     try:
-        text = _ENCODE(dict(value) if isinstance(value, Mapping) else value)
-        text.encode()
-    except (ValueError, TypeError, RecursionError):  # of which UnicodeEncodeError is one
-        text = _ENCODE(_plain(value, 0))
+        text = encode(dict(value) if isinstance(value, Mapping) else value)
+        if not text.isascii():
+            text.encode()
+    except Exception:  # noqa: BLE001  values of other types may raise anything when they are made text
+        text = encode(_plain(value, 0))
     return text
 
 
@@ -40,7 +43,14 @@ def _plain(value: Any, depth: int) -> Any:
     if depth > DEEPEST:
         return "…"
     if isinstance(value, Mapping):
-        return {_plain(str(key), 0): _plain(item, depth + 1) for key, item in value.items()}
+        return {_plain(_said(key), 0): _plain(item, depth + 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item, depth + 1) for item in value]
-    return _plain(str(value), 0)
+    return _plain(_said(value), 0)
+
+
+def _said(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001
+        return f"<{type(value).__name__}>"

@@ -6,7 +6,6 @@ https://opentelemetry.io/docs/specs/otlp/#otlphttp
 from __future__ import annotations
 
 import base64
-import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from ra_sdk.formats.structured import HINTS, body_of, completed
+from ra_sdk.jsontext import dumped
 from ra_sdk.wire import Refusal, decode
 
 __all__ = [
@@ -196,8 +196,8 @@ def _whole(value: Any, hints: Iterable[tuple[str, Any]]) -> str:
     """A body as text, completed just as that of a JSON line is."""
     known = dict(hints)
     if isinstance(value, dict):
-        return body_of({**known, **value}, _dumped(value))
-    text = "" if value is None else value if isinstance(value, str) else _dumped(value)
+        return body_of({**known, **value}, dumped(value, compact=True))
+    text = "" if value is None else value if isinstance(value, str) else dumped(value, compact=True)
     return completed(text, known) if known else text
 
 
@@ -231,10 +231,6 @@ def _json_value(value: Any, depth: int = 0) -> Any:
     if kind == "doubleValue" and plain in ("NaN", "Infinity", "-Infinity"):  # which JSON has no numbers for
         return float(plain)
     return plain if isinstance(plain, str | int | float | bool) else None
-
-
-def _dumped(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str, separators=(",", ":"))
 
 
 def _mended(data: bytes, kind: Any, left: list[int], depth: int = 0) -> bytes:

@@ -15,7 +15,7 @@ TOP = {"__init__", "cli", "cli_serve", "serving", "server", "service", "table", 
 DOORS = {"cli": {"cli_serve"}, "cli_serve": {"serving"}, "serving": {"server", "service"}, "server": {"service"}}  # which of them opens which
 BELOW = {  # what each room may import of the others; the detector joins, the doors stand above it
     "config": set(),
-    "formats": {"config", "errors", "hookspecs", "records"},
+    "formats": {"config", "errors", "hookspecs", "jsontext", "records"},
     "errors": set(),
     "inert": set(),
     "jsontext": set(),
@@ -49,7 +49,7 @@ EXTRA = {
     "tokens": {"config", "errors", "locks"},
     "metrics": set(),
     "wire": {"formats", "grounding", "limits", "records", "service"},  # the last for a type only
-    "otlp": {"formats", "wire"},
+    "otlp": {"jsontext", "formats", "wire"},
     "guard": {"limits", "wire"},
     "openapi": {"wire"},
     "hookspecs": {"prompt"},

@@ -7,7 +7,6 @@ record by record. A record that cannot be decoded is its own body; nothing here 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,11 +16,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ra_sdk.formats.layouts import Example
 from ra_sdk.formats.patterns import SEVERITY, severity_of
 from ra_sdk.formats.times import times_of
+from ra_sdk.jsontext import dumped
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["HINTS", "Decoded", "DecodedFormat", "body_of", "completed", "decoded", "dumped", "nothing_quick", "object_of", "quick", "text_of"]
+__all__ = ["HINTS", "Decoded", "DecodedFormat", "body_of", "completed", "decoded", "nothing_quick", "object_of", "quick", "text_of"]
 
 MESSAGE = "message msg body log event text short_message Message MESSAGE @message @m @mt Body".split()
 TIME = "@timestamp timestamp time ts t datetime date asctime created timeUnixNano Timestamp @t".split()
@@ -37,7 +37,6 @@ _PAIR = re.compile(r'(?<![^\s,])([A-Za-z_@][\w.@/-]*)=(?:"((?:[^"\\]|\\.)*)"|(\S
 _PAIRS = r'(?:[A-Za-z_@][A-Za-z0-9_.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$))'
 _LOGFMT = rf"^{_PAIRS}*?(?:msg|message|level|lvl|time|ts)=.*?\s[A-Za-z_@][A-Za-z0-9_.@/-]*=|^{_PAIRS}{{3,}}"
 _DECODE = json.JSONDecoder(parse_constant=str, strict=False).decode
-_ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
@@ -92,7 +91,7 @@ class DecodedFormat:
             {
                 "timestamp": pl.Series(times, dtype=pl.Datetime("us", "UTC")),
                 "severity": pl.Series([row.severity for row in rows], dtype=pl.String),
-                "attributes": pl.Series([dumped(rest) for rest in kept], dtype=pl.String),
+                "attributes": pl.Series([dumped(rest) if rest else None for rest in kept], dtype=pl.String),
             }
         )
 
@@ -222,34 +221,12 @@ def text_of(value: object) -> str:
     value = _value(value)
     if isinstance(value, str):
         return value
-    try:
-        return json.dumps(_finite(value), ensure_ascii=False, default=str, separators=(",", ":"))
-    except (ValueError, RecursionError):
-        return ""
+    return dumped(value, compact=True)
 
 
 def cleaned(text: str) -> str:
     """Without lone surrogates, which JSON can name and no encoding can write."""
     return text if text.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", text)
-
-
-def dumped(row: Mapping[str, Any]) -> str | None:
-    """A mapping as JSON; None if it is empty or cannot be written. Numbers that JSON has not (1e999) become text."""
-    try:
-        text = _ENCODE(row) if row else None
-        if text and ("Infinity" in text or "NaN" in text):
-            text = _ENCODE(_finite(row))
-        return cleaned(text) if text else None
-    except (ValueError, RecursionError):
-        return None
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list) else value
 
 
 def level_of(level: object, *, otel: bool = False) -> str | None:
