@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -30,6 +29,7 @@ from ra_sdk.prompt import Mode
 from ra_sdk.records import Detection, Session, Template, Verdict
 from ra_sdk.sessions import Window, sessions
 from ra_sdk.sinks import keep_apart
+from ra_sdk.slabs import each
 from ra_sdk.templates import Miner, distinct
 from ra_sdk.verdicts import VerdictStore
 
@@ -124,7 +124,7 @@ class Detector:
 
         ``source``: a path or URL, an iterable of strings, mappings or LogRecords, or a column of a DataFrame.
         """
-        return chain.from_iterable(self.blocks(source))
+        return each(self.blocks(source))
 
     def blocks(self, source: object) -> Iterator[Detections]:
         """The same in blocks, for those who work on columns. Raises SourceError and UsageError at the call."""

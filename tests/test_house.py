@@ -21,16 +21,17 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
     "jsontext": set(),
     "locks": set(),
     "llama": {"errors"},
-    "records": {"blocks"},  # for types only
+    "records": {"slabs"},  # the type, and to make one by hand
     "prompt": {"records"},
     "placeholders": set(),
     "codes": {"placeholders"},
     "masks": {"codes", "placeholders"},
     "window": {"errors"},
     "grounding": {"masks", "placeholders"},
-    "blocks": {"grounding", "jsontext", "records"},
+    "slabs": {"blocks", "grounding", "jsontext", "records"},  # the first for types only
+    "blocks": {"grounding", "records", "slabs"},
 }
-BASE = {"errors", "records", "blocks", "hookspecs"}
+BASE = {"errors", "records", "blocks", "slabs", "hookspecs"}
 EXTRA = {
     "lines": {"formats", "jsontext"},
     "templates": {"masks", "placeholders", "state", "tree"},
