@@ -91,12 +91,12 @@ class RawBlock:
 def raw_blocks(source: Source, formats: Sequence[Format], name: str | None, size: int, wait: float) -> Iterator[RawBlock | None]:
     """Blocks of at most ``size`` records from a source; None for an idle tick of a live one.
 
-    ``name`` is a format's name; None detects it from the first lines. A live source is read in a thread, so that what it gave is
-    handed on after ``wait`` seconds at the latest. Raises UnknownFormat, and what the source raises, after the whole lines that came before it.
+    ``name`` is a format's name; None detects it from the first lines. A live source is read in a thread, unless it is bound to this one, so that
+    what it gave is handed on after ``wait`` seconds at the latest. Raises UnknownFormat, and what the source raises, after the whole lines that came before it.
     """
     cut = Cutter(source, formats, name, size)
     try:
-        for item in _ticking(source, wait) if source.live else source:
+        for item in _ticking(source, wait) if source.live and not getattr(source, "bound", False) else source:
             yield from cut.add(item)
             if item is None:
                 yield None

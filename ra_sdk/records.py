@@ -55,7 +55,7 @@ class Verdict:
     """What was said of a template.
 
     ``score`` is P(abnormal) in 0..1, None if and only if ``label`` is undecided. ``category`` is one of
-    ``CATEGORIES`` for abnormal ones, else None. ``rationale`` speaks of the template, placeholders and all;
+    ``CATEGORIES`` for abnormal ones that a model has explained, else None. ``rationale`` speaks of the template, placeholders and all;
     ``grounded`` is False when it names a specific that the template lacks, None without a rationale.
     ``mode``: direct or think (the model), rule (no words to judge), override (an operator), none (not judged).
     """

@@ -119,7 +119,7 @@ class Service:
         """The verdict with this key, undecided while its template waits for the model; None: there is none. Raises StoreError."""
         text = self._texts.get(key)
         if text is None:
-            return self._judging.store.by_key(key)
+            return self._judging.by_key(key)
         return self._judging.look_up([text]).get(text, (self._undecided(text), False))[0]
 
     def key(self, text: str) -> str:

@@ -188,9 +188,10 @@ def test_a_source_is_not_overwritten(log, echo):
     assert log.read_bytes() == content
 
 
-def test_a_model_that_fails_leaves_templates_undecided_and_the_stream_goes_on():
-    with pytest.warns(RuntimeWarning, match="undecided"):
-        found = list(ra_sdk.detect(["fine", "cursed", "after"], model=Moody(), store=":memory:"))
+def test_a_model_that_fails_leaves_templates_undecided_and_the_stream_goes_on(caplog):
+    found = list(ra_sdk.detect(["fine", "cursed", "after"], model=Moody(), store=":memory:"))
+    assert [record.name for record in caplog.records] == ["ra_sdk"]
+    assert "2 templates stay undecided, the model 'moody' failed: ValueError('unreadable reply')" in caplog.text
     assert [(d.record.body, d.verdict.label, d.verdict.score) for d in found] == [
         ("fine", "normal", 0.1),
         ("cursed", "undecided", None),

@@ -20,6 +20,7 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
     "inert": set(),
     "jsontext": set(),
     "locks": set(),
+    "trouble": set(),
     "llama": {"errors"},
     "records": {"slabs"},  # the type, and to make one by hand
     "prompt": {"records"},
@@ -43,7 +44,8 @@ EXTRA = {
     "evidence": set(),
     "model": {"llama"},
     "verdicts": {"locks", "prompt"},
-    "judging": {"prompt", "templates", "verdicts"},
+    "judging": {"prompt", "templates", "trouble", "verdicts"},
+    "aio": set(),
     "limits": {"errors"},
     "options": {"errors", "window"},
     "tokens": {"config", "errors", "locks"},
