@@ -240,11 +240,11 @@ class Detector:
         found = self.judging.look_up(texts, mode)
         cold = [text for text in texts if text not in found]
         with closing(self.judging.ask(cold, mode)) as verdicts:
-            for left, verdict in zip(range(len(cold) - 1, -1, -1), verdicts):
+            for number, verdict in enumerate(verdicts, 1):
                 self._check_open()
                 found[verdict.template] = verdict, False
                 if source is not None:
-                    self._report(source, left)
+                    self._report(source, len(cold) - number)
         found |= self.judging.explain(found, mode, every=explain)
         return [found[text] for text in texts]
 

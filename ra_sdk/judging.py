@@ -104,7 +104,7 @@ class Judge:
         todo = dict.fromkeys(texts)
         unsaved: list[Verdict] = []
         try:
-            for verdict in self._answers(self.reasoner.judge(texts, mode) if texts else (), todo):
+            for verdict in self._answers(self.reasoner.judge(texts, mode) if texts else (), texts):
                 if verdict.label == "undecided":
                     continue
                 read = self._read(verdict)
@@ -129,7 +129,7 @@ class Judge:
         if not isinstance(self.reasoner, Explaining) or not (every or self._bare):
             return {}
         bare = [verdict for text, (verdict, _) in found.items() if text in self._bare or (every and _may_be_told(verdict))]
-        told = list(self._answers(self.reasoner.explained(bare, mode) if bare else (), {verdict.template: None for verdict in bare}))
+        told = list(self._answers(self.reasoner.explained(bare, mode) if bare else (), [verdict.template for verdict in bare]))
         self._bare.difference_update(verdict.template for verdict in bare)  # those without an answer, too: once is enough
         self._save([verdict if verdict.rationale else replace(verdict, rationale=NOTHING) for verdict in told], mode)
         explained = {verdict.template: (verdict, found[verdict.template][1]) for verdict in told}
@@ -141,17 +141,17 @@ class Judge:
         with self._lock:
             self._memory.pop(text, None)
 
-    def _answers(self, answers: Iterable[Verdict], todo: Mapping[str, None]) -> Iterator[Verdict]:
+    def _answers(self, answers: Iterable[Verdict], asked: Sequence[str]) -> Iterator[Verdict]:
         """What the model answers, in whatever order, as long as it is something that was asked. Its failures are logged, and end it."""
-        open_ = dict(todo)
+        open_ = set(asked)
         try:
             for verdict in answers:
                 if not isinstance(verdict, Verdict):
                     raise TypeError(f"{verdict!r} is not a Verdict")
                 if verdict.template not in open_:
-                    raise ValueError(f"{verdict.template!r} was {'answered before' if verdict.template in todo else 'not asked'}")
+                    raise ValueError(f"{verdict.template!r} was {'answered before' if verdict.template in asked else 'not asked'}")
                 scored = _scored(verdict)
-                del open_[verdict.template]
+                open_.remove(verdict.template)
                 yield scored
         except Closed:
             raise
@@ -159,11 +159,11 @@ class Judge:
             self._fail(len(open_), repr(error))
         else:
             if open_:
-                self._fail(len(open_), f"it gave {len(todo) - len(open_)} answers to {len(todo)} questions")
+                self._fail(len(open_), f"it gave {len(asked) - len(open_)} answers to {len(asked)} questions")
 
     def _fail(self, count: int, why: str) -> None:
         name = self.reasoner.name
-        self._trouble.warning("model", f"{count} template{'s' if count != 1 else ''} stay undecided, the model {name!r} failed: {why}")
+        self._trouble.warning("model", f"{count} template{' stays' if count == 1 else 's stay'} undecided, the model {name!r} failed: {why}")
 
     def _save(self, verdicts: Sequence[Verdict], mode: Mode) -> None:
         """Keep verdicts for the next run. That the store does not take them is no reason to stop: this run has them in memory."""
