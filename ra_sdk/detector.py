@@ -7,7 +7,6 @@ a verdict: prompt -> reasoner.
 from __future__ import annotations
 
 import time
-import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -30,6 +29,7 @@ from ra_sdk.sinks import keep_apart
 from ra_sdk.slabs import each
 from ra_sdk.sources import IterableSource
 from ra_sdk.templates import Miner, distinct
+from ra_sdk.trouble import LOG
 from ra_sdk.verdicts import VerdictStore
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ class Detector:
     def blocks(self, source: object) -> Iterator[Detections]:
         """The same in blocks, for those who work on columns. Raises SourceError and UsageError at the call."""
         self._check_open()
-        opened: Source = self.plugins.open_source(source, self._reading)
+        opened: Source = self.plugins.watched(self.plugins.open_source(source, self._reading))
         return _then_close(opened, self._blocks(opened))
 
     def sessions(self, source: object) -> Iterator[Session]:
@@ -159,15 +159,19 @@ class Detector:
         """
         self._check_open()
         keep_apart([sink for sink in sinks if isinstance(sink, str)], [str(source)] if isinstance(source, str | Path) else [])
-        opened: Source = self.plugins.open_source(source, self._reading)
+        opened: Source = self.plugins.watched(self.plugins.open_source(source, self._reading))
         resumed = {"append": self._reading["checkpoint"] is not None}
+
+        def opening(url: str) -> Sink:
+            sink: Sink = self.plugins.watched(self.plugins.open_sink(url, resumed))
+            return sink
 
         def written(block: Detections) -> None:
             if block.checkpoint is not None:
                 opened.acknowledge(block.checkpoint)
             self.save_state()
 
-        with closing(opened), Outlets(sinks, lambda url: self.plugins.open_sink(url, resumed), written, at_once=opened.live) as outlets:
+        with closing(opened), Outlets(sinks, opening, written, at_once=opened.live) as outlets:
             for block in self._blocks(opened, fields=True):
                 outlets.write(block)
         return self.counts
@@ -311,7 +315,7 @@ def _with_known_key(found: Iterable[Session], key: str | None) -> Iterator[Sessi
         if session.key is not None:
             key = None
     if key is not None and without:
-        warnings.warn(f"no record has an attribute {key!r}, so the windows are not by key; see the attributes in --output jsonl", RuntimeWarning, stacklevel=2)
+        LOG.warning("no record has an attribute %r, so the windows are not by key; see the attributes in --output jsonl", key)
 
 
 def _nothing() -> None:

@@ -59,7 +59,8 @@ EXTRA = {
     "sources": {"files", "streams"},
     "files": {"streams"},
     "sinks": {"inert"},
-    "plugins": {"sources", "sinks", "reasoner", "formats", "files", "streams"},
+    "watched": set(),
+    "plugins": {"sources", "sinks", "reasoner", "formats", "files", "streams", "watched"},
 }
 
 
