@@ -160,6 +160,7 @@ class Detector:
         self._check_open()
         keep_apart([sink for sink in sinks if isinstance(sink, str)], [str(source)] if isinstance(source, str | Path) else [])
         opened: Source = self.plugins.watched(self.plugins.open_source(source, self._reading))
+        given = [sink if isinstance(sink, str) else self.plugins.watched(sink) for sink in sinks]
         resumed = {"append": self._reading["checkpoint"] is not None}
 
         def opening(url: str) -> Sink:
@@ -171,7 +172,7 @@ class Detector:
                 opened.acknowledge(block.checkpoint)
             self.save_state()
 
-        with closing(opened), Outlets(sinks, opening, written, at_once=opened.live) as outlets:
+        with closing(opened), Outlets(given, opening, written, at_once=opened.live) as outlets:
             for block in self._blocks(opened, fields=True):
                 outlets.write(block)
         return self.counts

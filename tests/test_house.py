@@ -11,8 +11,14 @@ import ra_sdk
 
 PACKAGE = Path(ra_sdk.__file__).parent
 MODULES = sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py")])
-TOP = {"__init__", "cli", "cli_serve", "serving", "server", "service", "table", "bench"}
-DOORS = {"cli": {"cli_serve"}, "cli_serve": {"serving"}, "serving": {"server", "service"}, "server": {"service"}}  # which of them opens which
+TOP = {"__init__", "cli", "cli_detect", "cli_say", "cli_serve", "serving", "server", "service", "table", "bench"}
+DOORS = {
+    "cli": {"cli_detect", "cli_say", "cli_serve"},
+    "cli_detect": {"cli_say"},
+    "cli_serve": {"cli_say", "serving"},
+    "serving": {"server", "service"},
+    "server": {"service"},
+}  # which of them opens which
 BELOW = {  # what each room may import of the others; the detector joins, the doors stand above it
     "config": set(),
     "formats": {"config", "errors", "hookspecs", "records"},
