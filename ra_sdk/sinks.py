@@ -31,6 +31,7 @@ __all__ = ["JsonlSink", "json_columns", "json_lines", "keep_apart", "ra_sdk_open
 
 _UNESCAPED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # json.dumps would make one each time
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:")  # two letters at least: C: is a drive
+SYNC = getattr(os, "fdatasync", os.fsync)  # macOS has the latter only
 TAIL = 64 << 20  # bytes of an existing file whose ids are known when appending
 
 
@@ -117,7 +118,7 @@ class JsonlSink:
                 rest = rest[len(rest) if taken is None else taken :]  # None: of a stream of the caller's, that does not say
             self._file.flush()
             if self._durable:
-                os.fdatasync(self._file.fileno())
+                SYNC(self._file.fileno())
         except BrokenPipeError:
             raise
         except OSError as error:
