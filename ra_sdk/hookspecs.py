@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ra_sdk.blocks import Detections
 
-__all__ = ["Format", "Items", "Lines", "Listener", "Part", "Preparing", "Reasoner", "Sink", "Source", "hookimpl", "hookspec"]
+__all__ = ["Explaining", "Format", "Items", "Lines", "Listener", "Part", "Preparing", "Reasoner", "Sink", "Source", "hookimpl", "hookspec"]
 
 hookspec = pluggy.HookspecMarker("ra_sdk")
 hookimpl = pluggy.HookimplMarker("ra_sdk")
@@ -125,7 +125,8 @@ class Source(Protocol):
     for every record, and None when a live source is idle; a source that consists of others yields a ``Part`` for each of these.
     ``name``: as the user named it. ``identity``: stable across restarts, part of sink ids.
     ``live``: reading may block; it is then done in a thread, and blocks close after a while. Optional: ``size`` and ``position`` in bytes, for
-    the progress bar; ``started``, the time from which missing years are guessed; ``resumable``, whether it keeps a checkpoint.
+    the progress bar; ``started``, the time from which missing years are guessed; ``resumable``, whether it keeps a checkpoint; and ``bound``: it
+    has to be iterated by the thread that asks for detections, and yields None itself when what it gave is to be handed on.
     """
 
     name: str
@@ -181,13 +182,25 @@ class Preparing(Protocol):
 
 @runtime_checkable
 class Reasoner(Protocol):
-    """A model that judges templates. ``digest`` tells its verdicts from those of other models."""
+    """A model that judges templates. ``digest`` tells its verdicts from those of other models.
+
+    The label of a verdict is read from its score, at the threshold of who asks: a score is needed, or a label that stands for 0 or 1.
+    """
 
     name: str
     digest: str
 
     def judge(self, templates: Sequence[str], mode: Mode = "direct") -> Iterable[Verdict]:
-        """A verdict for every template, in their order; it may yield them as they are done."""
+        """A verdict for every template, its text as it was given; it may yield them as they are done."""
+        ...
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """What a reasoner has beside that, if it can say why it judged as it did when it is asked later."""
+
+    def explained(self, verdicts: Sequence[Verdict], mode: Mode = "direct") -> Iterable[Verdict]:
+        """The verdicts with the category and rationale that belong to their label, even if the reasoner itself would draw the line elsewhere."""
         ...
 
 

@@ -6,7 +6,7 @@ until it is known to be complete, and a block's checkpoint never passes what is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -22,6 +22,7 @@ from ra_sdk.formats.reading import COLOUR, Reader, Records
 from ra_sdk.hookspecs import Items, Lines, Part
 from ra_sdk.jsontext import dumped
 from ra_sdk.records import LogRecord
+from ra_sdk.slabs import copied
 
 if TYPE_CHECKING:
     import polars as pl
@@ -64,18 +65,38 @@ class RawBlock:
         return self._block(bodies, lambda: fields_of(ready))
 
     def _block(self, bodies: pl.Series, read_fields: Any) -> Block:
-        return Block(self.source, self.identity, bodies, self.lines, self.last_lines, self.offsets, read_fields, self.checkpoint)
+        return Block(self.source, self.identity, bodies, self.lines, self.last_lines, self.offsets, read_fields, self.checkpoint, self._excerpt)
+
+    def _excerpt(self, places: Sequence[int]) -> Callable[[], pl.DataFrame]:
+        """What reads the fields of some of the records later, from copies of them."""
+        import polars as pl
+
+        records, now = self.records, self.now
+        if not isinstance(records, Records):
+            ready = [records[place] for place in places]
+            return lambda: fields_of(ready)
+        reader, codes, outer = records.reader, records.codes, records.outer
+        texts = copied(records.texts, places)
+        kinds = codes if isinstance(codes, int) else copied(codes, places)
+        around = None if outer is None else [copied(column, places) for column in outer.get_columns()]
+
+        def read() -> pl.DataFrame:
+            own = kinds if isinstance(kinds, int) else kinds()
+            frame = None if around is None else pl.DataFrame([column() for column in around])
+            return Records(reader, texts(), own, outer=frame).fields(now)
+
+        return read
 
 
 def raw_blocks(source: Source, formats: Sequence[Format], name: str | None, size: int, wait: float) -> Iterator[RawBlock | None]:
     """Blocks of at most ``size`` records from a source; None for an idle tick of a live one.
 
-    ``name`` is a format's name; None detects it from the first lines. A live source is read in a thread, so that what it gave is
-    handed on after ``wait`` seconds at the latest. Raises UnknownFormat, and what the source raises, after the whole lines that came before it.
+    ``name`` is a format's name; None detects it from the first lines. A live source is read in a thread, unless it is bound to this one, so that
+    what it gave is handed on after ``wait`` seconds at the latest. Raises UnknownFormat, and what the source raises, after the whole lines that came before it.
     """
     cutters: dict[int, Cutter] = {}
     try:
-        for item in _ticking(source, wait) if source.live else source:
+        for item in _ticking(source, wait) if source.live and not getattr(source, "bound", False) else source:
             if item is None:
                 for cutter in cutters.values():
                     yield from cutter.add(None)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
+import weakref
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -68,6 +69,7 @@ class PluginSet:
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
         self._listed: list[Listed] = []
+        self._makers: dict[int, str] = {}  # id of a source or sink: the plugin that opened it
         from ra_sdk import __version__
 
         for name, plugin in {"builtin": _Builtin(), "sources": sources, "sinks": sinks}.items():
@@ -109,7 +111,7 @@ class PluginSet:
 
     def _joined(self, given: Sources, options: Mapping[str, Any]) -> Source:
         with ExitStack() as stack:
-            opened = [stack.enter_context(closing(self.open_source(each, options))) for each in given]
+            opened = [stack.enter_context(closing(self.watched(self.open_source(each, options)))) for each in given]
             stack.pop_all()
         return JoinedSource(opened)
 
@@ -119,6 +121,13 @@ class PluginSet:
         if found is None:
             raise self._unknown(url, "sink", ["jsonl"])
         return cast("Sink", found)
+
+    def watched(self, thing: Any) -> Any:
+        """A source or sink, with the name of its plugin in the errors that it raises while it works. What no plugin opened is left as it is."""
+        from ra_sdk.watched import watched
+
+        plugin = self._makers.get(id(thing))
+        return thing if plugin is None else watched(thing, plugin)
 
     def open_listener(self, url: str, options: Mapping[str, Any]) -> Listener:
         """Another address of the service, from a URL. Raises WorldError, UnknownScheme, BadOption."""
@@ -196,8 +205,16 @@ class PluginSet:
             if missing := _missing(found, parts):
                 why = f"what plugin {implementation.plugin_name!r} opened has no {', '.join(missing)}"
                 raise otherwise(f"{what!r} cannot be opened: {why}; report it to its authors")
+            self._remember(found, implementation.plugin_name)
             return found
         return None
+
+    def _remember(self, found: object, plugin: str) -> None:
+        if any(listed.name == plugin and listed.distribution == OWN for listed in self._listed):
+            return
+        with suppress(TypeError):  # a few kinds of objects cannot be told apart from later ones
+            weakref.finalize(found, self._makers.pop, id(found), None).atexit = False
+            self._makers[id(found)] = plugin
 
     def _unknown(self, url: str, kind: str, builtin: Sequence[str]) -> UnknownScheme:
         """What to say of a URL that nobody opens. By custom a plugin has the name of its scheme."""

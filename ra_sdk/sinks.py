@@ -33,7 +33,7 @@ __all__ = ["JsonlSink", "json_columns", "json_lines", "keep_apart", "ra_sdk_open
 
 _UNESCAPED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # json.dumps would make one each time
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:")  # two letters at least: C: is a drive
-_sync = getattr(os, "fdatasync", os.fsync)  # macOS has only the latter
+SYNC = getattr(os, "fdatasync", os.fsync)  # macOS has the latter only
 TAIL = 64 << 20  # bytes of an existing file whose ids are known when appending
 
 
@@ -122,7 +122,7 @@ class JsonlSink:
                 rest = rest[len(rest) if taken is None else taken :]  # None: of a stream of the caller's, that does not say
             self._file.flush()
             if self._durable:
-                _sync(self._file.fileno())
+                SYNC(self._file.fileno())
             gone = self._own and not os.fstat(self._file.fileno()).st_nlink
         except BrokenPipeError:
             raise

@@ -28,6 +28,8 @@ __all__ = ["IterableSource", "StreamSource", "as_source", "ra_sdk_open_source"]
 
 PIECE = 1 << 20  # bytes of a stream that make a piece, if they come
 MOMENT = 0.02  # seconds in which they have to come: the work on a piece pays off with its size
+FIRST = 256  # items of an iterable that are judged together before it is known how quickly they come
+PATIENCE = 0.5  # seconds: the longest that an item waits for others
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:")  # two letters at least: C: is a drive
 
 
@@ -77,15 +79,21 @@ def as_source(thing: object) -> Source | None:
 class IterableSource:
     """Strings, mappings or LogRecords: each is a record of its own. ``nulls``: None and NaN are empty records, as a column may have them.
 
-    Iterating raises BadRecord for anything else.
+    It is read in the thread of who asks for detections: a database's cursor may not be used in another. One that is made as it goes may take its
+    time, so a None comes after what came slowly: there is no thread that could look whether more comes. Iterating raises BadRecord for anything else.
     """
+
+    bound = True
 
     def __init__(self, items: Iterable[Any], *, nulls: bool = False) -> None:
         self.name = self.identity = "<iterable>"
         self.live = not hasattr(items, "__len__")  # what is made as it goes may take its time
         self._items, self._nulls = items, nulls
 
-    def __iter__(self) -> Iterator[str | Mapping[str, Any] | LogRecord]:
+    def __iter__(self) -> Iterator[str | Mapping[str, Any] | LogRecord | None]:
+        return _paced(self._records()) if self.live else self._records()
+
+    def _records(self) -> Iterator[str | Mapping[str, Any] | LogRecord]:
         for position, item in enumerate(self._items):
             if isinstance(item, str):
                 yield item if item.isascii() else _speakable(item)
@@ -155,6 +163,21 @@ class StreamSource:
         look = select.poll()
         look.register(self._descriptor, select.POLLIN)
         return bool(look.poll(max(0.0, end - time.monotonic()) * 1_000))
+
+
+def _paced(items: Iterable[Any]) -> Iterator[Any]:
+    """The items, and a None after each that took its time, after a few others at first and ever more as long as they come quickly."""
+    held, most, since = 0, FIRST, time.monotonic()
+    asked = since
+    for item in items:
+        now = time.monotonic()
+        slow = now - asked > MOMENT
+        yield item
+        held += 1
+        if slow or held >= most or now - since > PATIENCE:
+            yield None
+            held, most, since = 0, 1 if slow else 2 * most, time.monotonic()
+        asked = time.monotonic()
 
 
 def _descriptor(stream: IO[bytes]) -> int | None:

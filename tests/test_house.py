@@ -11,8 +11,14 @@ import ra_sdk
 
 PACKAGE = Path(ra_sdk.__file__).parent
 MODULES = sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py")])
-TOP = {"__init__", "cli", "cli_serve", "serving", "server", "service", "table", "bench"}
-DOORS = {"cli": {"cli_serve"}, "cli_serve": {"serving"}, "serving": {"server", "service"}, "server": {"service"}}  # which of them opens which
+TOP = {"__init__", "cli", "cli_detect", "cli_say", "cli_serve", "serving", "server", "service", "table", "bench"}
+DOORS = {
+    "cli": {"cli_detect", "cli_say", "cli_serve"},
+    "cli_detect": {"cli_say"},
+    "cli_serve": {"cli_say", "serving"},
+    "serving": {"server", "service"},
+    "server": {"service"},
+}  # which of them opens which
 BELOW = {  # what each room may import of the others; the detector joins, the doors stand above it
     "config": set(),
     "formats": {"config", "errors", "hookspecs", "jsontext", "records"},
@@ -20,8 +26,9 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
     "inert": set(),
     "jsontext": set(),
     "locks": set(),
+    "trouble": set(),
     "llama": {"errors"},
-    "records": {"blocks"},  # for types only
+    "records": {"slabs"},  # the type, and to make one by hand
     "prompt": {"records"},
     "placeholders": set(),
     "codes": {"placeholders"},
@@ -29,9 +36,10 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
     "masks": {"codes", "generated", "placeholders"},
     "window": {"errors"},
     "grounding": {"masks", "placeholders"},
-    "blocks": {"grounding", "jsontext", "records"},
+    "slabs": {"blocks", "grounding", "jsontext", "records"},  # the first for types only
+    "blocks": {"grounding", "records", "slabs"},
 }
-BASE = {"errors", "records", "blocks", "hookspecs"}
+BASE = {"errors", "records", "blocks", "slabs", "hookspecs"}
 EXTRA = {
     "lines": {"formats", "jsontext"},
     "templates": {"masks", "placeholders", "state", "tree"},
@@ -43,7 +51,8 @@ EXTRA = {
     "evidence": set(),
     "model": {"llama"},
     "verdicts": {"locks", "prompt"},
-    "judging": {"prompt", "templates", "verdicts"},
+    "judging": {"prompt", "templates", "trouble", "verdicts"},
+    "aio": set(),
     "limits": {"errors"},
     "options": {"errors", "window"},
     "tokens": {"config", "errors", "locks"},
@@ -61,7 +70,8 @@ EXTRA = {
     "generations": {"checkpoints", "logfile", "rotation"},
     "logfile": {"streams"},
     "sinks": {"inert"},
-    "plugins": {"several", "sources", "sinks", "reasoner", "formats", "files", "streams"},
+    "watched": set(),
+    "plugins": {"several", "sources", "sinks", "reasoner", "formats", "files", "streams", "watched"},
 }
 
 

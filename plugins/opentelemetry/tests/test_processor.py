@@ -101,6 +101,19 @@ def test_records_go_out_annotated(application):
     assert dict(second.log_record.attributes) == {"ra.label": "normal", "ra.score": 0.1, "log.record.template": "all good"}
 
 
+def test_what_ra_sdk_logs_itself_goes_out_as_it_is():
+    out = InMemoryLogRecordExporter()
+    processor = RaLogRecordProcessor(out, delay_s=0.05, hold_s=20, **ECHO)
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(processor)
+    for name in ("ra_sdk", "ra_sdk.deeper", "ra_sdk_not"):
+        provider.get_logger(name).emit(body="the model failed")
+    assert processor.force_flush()
+    provider.shutdown()
+    judged = {r.instrumentation_scope.name: "ra.label" in (r.log_record.attributes or {}) for r in out.get_finished_logs()}
+    assert judged == {"ra_sdk": False, "ra_sdk.deeper": False, "ra_sdk_not": True}
+
+
 def test_verdicts_are_those_of_detect(application):
     logger, processor, out = application(hold_s=20)
     for line in SHOP:
