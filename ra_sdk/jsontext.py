@@ -12,14 +12,14 @@ __all__ = ["dumped"]
 DEEPEST = 100  # levels; deeper values become text
 MOST_DIGITS = 4_000  # of a whole number: Python reads no longer ones (sys.get_int_max_str_digits)
 _ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).encode
-_COMPACT = json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str, separators=(",", ":")).encode
+_COMPACT = json.JSONEncoder(ensure_ascii=False, default=str, separators=(",", ":")).encode
 
 
 def dumped(value: object, *, compact: bool = False) -> str:
     """The value as JSON that everybody can read: in UTF-8, and without what JSON does not have.
 
     Numbers that are not finite or too long to be read back, and values of other types, become text; half a surrogate pair
-    becomes U+FFFD.
+    becomes U+FFFD. ``compact`` is for bodies, which are text and may say NaN.
     """
     encode = _COMPACT if compact else _ENCODE
     try:

@@ -36,7 +36,7 @@ PROTOBUF, JSON = "application/x-protobuf", "application/json"
 DEEPEST = 32  # levels of a structured body
 LARGE = 64 << 10  # bytes of a request that waits for its turn to be parsed
 MOST_MENDED = 500_000  # fields of a request that is mended: about a second of work
-_KINDS = ("stringValue", "boolValue", "intValue", "doubleValue", "arrayValue", "kvlistValue", "bytesValue")
+_KINDS = frozenset("stringValue boolValue intValue doubleValue arrayValue kvlistValue bytesValue".split())
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _FIXED = {1: 8, 5: 4}  # bytes of a field, by wire type
 _TURN = threading.Lock()
@@ -216,9 +216,9 @@ def value_of(value: Any, depth: int = 0) -> Any:
 
 def _json_value(value: Any, depth: int = 0) -> Any:
     """An AnyValue of OTLP's JSON, ``{"stringValue": …}``, as Python has it. What it has besides is passed over, as the specification wants."""
-    if not isinstance(value, dict) or depth > DEEPEST:
+    if not value or not isinstance(value, dict) or depth > DEEPEST:
         return None
-    kind = next((kind for kind in _KINDS if value.get(kind) is not None), "")
+    kind = next((kind for kind in value if kind in _KINDS and value[kind] is not None), "")
     plain = value.get(kind)
     inner = plain.get("values") if isinstance(plain, dict) else None
     items = inner if isinstance(inner, list) else []
