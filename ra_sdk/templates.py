@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ra_sdk.masks import fine, without_times, without_values
-from ra_sdk.placeholders import PLACEHOLDERS, WILDCARD
+from ra_sdk.placeholders import PLACEHOLDERS, WILDCARD, Mask
 from ra_sdk.records import Template
 from ra_sdk.state import read_state, write_state
 
@@ -60,7 +60,8 @@ class Miner:
     ``max_templates`` clusters and ``max_texts`` masked texts are remembered, those that were not seen for the longest time are forgotten first.
     """
 
-    def __init__(self, *, max_templates: int = 50_000, max_texts: int = 200_000) -> None:
+    def __init__(self, masks: Sequence[Mask] = (), *, max_templates: int = 50_000, max_texts: int = 200_000) -> None:
+        self.masks = masks
         self.max_templates, self.max_texts = max_templates, max_texts
         self._drain: ProtectedDrain | None = None
         self._memo: OrderedDict[str, Place] = OrderedDict()  # by masked text
@@ -70,7 +71,7 @@ class Miner:
 
     def mine(self, bodies: pl.Series) -> tuple[pl.Series, list[str]]:
         """Mine a block: codes (UInt32, one for every body) and the distinct template texts that they point into."""
-        return self.mine_masked(*distinct(bodies))
+        return self.mine_masked(*distinct(bodies, self.masks))
 
     def mine_masked(self, codes: pl.Series, masked: Sequence[str], sizes: Sequence[int]) -> tuple[pl.Series, list[str]]:
         """Mine what ``distinct`` made of bodies; that part may run in another thread, this one may not."""
@@ -151,10 +152,10 @@ class Miner:
         return self._drain
 
 
-def distinct(bodies: pl.Series) -> tuple[pl.Series, list[str], list[int]]:
+def distinct(bodies: pl.Series, own: Sequence[Mask] = ()) -> tuple[pl.Series, list[str], list[int]]:
     """Coarsely masked bodies: codes (UInt32) into the distinct texts, in order of first appearance, and how often each occurs."""
 
-    codes, texts = _coded(without_values(bodies))
+    codes, texts = _coded(without_values(bodies, own))
     again, texts = _coded(without_times(texts))
     codes = again.gather(codes) if len(texts) < len(again) else codes
     sizes = codes.value_counts(sort=False)

@@ -33,6 +33,7 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
     "placeholders": set(),
     "codes": {"placeholders"},
     "generated": set(),
+    "own_masks": {"config", "errors", "placeholders"},
     "masks": {"codes", "generated", "placeholders"},
     "window": {"errors"},
     "grounding": {"masks", "placeholders"},
@@ -71,7 +72,7 @@ EXTRA = {
     "logfile": {"streams"},
     "sinks": {"inert"},
     "watched": set(),
-    "plugins": {"several", "sources", "sinks", "reasoner", "formats", "files", "streams", "watched"},
+    "plugins": {"own_masks", "placeholders", "several", "sources", "sinks", "reasoner", "formats", "files", "streams", "watched"},
 }
 
 
