@@ -43,7 +43,7 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
 BASE = {"errors", "records", "blocks", "slabs", "hookspecs"}
 EXTRA = {
     "lines": {"formats", "jsontext"},
-    "templates": {"masks", "placeholders", "state", "tree"},
+    "templates": {"codes", "masks", "placeholders", "state", "tree"},
     "state": {"locks"},
     "tree": {"placeholders"},
     "echo": {"prompt", "grounding"},
