@@ -97,14 +97,14 @@ _WORDS = (
     r"|respond(?:ed|s)?|response|reply|alert(?=\snumber)|(?:(?<=SSL\s)|(?<=TLS\s)|(?<=fatal\s))alert|sqlcode|sqlstate|winerror|oserror|stratum|severity|sev|runlevel|alarm|fault|curl|fmi"
     r"|(?<!_)(?:err|error|ret|rc|sig|stat))"
 )
-_CAMEL = r"(?<=[a-z])(?:Code|Status|Signal|Errno)|EventID|EventCode|Event ID|Msg|State"
+_CAMEL = r"(?<=[a-z])(?:Code|Status|Signal|Errno)|(?<=[A-Za-z])Error(?=:)|EventID|EventCode|Event ID|Msg|State"
 _KEY = rf"(?:{_START}(?i:{_WORDS})|{_CAMEL})(?![A-Za-z0-9])"
 _FILL = r"(?i:was|is|of|code|status|value|signal|number|with|by|on|to|response|error|non-zero|return|exit)"
 _BRACKET = r"(?:(?<=tatus)|(?<=TATUS)|(?<=[cC]ode)|(?<=CODE)|(?<=rrno)|(?<=ignal))=?\["
 _SEPARATED = rf"""(?:["'\\]{{0,3}}(?:\s?[=:]\s{{0,8}}|\s{{1,8}})(?:{_FILL}[:=]?\s){{0,3}}["'(\\]{{0,3}}|\s?=?["'(]{{1,2}}|{_BRACKET})"""
 _PROTOCOL = (
     r"(?i:https?(?:/[0-9.]+)?|e?smtp|ftp|sip(?:/2\.0)?|rtsp/[0-9.]+|icap/[0-9.]+|nntp)"
-    r"""["'\\]{0,3}(?:\s?[=:#-]\s?|\s{1,8})(?:(?i:status|code|error|response|reply|result|request|returned|with|was|is|a|got|failed)[:=]?\s){0,3}["'(]{0,2}"""
+    r"""["'\\]{0,3}(?:\s?[=:#-]\s?|\s{1,8})(?:(?i:status|code|error|response|reply|result|request|returned|with|was|is|a|got|failed|from|remote|server|host)[:=]?\s){0,3}["'(]{0,2}"""
 )
 _STATUSES = frozenset(
     map(

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from ra_sdk.hookspecs import Reasoner, Sink, Source
+    from ra_sdk.placeholders import Mask
 
 __all__ = ["Counts", "Detector", "Progress", "adetect", "detect"]
 
@@ -109,7 +110,7 @@ class Detector:
         self._size, self._wait = block, wait_ms / 1000
         self._reading = {"follow": follow, "checkpoint": checkpoint, "format": format}
         self._state, self._saved = state, time.monotonic()
-        self.miner = Miner()
+        self.miner = Miner(self.plugins.masks())
         if state is not None:
             self.miner.load(state)
         reasoning: dict[str, Any] = {"threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width, "threshold": threshold}
@@ -159,7 +160,7 @@ class Detector:
         """One line with its verdict. ``explain``: with a rationale though it is normal."""
         self._check_open()
         (raw,) = (raw for raw in raw_blocks(IterableSource([line]), self.formats, self._format, 1, self._wait) if raw is not None)
-        return self._judged(_prepare(raw, fields=False), mode or self.mode, explain=explain)[0]
+        return self._judged(_prepare(raw, False, self.miner.masks), mode or self.mode, explain=explain)[0]
 
     def write(self, source: object, *sinks: str | Sink) -> Counts:
         """Take a source to its end, into sinks (URLs or objects). A checkpoint moves once every sink has written.
@@ -239,7 +240,7 @@ class Detector:
             for raw in raw_blocks(source, self.formats, self._format, self._size, self._wait):
                 self._check_open()
                 if raw is not None:
-                    waiting.append(self._ahead.submit(_prepare, raw, fields))
+                    waiting.append(self._ahead.submit(_prepare, raw, fields, self.miner.masks))
                 while waiting and (source.live or len(waiting) > LOOKAHEAD):
                     yield waiting.popleft().result()
         except SourceError as error:
@@ -346,11 +347,11 @@ def _then_close(thing: _Closable, found: Iterable[T]) -> Iterator[T]:
         yield from found
 
 
-def _prepare(raw: RawBlock, fields: bool) -> Prepared:
+def _prepare(raw: RawBlock, fields: bool, masks: Sequence[Mask]) -> Prepared:
     block = raw.parse()
     if fields:
         block.fields  # noqa: B018  parsed here and now
-    return block, *distinct(block.bodies)
+    return block, *distinct(block.bodies, masks)
 
 
 def _check(*, mode: object, threshold: object, block: object, wait_ms: object, window: object) -> None:

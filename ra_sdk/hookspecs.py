@@ -59,6 +59,15 @@ def ra_sdk_open_reasoner(model: str | None, options: Mapping[str, Any]) -> Reaso
 
 
 @hookspec
+def ra_sdk_masks() -> list[tuple[str, str]] | None:
+    """Called once per detector: masks of your own, as pairs of a Rust regular expression and what replaces its matches.
+
+    They are applied to bodies before the built-in masks. Use a placeholder such as ``<id>`` or ``<*>`` as replacement, so
+    that rationales can be filled; ``${1}`` stands for the first group.
+    """
+
+
+@hookspec
 def ra_sdk_formats() -> list[Format] | None:
     """Called once per detector: the log formats that you know. A line that yours and a built-in one have is yours."""
 

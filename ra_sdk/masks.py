@@ -72,26 +72,30 @@ _WITHIN = {  # a word that is not generated is masked by what comes after it her
     "joined": re.compile(_joined([row for row in _PATTERNS if row[1] != "joined"]), re.ASCII),
     "word": re.compile(_joined([row for row in _PATTERNS if row[1] not in ("joined", "word")]), re.ASCII),
 }
+_MASKABLE = re.compile(f"[0-9</{OPEN}]|[A-Za-z]{{16}}")  # all that the fine pattern finds has one of these
 _SECONDS = {"n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "ms": 1e-3, "mil": 1e-3, "mic": 1e-6, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|h|m|s|d)")
 _UNSHIELD = str.maketrans("", "", OPEN + CLOSE + BREAK)
 
 
-def mask(bodies: Sequence[str]) -> list[str]:
-    """Mask bodies: what mining and the model see of them, before any wildcard. Equal length, same order."""
+def mask(bodies: Sequence[str], own: Sequence[Mask] = ()) -> list[str]:
+    """Mask bodies: what mining and the model see of them, before any wildcard. Equal length, same order.
+
+    ``own``: masks of the user, applied before all others.
+    """
     import polars as pl
 
-    return [fine(text) for text in coarse(pl.Series(bodies, dtype=pl.String)).to_list()]
+    return [fine(text) for text in coarse(pl.Series(bodies, dtype=pl.String), own).to_list()]
 
 
-def coarse(bodies: pl.Series) -> pl.Series:
+def coarse(bodies: pl.Series, own: Sequence[Mask] = ()) -> pl.Series:
     """Shorten a column of bodies and apply the coarse masks to it."""
-    return without_times(without_values(bodies))
+    return without_times(without_values(bodies, own))
 
 
-def without_values(bodies: pl.Series) -> pl.Series:
+def without_values(bodies: pl.Series, own: Sequence[Mask] = ()) -> pl.Series:
     """The first part of ``coarse``: what leaves few texts of many."""
-    return _replaced(_shorten(bodies), VALUES)
+    return _replaced(_replaced(_shorten(bodies), own), VALUES)
 
 
 def without_times(texts: pl.Series) -> pl.Series:
@@ -116,7 +120,7 @@ def _has(text: pl.Series, pattern: str) -> bool:
 
 def fine(text: str) -> str:
     """Apply the fine masks to one text that has passed the coarse ones."""
-    return _FINE.sub(_placeholder, text)
+    return _FINE.sub(_placeholder, text) if _MASKABLE.search(text) else text
 
 
 def _shorten(bodies: pl.Series) -> pl.Series:

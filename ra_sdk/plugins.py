@@ -18,6 +18,7 @@ import pluggy
 from ra_sdk import hookspecs, sinks, sources
 from ra_sdk.errors import BadOption, ModelError, RaError, SinkError, SourceError, UnknownScheme, WorldError
 from ra_sdk.hookspecs import Format, Listener, Reasoner, Sink, Source, hookimpl
+from ra_sdk.placeholders import Mask
 from ra_sdk.several import JoinedSource, Sources
 
 __all__ = ["Listed", "PluginSet", "PluginWarning"]
@@ -94,6 +95,15 @@ class PluginSet:
 
         given = [form for implementation in self._implementations("ra_sdk_formats") for form in _formats_of(implementation)]
         return [*user_formats(files), *given]
+
+    def masks(self) -> list[Mask]:
+        """The user's masks: those of ``masks.toml``, then those of plugins. Raises BadOption for a file that cannot be used.
+
+        A plugin whose masks cannot be used is named in a PluginWarning, and they are left out.
+        """
+        from ra_sdk.own_masks import configured
+
+        return [*configured(), *(mask for implementation in self._implementations("ra_sdk_masks") for mask in _masks_of(implementation))]
 
     def open_source(self, source: object, options: Mapping[str, Any]) -> Source:
         """A source from a path, a URL, or what Python has in memory. Raises SourceError, UsageError."""
@@ -257,6 +267,17 @@ def _formats_of(implementation: pluggy.HookImpl) -> list[Format]:
         warnings.warn(f"the formats of plugin {implementation.plugin_name!r} are left out: {_reason(error)}", PluginWarning, stacklevel=4)
         return []
     return found
+
+
+def _masks_of(implementation: pluggy.HookImpl) -> list[Mask]:
+    from ra_sdk.own_masks import checked
+
+    try:
+        pairs: Any = implementation.function()
+        return checked(pairs or (), f"plugin {implementation.plugin_name!r}")
+    except Exception as error:  # noqa: BLE001
+        warnings.warn(f"the masks of plugin {implementation.plugin_name!r} are left out: {_reason(error)}", PluginWarning, stacklevel=4)
+        return []
 
 
 def _missing(thing: object, parts: str) -> list[str]:

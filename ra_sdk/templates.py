@@ -18,8 +18,9 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ra_sdk.codes import WORDS
 from ra_sdk.masks import fine, without_times, without_values
-from ra_sdk.placeholders import PLACEHOLDERS, WILDCARD
+from ra_sdk.placeholders import PLACEHOLDERS, WILDCARD, Mask
 from ra_sdk.records import Template
 from ra_sdk.state import read_state, write_state
 
@@ -37,19 +38,26 @@ Place: TypeAlias = "LogCluster | str"
 SIMILARITY = 0.6  # share of words that must be equal; Drain's usual 0.4 merges messages that merely share their frame
 
 _STATES = """
-abnormal absent accepted active alive allowed alone always any asleep available awake bad below above better big blocked broken busy clean clear cold
-complete connect connected correct corrupt critical crash crit dead deny denied dirty disconnect down drop dropped empty err error errors exist exists
-expired fail failed fails failure failures false fast fatal fault faulty found free frozen full good granted green halt healthy high hot hung idle ill
-inactive invalid kill killed late leader least less locked login logout lost low master max min missing more most never new no nominal none normal not
-null ok off offline old on online open close closed out in pass passed pause permit present primary reached red ready refuse refused reject rejected
-reset resume running secondary sick slave slow standby start stop stale stuck success sent received succeed successful suspend timeout true unable
-unknown up valid verified wait warn warning wrong yes yellow zero enter leave exit begin end join left load unload mount unmount lock unlock add
-remove attach detach enable disable create delete grant revoke accept allow block unblock install uninstall register deregister insert eject with
-without before after greater over under within beyond can cannot could must info debug notice trace alert emerg panic nil
+abnormal absent accepted active alive allowed alone always any asleep available awake bad below above better
+big blocked broken busy clean clear cold complete connect connected correct corrupt critical crash crit dead
+deny denied dirty disconnect down drop dropped empty err error errors exist exists expired fail failed fails
+failure failures false fast fatal fault faulty found free frozen full good granted green halt healthy high
+hot hung idle ill inactive invalid kill killed late leader least less locked login logout lost low master
+max min missing more most never new no nominal none normal not null ok off offline old on online open close
+closed out in pass passed pause permit present primary reached red ready refuse refused reject rejected
+reset resume running secondary sick slave slow standby start stop stale stuck success sent received succeed
+successful suspend timeout true unable unknown up valid verified wait warn warning wrong yes yellow zero
+enter leave exit begin end join left load unload mount unmount lock unlock add remove ban unban ahead behind
+hit miss nxdomain servfail noerror formerr notimp optimal passive follower candidate replica backup major
+minor problem recovery soft hard permissive onbatt sdown odown unavail internal half commit rollback remove
+attach detach enable disable create delete grant revoke accept allow block unblock install uninstall
+register deregister insert eject with without before after greater over under within beyond can cannot could
+must info debug notice trace alert emerg panic nil
 """.split()
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _SUFFIX = re.compile(r".{2,}(?:ed|ing|able|ible|ful|less|n't)$|^(?:un|dis|non|mis|in|im).{4,}")
 _VALUE = re.compile(r"(?<![A-Za-z0-9])[0-9]")
+_CODE = re.compile(rf"(?<![A-Za-z0-9])(?:{WORDS}|SIG[A-Z]{{3,}}|E[A-Z]{{4,}}(?![A-Za-z]))|\[[U_]+\]")  # error[E0425], SIGKILL, ECONNREFUSED, a RAID's [U_]
 _CLASS = re.compile(r"<(?:pct|highpct|ms|sec|min|hours|n)>")
 _PLACEHOLDER = re.compile("|".join(re.escape(placeholder) for placeholder in PLACEHOLDERS))
 
@@ -60,7 +68,8 @@ class Miner:
     ``max_templates`` clusters and ``max_texts`` masked texts are remembered, those that were not seen for the longest time are forgotten first.
     """
 
-    def __init__(self, *, max_templates: int = 50_000, max_texts: int = 200_000) -> None:
+    def __init__(self, masks: Sequence[Mask] = (), *, max_templates: int = 50_000, max_texts: int = 200_000) -> None:
+        self.masks = masks
         self.max_templates, self.max_texts = max_templates, max_texts
         self._drain: ProtectedDrain | None = None
         self._memo: OrderedDict[str, Place] = OrderedDict()  # by masked text
@@ -70,7 +79,7 @@ class Miner:
 
     def mine(self, bodies: pl.Series) -> tuple[pl.Series, list[str]]:
         """Mine a block: codes (UInt32, one for every body) and the distinct template texts that they point into."""
-        return self.mine_masked(*distinct(bodies))
+        return self.mine_masked(*distinct(bodies, self.masks))
 
     def mine_masked(self, codes: pl.Series, masked: Sequence[str], sizes: Sequence[int]) -> tuple[pl.Series, list[str]]:
         """Mine what ``distinct`` made of bodies; that part may run in another thread, this one may not."""
@@ -151,10 +160,10 @@ class Miner:
         return self._drain
 
 
-def distinct(bodies: pl.Series) -> tuple[pl.Series, list[str], list[int]]:
+def distinct(bodies: pl.Series, own: Sequence[Mask] = ()) -> tuple[pl.Series, list[str], list[int]]:
     """Coarsely masked bodies: codes (UInt32) into the distinct texts, in order of first appearance, and how often each occurs."""
 
-    codes, texts = _coded(without_values(bodies))
+    codes, texts = _coded(without_values(bodies, own))
     again, texts = _coded(without_times(texts))
     codes = again.gather(codes) if len(texts) < len(again) else codes
     sizes = codes.value_counts(sort=False)
@@ -173,7 +182,7 @@ def _coded(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
 @lru_cache(maxsize=100_000)
 def is_protected(token: str) -> bool:
     """Whether a word of a message may never become ``<*>``: it holds a value that decides, or may have an opposite."""
-    if _CLASS.search(token) or _VALUE.search(token):
+    if _CLASS.search(token) or _VALUE.search(token) or _CODE.search(token):
         return True
     plain = _PLACEHOLDER.sub(" ", token)
     return any(_is_state(word.lower()) for word in _WORD.findall(plain)) or "n't" in plain

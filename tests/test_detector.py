@@ -68,8 +68,8 @@ def test_state_survives_a_restart(tmp_path):
     bodies = [f"session of user {name} begins from terminal {name}" for name in ("bob", "eve", "mallory")]
     options = {"store": ":memory:", "state": tmp_path / "state"}
     first = [d.template for d in ra_sdk.detect(bodies, model=EchoReasoner(), **options)]
-    assert first[1] != first[0]
-    assert [d.template for d in ra_sdk.detect(bodies, model=EchoReasoner(), **options)] == first
+    assert set(first) == {"session of user <*> begins from terminal <*>"}
+    assert [d.template for d in ra_sdk.detect(bodies[:1], model=EchoReasoner(), **options)] == first[:1]
 
 
 @pytest.mark.parametrize(

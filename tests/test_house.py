@@ -33,6 +33,7 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
     "placeholders": set(),
     "codes": {"placeholders"},
     "generated": set(),
+    "own_masks": {"config", "errors", "placeholders"},
     "masks": {"codes", "generated", "placeholders"},
     "window": {"errors"},
     "grounding": {"masks", "placeholders"},
@@ -42,7 +43,7 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
 BASE = {"errors", "records", "blocks", "slabs", "hookspecs"}
 EXTRA = {
     "lines": {"formats", "jsontext"},
-    "templates": {"masks", "placeholders", "state", "tree"},
+    "templates": {"codes", "masks", "placeholders", "state", "tree"},
     "state": {"locks"},
     "tree": {"placeholders"},
     "echo": {"prompt", "grounding"},
@@ -71,7 +72,7 @@ EXTRA = {
     "logfile": {"streams"},
     "sinks": {"inert"},
     "watched": set(),
-    "plugins": {"several", "sources", "sinks", "reasoner", "formats", "files", "streams", "watched"},
+    "plugins": {"own_masks", "placeholders", "several", "sources", "sinks", "reasoner", "formats", "files", "streams", "watched"},
 }
 
 
