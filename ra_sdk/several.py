@@ -174,36 +174,35 @@ class FilesSource(_Group):
                 self._read += source.position
 
     def _followed(self) -> Iterator[Part]:
-        lately, searched, quiet = set[FileSource](), -SEARCH_SECONDS, False
+        looks: dict[FileSource, Iterator[Any]] = {}
+        lately: dict[FileSource, float] = {}
+        searched = -SEARCH_SECONDS
         while not self._closed:
-            over = self._stop.is_set()
-            if time.monotonic() - searched >= SEARCH_SECONDS:
+            over, now = self._stop.is_set(), time.monotonic()
+            if now - searched >= SEARCH_SECONDS:
                 yield from self._forget()
                 self._pick_up()
-                searched = time.monotonic()
-            if (gave := (yield from self._round())) or over:
-                lately |= gave
-                quiet = False
-                if over:
-                    return
-                continue
-            if quiet:
-                yield from (Part(source, None) for source in lately)
-                lately = set()
-            quiet = True
-            self._stop.wait(self._poll)
+                searched = now
+            gave = yield from self._round(looks)
+            lately |= dict.fromkeys(gave, now)
+            for source in [source for source, when in lately.items() if source not in gave and now - when >= self._poll]:
+                del lately[source]
+                yield Part(source, None)
+            if over and not gave:
+                return
+            if not gave:
+                self._stop.wait(self._poll)
 
-    def _round(self) -> Generator[Part, None, set[FileSource]]:
-        """A piece of each file in turn, until none has more. Which gave any."""
-        looks, gave = {source: source.look() for source in self._files.values()}, set[FileSource]()
-        while looks and not self._closed:
-            for source, pieces in list(looks.items()):
-                piece = self._next(source, pieces)
-                if piece is None:
-                    del looks[source]
-                else:
-                    gave.add(source)
-                    yield Part(source, piece)
+    def _round(self, looks: dict[FileSource, Iterator[Any]]) -> Generator[Part, None, set[FileSource]]:
+        """A piece of each file. Which gave one. What is left of the looks at them is for the next round."""
+        gave = set[FileSource]()
+        for source in list(self._files.values()):
+            piece = self._next(source, looks.setdefault(source, source.look()))
+            if piece is None:
+                del looks[source]
+            else:
+                gave.add(source)
+                yield Part(source, piece)
         return gave
 
     def _next(self, source: FileSource, pieces: Iterator[Any]) -> Any:
