@@ -241,12 +241,8 @@ class FileSource:
     def _lose(self, saved: Mapping[str, Any], what: str, *, lost: bool = True) -> None:
         count = max(0, saved["size"] - saved["offset"])
         self.lost += count
-        _log.warning(
-            "%s after byte %d: %d bytes seen behind it were not read, nor what was written there since",
-            what.format(name=repr(self.name)),
-            saved["offset"],
-            count,
-        )
+        said = "%s after byte %d was read: %d bytes seen behind it are lost, and any that were written later"
+        _log.warning(said, what.format(name=repr(self.name)), saved["offset"], count)
         if lost:
             self._known.lost(saved)
 
