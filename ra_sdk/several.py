@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import logging
 import os
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -17,13 +16,13 @@ from ra_sdk.errors import SourceError
 from ra_sdk.files import FileSource, polling
 from ra_sdk.hookspecs import Part, Source
 from ra_sdk.rotation import is_rotated
+from ra_sdk.trouble import LOG
 
 __all__ = ["FilesSource", "JoinedSource", "Sources"]
 
 WAIT_SECONDS = 0.2
 SEARCH_SECONDS = 2.0  # how often a folder is searched for new files
 FORGET_SECONDS = 60.0  # so long a removed file is kept open
-_log = logging.getLogger("ra_sdk")
 
 
 class Sources(tuple[object, ...]):
@@ -73,7 +72,7 @@ class JoinedSource(_Group):
         for item in self._together() if self.live else self._in_turn():
             if isinstance(item, SourceError):
                 failed.append(item)
-                _log.warning("%s; the other sources are still read", item)
+                LOG.warning("%s; the other sources are still read", item)
             elif isinstance(item, Exception):
                 raise item
             else:
@@ -142,7 +141,7 @@ class FilesSource(_Group):
         if not self._found():
             if not self.live:
                 raise SourceError(f"{name!r} has no files to read; check the folder or the pattern")
-            _log.warning("%r has no files yet; it waits for them", name)
+            LOG.warning("%r has no files yet; it waits for them", name)
 
     @property
     def position(self) -> int:
@@ -166,7 +165,7 @@ class FilesSource(_Group):
             with closing(source):
                 for item in _parts(source):
                     if isinstance(item, SourceError):
-                        _log.warning("%s", item)
+                        LOG.warning("%s", item)
                     elif isinstance(item, Exception):
                         raise item
                     else:
@@ -209,7 +208,7 @@ class FilesSource(_Group):
         try:
             return next(pieces, None)
         except SourceError as error:
-            _log.warning("%s; it is left out from here on", error)
+            LOG.warning("%s; it is left out from here on", error)
             self._leave_out(str(source.path))
             return None
 
@@ -250,7 +249,7 @@ class FilesSource(_Group):
             return FileSource(path, options=options)
         except SourceError as error:
             self._skipped.add(path)
-            _log.warning("%s; it is left out", error)
+            LOG.warning("%s; it is left out", error)
             return None
 
     def _found(self) -> list[str]:
