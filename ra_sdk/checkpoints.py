@@ -91,7 +91,8 @@ class Checkpoint:
             raise StoreError(f"checkpoint {str(self._path)!r} cannot be read: {error.strerror or error}; choose another path") from error
         except (ValueError, RecursionError) as error:
             reason = error if isinstance(error, ValueError) else "it is nested too deeply"
-            raise StoreError(f"checkpoint {str(self._path)!r} cannot be read: {reason}; remove it to start at the beginning") from error
+            remedy = "choose another path, or remove it if it is a broken checkpoint"
+            raise StoreError(f"checkpoint {str(self._path)!r} cannot be read: {reason}; {remedy}") from error
         if not isinstance(entries, dict) or not all(isinstance(entry, dict) and "identity" in entry for entry in entries.values()):
             raise StoreError(f"checkpoint {str(self._path)!r} cannot be read: it is a file of another kind, left as it is; choose another path")
         return entries

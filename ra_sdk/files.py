@@ -6,7 +6,6 @@ Files stay open, so that renaming them changes nothing; after a restart a genera
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -23,6 +22,7 @@ from ra_sdk.errors import BadOption, SourceError
 from ra_sdk.generations import WATCHED, Generations, Moved, find, newer, opened
 from ra_sdk.hookspecs import Lines
 from ra_sdk.logfile import LogFile
+from ra_sdk.trouble import LOG
 
 __all__ = ["FileSource", "polling"]
 
@@ -30,7 +30,6 @@ POLL_SECONDS = 0.2
 GRACE_SECONDS = 5.0  # after this, the last line of a file that was renamed is taken as it is, though its end is missing
 COPY_SECONDS = 2.0  # between copying a file and truncating it
 TRIES = 50  # how often a row of files is read again, when it changes under our hands
-_log = logging.getLogger("ra_sdk")
 T = TypeVar("T")
 
 
@@ -241,12 +240,8 @@ class FileSource:
     def _lose(self, saved: Mapping[str, Any], what: str, *, lost: bool = True) -> None:
         count = max(0, saved["size"] - saved["offset"])
         self.lost += count
-        _log.warning(
-            "%s after byte %d: %d bytes seen behind it were not read, nor what was written there since",
-            what.format(name=repr(self.name)),
-            saved["offset"],
-            count,
-        )
+        said = "%s after byte %d was read: %d bytes seen behind it are lost, and any that were written later"
+        LOG.warning(said, what.format(name=repr(self.name)), saved["offset"], count)
         if lost:
             self._known.lost(saved)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -13,13 +12,13 @@ from ra_sdk import rotation
 from ra_sdk.checkpoints import Checkpoint
 from ra_sdk.errors import SourceError
 from ra_sdk.logfile import LogFile
+from ra_sdk.trouble import LOG
 
 __all__ = ["WATCHED", "Generations", "Moved", "find", "newer", "opened"]
 
 WATCHED = 4  # generations that are kept, as lines may still be written to a file that was renamed
 REMEMBERED = 64  # identities that a new generation must not have: a file may be truncated and begin as before, or get a removed file's inode
 _NOTHING = "0:"
-_log = logging.getLogger("ra_sdk")
 
 
 class Moved(Exception):
@@ -135,7 +134,7 @@ def _if_whole(entry: rotation.Entry, stack: ExitStack) -> LogFile | None:
     try:
         file = _opened(entry.path, entry.inode)
     except SourceError as error:
-        _log.warning("%s; its lines are missing", error)
+        LOG.warning("%s; its lines are missing", error)
         return None
     stack.callback(file.close)
     file.log = entry.log

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import logging
 import os
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -17,13 +16,13 @@ from ra_sdk.errors import SourceError
 from ra_sdk.files import FileSource, polling
 from ra_sdk.hookspecs import Part, Source
 from ra_sdk.rotation import is_rotated
+from ra_sdk.trouble import LOG
 
 __all__ = ["FilesSource", "JoinedSource", "Sources"]
 
 WAIT_SECONDS = 0.2
 SEARCH_SECONDS = 2.0  # how often a folder is searched for new files
 FORGET_SECONDS = 60.0  # so long a removed file is kept open
-_log = logging.getLogger("ra_sdk")
 
 
 class Sources(tuple[object, ...]):
@@ -73,7 +72,7 @@ class JoinedSource(_Group):
         for item in self._together() if self.live else self._in_turn():
             if isinstance(item, SourceError):
                 failed.append(item)
-                _log.warning("%s; the other sources are still read", item)
+                LOG.warning("%s; the other sources are still read", item)
             elif isinstance(item, Exception):
                 raise item
             else:
@@ -142,7 +141,7 @@ class FilesSource(_Group):
         if not self._found():
             if not self.live:
                 raise SourceError(f"{name!r} has no files to read; check the folder or the pattern")
-            _log.warning("%r has no files yet; it waits for them", name)
+            LOG.warning("%r has no files yet; it waits for them", name)
 
     @property
     def position(self) -> int:
@@ -166,7 +165,7 @@ class FilesSource(_Group):
             with closing(source):
                 for item in _parts(source):
                     if isinstance(item, SourceError):
-                        _log.warning("%s", item)
+                        LOG.warning("%s", item)
                     elif isinstance(item, Exception):
                         raise item
                     else:
@@ -174,43 +173,42 @@ class FilesSource(_Group):
                 self._read += source.position
 
     def _followed(self) -> Iterator[Part]:
-        lately, searched, quiet = set[FileSource](), -SEARCH_SECONDS, False
+        looks: dict[FileSource, Iterator[Any]] = {}
+        lately: dict[FileSource, float] = {}
+        searched = -SEARCH_SECONDS
         while not self._closed:
-            over = self._stop.is_set()
-            if time.monotonic() - searched >= SEARCH_SECONDS:
+            over, now = self._stop.is_set(), time.monotonic()
+            if now - searched >= SEARCH_SECONDS:
                 yield from self._forget()
                 self._pick_up()
-                searched = time.monotonic()
-            if (gave := (yield from self._round())) or over:
-                lately |= gave
-                quiet = False
-                if over:
-                    return
-                continue
-            if quiet:
-                yield from (Part(source, None) for source in lately)
-                lately = set()
-            quiet = True
-            self._stop.wait(self._poll)
+                searched = now
+            gave = yield from self._round(looks)
+            lately |= dict.fromkeys(gave, now)
+            for source in [source for source, when in lately.items() if source not in gave and now - when >= self._poll]:
+                del lately[source]
+                yield Part(source, None)
+            if over and not gave:
+                return
+            if not gave:
+                self._stop.wait(self._poll)
 
-    def _round(self) -> Generator[Part, None, set[FileSource]]:
-        """A piece of each file in turn, until none has more. Which gave any."""
-        looks, gave = {source: source.look() for source in self._files.values()}, set[FileSource]()
-        while looks and not self._closed:
-            for source, pieces in list(looks.items()):
-                piece = self._next(source, pieces)
-                if piece is None:
-                    del looks[source]
-                else:
-                    gave.add(source)
-                    yield Part(source, piece)
+    def _round(self, looks: dict[FileSource, Iterator[Any]]) -> Generator[Part, None, set[FileSource]]:
+        """A piece of each file. Which gave one. What is left of the looks at them is for the next round."""
+        gave = set[FileSource]()
+        for source in list(self._files.values()):
+            piece = self._next(source, looks.setdefault(source, source.look()))
+            if piece is None:
+                del looks[source]
+            else:
+                gave.add(source)
+                yield Part(source, piece)
         return gave
 
     def _next(self, source: FileSource, pieces: Iterator[Any]) -> Any:
         try:
             return next(pieces, None)
         except SourceError as error:
-            _log.warning("%s; it is left out from here on", error)
+            LOG.warning("%s; it is left out from here on", error)
             self._leave_out(str(source.path))
             return None
 
@@ -251,7 +249,7 @@ class FilesSource(_Group):
             return FileSource(path, options=options)
         except SourceError as error:
             self._skipped.add(path)
-            _log.warning("%s; it is left out", error)
+            LOG.warning("%s; it is left out", error)
             return None
 
     def _found(self) -> list[str]:

@@ -55,7 +55,9 @@ def test_a_file_that_was_emptied_and_holds_the_same_lines_again(reading):
     assert reading.run() == numbered(LIFE)
     reading.log.write_text("")
     assert reading.run() == []
-    assert reading.said() == [f"'{reading.log}' was truncated after byte {len(LIFE)}: 0 bytes seen behind it were not read, nor what was written there since"]
+    assert reading.said() == [
+        f"'{reading.log}' was truncated after byte {len(LIFE)} was read: 0 bytes seen behind it are lost, and any that were written later"
+    ]
     append(reading.log, LIFE)
     assert reading.run() == numbered(LIFE)
     assert reading.run() == []
@@ -179,7 +181,7 @@ def test_what_is_gone_before_it_was_read_is_said(reading, how):
     reading.log.write_text("of another file\n")
     assert reading.run() == [(1, "of another file")]
     (said,) = reading.said()
-    assert f"{size} bytes seen behind it were not read" in said
+    assert f"{size} bytes seen behind it are lost" in said
 
 
 @pytest.mark.parametrize("what", ["file", "folder"])
