@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ra_sdk.detector import adetect as adetect
     from ra_sdk.detector import detect as detect
     from ra_sdk.echo import EchoReasoner as EchoReasoner
+    from ra_sdk.errors import BadFormat as BadFormat
     from ra_sdk.errors import BadOption as BadOption
     from ra_sdk.errors import BadRecord as BadRecord
     from ra_sdk.errors import ModelError as ModelError
@@ -47,7 +48,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Detections": "blocks",
     **dict.fromkeys(["Detector", "Progress", "adetect", "detect"], "detector"),
-    **dict.fromkeys(["BadOption", "BadRecord", "ModelError", "RaError", "SinkError", "SourceError", "StoreError"], "errors"),
+    **dict.fromkeys(["BadFormat", "BadOption", "BadRecord", "ModelError", "RaError", "SinkError", "SourceError", "StoreError"], "errors"),
     **dict.fromkeys(["UnknownFormat", "UnknownScheme", "UsageError", "WorldError"], "errors"),
     **dict.fromkeys(["Lines", "hookimpl"], "hookspecs"),
     "EchoReasoner": "echo",

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from ra_sdk.detector import Detector
     from ra_sdk.hookspecs import Reasoner, Sink
-    from ra_sdk.sessions import Window
     from ra_sdk.table import TemplateTable
 
 __all__ = ["app", "main"]
@@ -68,6 +67,7 @@ def detect_(
     explain: options.Explain = True,
     threshold: options.Threshold = 0.5,
     format_: options.Format = None,
+    format_file: options.FormatFile = None,
     store: options.Store = None,
     state: options.State = None,
     checkpoint: options.Checkpoint = None,
@@ -83,7 +83,7 @@ def detect_(
     reading = {"follow": follow, "checkpoint": checkpoint, "format": format_, "append": checkpoint is not None}
     judging = {"mode": mode.value, "explain": explain, "threshold": threshold, "store": store, "state": state, "format": format_}
     sizes = {"model": model, "threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
-    detecting = {**judging, **sizes, "window": _window(window, output)}
+    detecting = {**judging, **sizes, "format_files": format_file or [], "window": options.window(window, output)}
     code, abnormal = _detect(sources, to or [], output, everything, {**reading, **options.pairs(plugin_option or [])}, detecting)
     return FOUND if code == FINE and abnormal and fail_on else code
 
@@ -96,6 +96,7 @@ def judge(
     model: options.Model = None,
     store: options.Store = None,
     format_: options.Format = None,
+    format_file: options.FormatFile = None,
     threads: options.Threads = None,
     context: options.Context = None,
     gpu_layers: options.GpuLayers = None,
@@ -107,7 +108,7 @@ def judge(
 
     mode: Any = "think" if think else "direct"
     reasoner = _reasoner(model, {"threads": threads, "context": context, "gpu_layers": gpu_layers, "explain": "always"})
-    with Detector(model=reasoner, store=store, format=format_, mode=mode) as detector:
+    with Detector(model=reasoner, store=store, format=format_, format_files=format_file or [], mode=mode) as detector:
         detection = next(detector.detect([line]))
         verdict, body = detection.verdict, detection.record.body
         if verdict.rationale is None and verdict.mode == mode:  # of a run that explained only what is abnormal
@@ -122,15 +123,17 @@ def judge(
 
 
 @app.command()
-def templates(source: options.Source, output: options.List = options.Listing.TABLE, format_: options.Format = None, state: options.State = None) -> int:
-    """List the kinds of lines in SOURCE, the most frequent first. No model is needed.
-
-    \b
-      ra templates app.log
-    """
+def templates(
+    source: options.Source,
+    output: options.List = options.Listing.TABLE,
+    format_: options.Format = None,
+    format_file: options.FormatFile = None,
+    state: options.State = None,
+) -> int:
+    """List the kinds of lines in SOURCE, the most frequent first. No model is needed."""
     from ra_sdk.detector import Detector
 
-    with Detector(model="echo", store=":memory:", format=format_, state=state) as detector:
+    with Detector(model="echo", store=":memory:", format=format_, format_files=format_file or [], state=state) as detector:
         for _ in detector.blocks(source):
             pass
         found = [(template.count, template.text) for template in detector.templates()]
@@ -139,11 +142,12 @@ def templates(source: options.Source, output: options.List = options.Listing.TAB
 
 
 @app.command()
-def formats(output: options.List = options.Listing.TABLE) -> int:
-    """List the log formats that --format knows; the first that fits a source is taken."""
+def formats(output: options.List = options.Listing.TABLE, format_file: options.FormatFile = None) -> int:
+    """List the log formats, with an example and where they come from; a line has the first that fits it."""
+    from ra_sdk.formats import listed
     from ra_sdk.plugins import PluginSet
 
-    _list(output, ("format",), [(form.name,) for form in PluginSet().formats()])
+    _list(output, ("format", "from", "about", "example"), listed(PluginSet().formats(format_file or [])))
     return FINE
 
 
@@ -365,14 +369,6 @@ def _meter(output: options.Output, follow: bool) -> AbstractContextManager[Any]:
     from ra_sdk.table import Meter
 
     return Meter()
-
-
-def _window(text: str | None, output: options.Output) -> Window | None:
-    from ra_sdk.sessions import Window
-
-    if text is None and output is options.Output.SESSIONS:
-        raise BadOption("--output sessions without --window: sessions are windows of records; add --window 100, 60s or key=trace_id")
-    return None if text is None else Window.parse(text)
 
 
 def _list(output: options.Listing, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

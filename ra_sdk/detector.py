@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ra_sdk.blocks import Block, Detections
 from ra_sdk.errors import BadOption, SourceError
-from ra_sdk.formats import detect_format, format_named
+from ra_sdk.formats import format_named
+from ra_sdk.formats.reading import Reader
 from ra_sdk.judging import Counts, Judge, Known
 from ra_sdk.lines import RawBlock, raw_blocks, without_ends
 from ra_sdk.masks import mask
@@ -64,7 +65,8 @@ class Detector:
 
     ``model``: a GGUF path, a Hugging Face id, "echo" for trials without a model, or any object with ``judge()``; None takes ``RA_MODEL``
     or the model of the ``model`` extra. ``store``: where verdicts are kept (a path, ":memory:", a VerdictStore; None: the user's cache).
-    ``state``: a file that keeps what was mined across runs. ``format``: name of a log format (None: detected per source).
+    ``state``: a file that keeps what was mined across runs. ``format``: name of a log format (None: each line's is detected).
+    ``format_files``: TOML files with formats of your own, see ``ra formats``.
     ``window``: for ``sessions``. ``mode``: "direct" reads the verdict at once, "think" after reasoning. ``explain``: write rationales for
     abnormal templates. ``threshold``: P(abnormal) from which a template is abnormal. ``follow``, ``checkpoint``: see ``ra_sdk.sources``.
     ``block``: records in a block; ``wait_ms``: a block of a live source closes after so many milliseconds. ``threads``, ``context`` (tokens),
@@ -80,6 +82,7 @@ class Detector:
         store: str | Path | VerdictStore | None = None,
         state: str | Path | None = None,
         format: str | None = None,  # noqa: A002
+        format_files: Sequence[str | Path] = (),
         window: Window | None = None,
         mode: Mode = "direct",
         explain: bool = True,
@@ -99,7 +102,7 @@ class Detector:
         self.window, self.mode, self.progress = window, mode, progress
         self.counts = Counts()
         self.plugins = PluginSet(plugins)
-        self.formats = self.plugins.formats()
+        self.formats = self.plugins.formats(format_files)
         self._format = format_named(format, self.formats).name if format else None
         self._size, self._wait = block, wait_ms / 1000
         self._reading = {"follow": follow, "checkpoint": checkpoint, "format": format}
@@ -139,8 +142,8 @@ class Detector:
         import polars as pl
 
         lines = without_ends(pl.Series("line", [line], dtype=pl.String))
-        form = format_named(self._format, self.formats) if self._format else detect_format(lines, self.formats)
-        text = " ".join(mask(form.bodies(lines).to_list())[0].split())
+        bodies = Reader(self.formats, self._format).whole(lines).bodies()
+        text = " ".join(mask(bodies.to_list())[0].split())
         return self._judge([text], mode or self.mode)[0][0]
 
     def write(self, source: object, *sinks: str | Sink) -> Counts:

@@ -10,6 +10,7 @@
         ├── UnknownFormat       no log format has this name
         ├── UnknownScheme       no plugin opens URLs of this scheme
         ├── BadRecord           an item of an iterable is no log record
+        ├── BadFormat           a file of formats cannot be used as it is
         └── BadOption           an option has a value that it cannot have
 
 Every message has the value, why it cannot be, and what to do.
@@ -18,6 +19,7 @@ Every message has the value, why it cannot be, and what to do.
 from __future__ import annotations
 
 __all__ = [
+    "BadFormat",
     "BadOption",
     "BadRecord",
     "ModelError",
@@ -70,6 +72,10 @@ class UnknownScheme(UsageError):
 
 class BadRecord(UsageError):
     """An item of an iterable is no log record."""
+
+
+class BadFormat(UsageError):
+    """A file of formats cannot be used as it is."""
 
 
 class BadOption(UsageError):

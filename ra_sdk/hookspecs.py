@@ -60,7 +60,7 @@ def ra_sdk_open_reasoner(model: str | None, options: Mapping[str, Any]) -> Reaso
 
 @hookspec
 def ra_sdk_formats() -> list[Format] | None:
-    """Called once per detector: the log formats that you know. Where two fit a source equally, yours comes before the built-in one."""
+    """Called once per detector: the log formats that you know. A line that yours and a built-in one have is yours."""
 
 
 @hookspec(firstresult=True)
@@ -164,19 +164,20 @@ class Reasoner(Protocol):
 
 
 class Format(Protocol):
-    """A log format. Works on columns (String, no nulls)."""
+    """A log format. Works on columns (String, no nulls).
+
+    A line has the first of all formats whose ``has`` takes it. Optional: ``pattern``, a Rust regular expression that is true of every such
+    line, so that others are passed over quickly; ``about``, a sentence for ``ra formats``; ``nested``: bodies may have a header of another format;
+    ``until`` and ``continuation``, patterns of lines that end and that continue a record (see the registry's TOML).
+    """
 
     @property
     def name(self) -> str:
         """What a user calls it."""
         ...
 
-    def score(self, lines: pl.Series) -> float:
-        """The share of up to 200 sample lines, 0..1, that begin a record of this format."""
-        ...
-
-    def starts(self, lines: pl.Series) -> pl.Series | None:
-        """Boolean: the line begins a record, else it continues the one before. None: every line is a record."""
+    def has(self, lines: pl.Series) -> pl.Series:
+        """Boolean: the line begins a record of this format."""
         ...
 
     def bodies(self, records: pl.Series) -> pl.Series:

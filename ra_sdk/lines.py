@@ -7,7 +7,6 @@ until it is known to be complete, and a block's checkpoint never passes what is 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from ra_sdk.blocks import Block, fields_of
 from ra_sdk.errors import SourceError
-from ra_sdk.formats import detect_format, format_named
+from ra_sdk.formats import format_named
+from ra_sdk.formats.reading import COLOUR, Reader, Records
 from ra_sdk.hookspecs import Lines
 from ra_sdk.records import LogRecord
 
@@ -32,26 +32,23 @@ __all__ = ["RawBlock", "raw_blocks", "without_ends"]
 
 PIECE = 4 << 20  # bytes: what is split at once
 LONGEST_LINE = 64 << 20  # bytes: a longer line is cut, so that a stream without newlines cannot fill the memory
-LONGEST_RECORD_LINES, LONGEST_RECORD_BYTES = 1_000, 1 << 20  # joining stops here; what follows is a record of its own
-_COLOUR = re.compile(rb"\x1b\[[0-9;:]*[mK]")  # ECMA-48 SGR and EL: how a program paints its log on a terminal; it would hide header and words
+_MAYBE_COLOUR = r"(?:\x1b|1b|1B|33|\^\[|\\e)\["  # quickly found, in what has none
 _AS_TEXT = b"\n"  # before a piece: Polars would unpack one that begins as compressed files do, as a log line may, be it by chance or to do harm
-SAMPLE = 200  # lines: when so many were seen, a format that is still plain stays plain
 
 
 @dataclass(frozen=True)
 class RawBlock:
-    """Records as text, before the format has looked into them: ``parse`` makes the block, in whatever thread.
+    """Records as text, before their formats have looked into them: ``parse`` makes the block, in whatever thread.
 
-    ``records`` is a String column, or a list of LogRecords when the source has them ready.
+    ``records`` are texts with their formats, or LogRecords when the source has them ready.
     """
 
     source: str
     identity: str
-    records: pl.Series | Sequence[LogRecord]
+    records: Records | Sequence[LogRecord]
     lines: pl.Series
     last_lines: pl.Series
     offsets: pl.Series
-    format: Format | None
     now: datetime
     checkpoint: object = None
 
@@ -59,12 +56,12 @@ class RawBlock:
         """The block, bodies cut out of the lines. Fields are parsed when somebody asks for them."""
         import polars as pl
 
-        form, texts = self.format, self.records
-        if form is None or not isinstance(texts, pl.Series):
-            ready = list(texts)
-            bodies = pl.Series("body", [record.body for record in ready], dtype=pl.String)
-            return self._block(bodies, lambda: fields_of(ready))
-        return self._block(form.bodies(texts), lambda: form.fields(texts, self.now))
+        records = self.records
+        if isinstance(records, Records):
+            return self._block(records.bodies(), lambda: records.fields(self.now))
+        ready = list(records)
+        bodies = pl.Series("body", [record.body for record in ready], dtype=pl.String)
+        return self._block(bodies, lambda: fields_of(ready))
 
     def _block(self, bodies: pl.Series, read_fields: Any) -> Block:
         return Block(self.source, self.identity, bodies, self.lines, self.last_lines, self.offsets, read_fields, self.checkpoint)
@@ -140,8 +137,6 @@ class Cutter:
     size: int
     number: int = 1  # of the next physical line, or item
     offset: int = 0  # of the first byte that is held, in the text of its file
-    seen: int = 0  # lines that the choice of a format rests on
-    format: Format | None = None
     bytes_: list[bytes] = field(default_factory=list)
     held: int = 0  # bytes in bytes_
     kept: int = 0  # of them, those that were looked at before and kept back: an unfinished line or record
@@ -151,8 +146,7 @@ class Cutter:
 
     def __post_init__(self) -> None:
         self.identity = self.source.identity
-        if self.name:
-            self.format = format_named(self.name, self.formats)
+        self.reader = Reader(self.formats, self.name and format_named(self.name, self.formats).name)
         self.now = getattr(self.source, "started", None) or datetime.now(timezone.utc)
 
     def add(self, item: object) -> Iterator[RawBlock]:
@@ -192,7 +186,7 @@ class Cutter:
     def _cut(self, *, final: bool, idle: bool = False) -> Iterator[RawBlock]:
         data = b"".join(self.bytes_)
         end = len(data) if final else data.rfind(b"\n") + 1
-        if not end and len(data) >= LONGEST_LINE:
+        if len(data) - end >= LONGEST_LINE:
             end = len(data)
         if not end:
             self._hold(data)
@@ -200,51 +194,33 @@ class Cutter:
         whole = data[:end]
         texts = split(whole)
         offsets = line_offsets(whole, texts, self.offset)
-        starts, back = self._starts(texts)
-        if back and not final and not idle:
-            keep = len(texts) - back
-            end = int(offsets[keep]) - self.offset
-            texts, offsets, starts = texts.head(keep), offsets.head(keep), None if starts is None else starts.head(keep)
+        records = self.reader.read(texts, whole=final or idle)
+        count = len(texts) - records.back
+        if records.back:
+            end = int(offsets[count]) - self.offset
         self._hold(data[end:])
         self.offset += end
-        yield from self._records(texts, offsets, starts)
-
-    def _starts(self, texts: pl.Series) -> tuple[pl.Series | None, int]:
-        """Which lines begin a record, and how many lines at the end may yet be continued."""
-        form = self._choose(texts)
-        starts = form.starts(texts)
-        if starts is None or not len(starts):
-            return None, 0
-        starts = _capped(texts, starts)
-        positions = starts.arg_true()
-        return starts, len(starts) - (int(positions[-1]) if len(positions) else 0)
-
-    def _choose(self, texts: pl.Series) -> Format:
-        if self.format is None or (self.format.name == "plain" and not self.name and self.seen < SAMPLE):
-            self.format = detect_format(texts, self.formats)
-        self.seen += len(texts)
-        return self.format
+        yield from self._blocks(records, offsets, count)
 
     def _hold(self, rest: bytes) -> None:
         self.bytes_, self.held, self.kept = [rest] if rest else [], len(rest), len(rest)
 
-    def _records(self, texts: pl.Series, offsets: pl.Series, starts: pl.Series | None) -> Iterator[RawBlock]:
+    def _blocks(self, records: Records, offsets: pl.Series, count: int) -> Iterator[RawBlock]:
+        """Blocks of the records of the next ``count`` lines, which begin at ``offsets``."""
         import polars as pl
 
-        if not len(texts):
-            return
         first = self.number
-        self.number += len(texts)
-        lines = pl.int_range(first, self.number, dtype=pl.UInt64, eager=True)
-        records, last_lines = texts, lines
-        if starts is not None and not starts.all():
-            records, lines, last_lines, offsets = _join(texts, starts, lines, offsets)
+        self.number += count
         checkpoint = self._reached()
+        if records.first is None or records.last is None:
+            lines = last_lines = pl.int_range(first, self.number, dtype=pl.UInt64, eager=True)
+        else:
+            lines, last_lines = ((column + first).cast(pl.UInt64) for column in (records.first, records.last))
+            offsets = offsets.gather(records.first)
         for start in range(0, len(records), self.size):
-            stop = start + self.size
-            reached = checkpoint if stop >= len(records) else None
-            part = slice(start, stop)
-            yield self._raw(records[part], lines[part], last_lines[part], offsets[part], reached, self.format)
+            part = slice(start, start + self.size)
+            reached = checkpoint if part.stop >= len(records) else None
+            yield self._raw(records[part], lines[part], last_lines[part], offsets[part], reached)
 
     def _from_items(self) -> Iterator[RawBlock]:
         """Items are whole records: nothing is joined, and each has a detection of its own."""
@@ -254,17 +230,17 @@ class Cutter:
             first, self.number = self.number, self.number + len(group)
             lines = pl.int_range(first, self.number, dtype=pl.UInt64, eager=True)
             if isinstance(group[0], LogRecord):
-                yield self._raw(group, lines, lines, lines, None, None)
-            elif isinstance(group[0], Mapping):
-                texts = pl.Series([_json(item) for item in group], dtype=pl.String)
-                yield self._raw(texts, lines, lines, lines, None, format_named("json", self.formats))
+                yield self._raw(group, lines, lines, lines)
+                continue
+            if isinstance(group[0], Mapping):
+                texts, reader = pl.Series([_json(item) for item in group], dtype=pl.String), Reader(self.formats)
             else:
-                texts = without_ends(pl.Series(group, dtype=pl.String))
-                yield self._raw(texts, lines, lines, lines, None, self._choose(texts))
+                texts, reader = without_ends(pl.Series(group, dtype=pl.String)), self.reader
+            yield self._raw(reader.whole(texts), lines, lines, lines)
         self.items = []
 
-    def _raw(self, records: Any, lines: pl.Series, last: pl.Series, offsets: pl.Series, reached: object, form: Format | None) -> RawBlock:
-        return RawBlock(self.source.name, self.identity, records, lines, last, offsets, form, self.now, reached)
+    def _raw(self, records: Any, lines: pl.Series, last: pl.Series, offsets: pl.Series, reached: object = None) -> RawBlock:
+        return RawBlock(self.source.name, self.identity, records, lines, last, offsets, self.now, reached)
 
     def _reached(self) -> object:
         """Where reading would resume: behind the last record cut, not behind what is still held."""
@@ -274,56 +250,42 @@ class Cutter:
 
 
 def split(data: bytes) -> pl.Series:
-    """Bytes to lines. Only a newline ends a line; a carriage return before it is dropped, and colours are; undecodable bytes become U+FFFD."""
+    """Bytes to lines. Only a newline ends a line; undecodable bytes become U+FFFD; what is no text is taken off, see ``_cleaned``."""
     import polars as pl
 
-    data = _COLOUR.sub(b"", data) if b"\x1b[" in data else data
     try:
-        return pl.read_lines(_AS_TEXT + data).to_series()[1:]
+        lines = pl.read_lines(_AS_TEXT + data).to_series()[1:]
     except pl.exceptions.ComputeError:  # not UTF-8
-        return pl.read_lines(_AS_TEXT + data.decode("utf-8", "replace").encode()).to_series()[1:]
+        lines = pl.read_lines(_AS_TEXT + data.decode("utf-8", "replace").encode()).to_series()[1:]
+    return _cleaned(lines, mark=b"\xef" in data, nul=b"\0" in data, back=b"\r" in data)
 
 
 def without_ends(texts: pl.Series) -> pl.Series:
-    """Lines that came as strings: without their ends, and without colours."""
-    texts = texts.str.strip_chars_end("\r\n")
-    return texts.str.replace_all(_COLOUR.pattern.decode(), "") if texts.str.contains("\x1b[", literal=True).any() else texts
+    """Lines that came as strings, as ``split`` gives them."""
+    return _cleaned(texts.str.strip_chars_end("\r\n"), mark=True, nul=True, back=True)
 
 
-def line_offsets(data: bytes, texts: pl.Series, base: int = 0) -> pl.Series:
-    """Where each line of ``data`` begins, ``base`` added. ``texts`` are its lines as ``split`` gave them.
+def _cleaned(lines: pl.Series, *, mark: bool, nul: bool, back: bool) -> pl.Series:
+    """Lines without what only a terminal or a file system put there.
 
-    Where splitting changed no byte, the lengths of the texts tell it, which takes no Python per line.
+    Colours, also escaped ones; ``mark``: a byte order mark in front; ``nul``: NULs at either end, which a truncated file has; ``back``: of what
+    carriage returns overwrite on a screen, all but what stands there last.
     """
-    import polars as pl
-
-    lengths = texts.str.len_bytes().cast(pl.UInt64) + 1
-    same_size = int(lengths.sum()) == len(data) + (not data.endswith(b"\n"))
-    if not same_size or (not data.isascii() and texts.str.contains("\ufffd", literal=True).any()):  # as replaced bytes can make up for dropped ones
-        lengths = pl.Series(map(len, data.split(b"\n")), dtype=pl.UInt64).head(len(texts)) + 1
-    offsets: pl.Series = lengths.cum_sum() - lengths + base
-    return offsets
-
-
-def _capped(texts: pl.Series, starts: pl.Series) -> pl.Series:
-    """``starts``, with more of them where a record would grow beyond the caps."""
-    import polars as pl
-
-    if starts.all():
-        return starts
-    frame = pl.DataFrame({"start": starts, "bytes": texts.str.len_bytes().cast(pl.Int64)}).with_columns(record=pl.col("start").cum_sum())
-    step = pl.int_range(pl.len()).over("record") // LONGEST_RECORD_LINES + pl.col("bytes").cum_sum().over("record") // LONGEST_RECORD_BYTES
-    return frame.select(pl.col("start") | (step != step.shift(1, fill_value=0)).over("record")).to_series()
+    if nul:
+        lines = lines.str.strip_chars("\0")
+    if mark:
+        lines = lines.str.strip_prefix("\ufeff")
+    if back and lines.str.contains("\r", literal=True).any():
+        lines = lines.str.replace("\r+$", "").str.replace("^(?s:.*)\r", "")
+    return lines.str.replace_all(COLOUR, "") if lines.str.contains(_MAYBE_COLOUR).any() else lines
 
 
-def _join(texts: pl.Series, starts: pl.Series, lines: pl.Series, offsets: pl.Series) -> tuple[pl.Series, pl.Series, pl.Series, pl.Series]:
-    """Records, their first and their last lines, and their offsets."""
-    import polars as pl
-
-    frame = pl.DataFrame({"text": texts, "line": lines, "offset": offsets, "record": starts.cum_sum()})
-    wanted = (pl.col("text").str.join("\n"), pl.col("line").first(), pl.col("line").last().alias("last"), pl.col("offset").first())
-    joined = frame.group_by("record", maintain_order=True).agg(wanted)
-    return joined["text"], joined["line"], joined["last"], joined["offset"]
+def _line_start(data: bytes, end: int, back: int) -> int:
+    """Offset of the line that stands ``back`` lines before ``end``, which lies behind a newline."""
+    position = end - 1
+    for _ in range(back):
+        position = data.rfind(b"\n", 0, position)
+    return position + 1
 
 
 def _runs(items: Iterable[Any]) -> Iterator[list[Any]]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ra_sdk.errors import BadOption
+
+if TYPE_CHECKING:
+    from ra_sdk.window import Window
 
 __all__ = [
     "ABOUT",
@@ -25,6 +28,7 @@ __all__ = [
     "FailOn",
     "Follow",
     "Format",
+    "FormatFile",
     "GpuLayers",
     "List",
     "Listing",
@@ -45,6 +49,7 @@ __all__ = [
     "WindowText",
     "misuse",
     "pairs",
+    "window",
 ]
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -119,6 +124,7 @@ Out = Annotated[Output, typer.Option("--output", "-o", help="What goes to standa
 WindowText = Annotated[str | None, _opt(metavar="WINDOW", help="Group records into sessions: 100 (records), 60s, 5m, 1h, or key=trace_id.")]
 Follow = Annotated[bool, _opt("--follow", "-f", help="Go on reading as the file grows or is rotated; Ctrl-C ends it.")]
 Format = Annotated[str | None, _opt("--format", metavar="NAME", help="Log format, else detected; plain: every line is a message. See ra formats.")]
+FormatFile = Annotated[list[str] | None, _opt("--format-file", metavar="FILE", help="A TOML file with log formats of your own. Repeatable.")]
 Store = Annotated[str | None, _opt(metavar="PATH", help="Where verdicts are kept: a file or :memory:. Else in your cache directory.")]
 State = Annotated[str | None, _opt(metavar="PATH", help="Keeps what was mined, so that the next run goes on from it.")]
 Checkpoint = Annotated[str | None, _opt(metavar="PATH", help="Keeps how far was read and written, so that the next run goes on there.")]
@@ -151,3 +157,12 @@ def misuse(error: Any) -> str:
     faults: list[Any] = getattr(error.__cause__, "errors", list)()
     value = repr(faults[0]["input"]) if faults else ""
     return said if value in said else f"{said}, not {value}"
+
+
+def window(text: str | None, output: Output) -> Window | None:
+    """The windows that --window asks for. Raises BadOption."""
+    from ra_sdk.window import Window
+
+    if text is None and output is Output.SESSIONS:
+        raise BadOption("--output sessions without --window: sessions are windows of records; add --window 100, 60s or key=trace_id")
+    return None if text is None else Window.parse(text)

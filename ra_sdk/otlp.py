@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ra_sdk.formats_json import HINTS, body_of, completed
+from ra_sdk.formats.structured import HINTS, body_of, completed
 from ra_sdk.wire import Refusal, decode
 
 __all__ = [

@@ -81,9 +81,15 @@ class PluginSet:
         for number, plugin in enumerate(plugins):
             self._add(Listed(f"{getattr(plugin, '__name__', type(plugin).__name__)}-{number}", "(given)", "-"), plugin)
 
-    def formats(self) -> list[Format]:
-        """All formats, those of plugins first. A plugin that fails to give its own is named in a PluginWarning and left out."""
-        return [form for implementation in self._implementations("ra_sdk_formats") for form in _formats_of(implementation)]
+    def formats(self, files: Sequence[str | Path] = ()) -> list[Format]:
+        """All formats: those of ``files`` and of the user's configuration, those of plugins, the built-in ones.
+
+        A plugin that fails to give its own is named in a PluginWarning and left out. Raises BadFormat for a file that cannot be used.
+        """
+        from ra_sdk.formats import user_formats
+
+        given = [form for implementation in self._implementations("ra_sdk_formats") for form in _formats_of(implementation)]
+        return [*user_formats(files), *given]
 
     def open_source(self, source: object, options: Mapping[str, Any]) -> Source:
         """A source from a path, a URL, or what Python has in memory. Raises SourceError, UsageError."""
@@ -218,7 +224,7 @@ def _formats_of(implementation: pluggy.HookImpl) -> list[Format]:
     try:
         forms: Any = implementation.function()
         found = list(forms or ())
-        if missing := [name for form in found for name in _missing(form, "name score starts bodies fields")]:
+        if missing := [name for form in found for name in _missing(form, "name has unwrap" if hasattr(form, "unwrap") else "name has bodies fields")]:
             raise TypeError(f"a format has no {', '.join(missing)}")
     except Exception as error:  # noqa: BLE001
         warnings.warn(f"the formats of plugin {implementation.plugin_name!r} are left out: {_reason(error)}", PluginWarning, stacklevel=4)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ra_sdk.formats_json import HINTS, completed
+from ra_sdk.formats.structured import HINTS, completed
 from ra_sdk.grounding import fill
 from ra_sdk.limits import MOST_WAIT_MS, Limits
 from ra_sdk.records import Label, Verdict

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from ra_sdk import otlp
-from ra_sdk.formats_table import SEVERITY
+from ra_sdk.formats.patterns import SEVERITY
 from ra_sdk.records import SEVERITIES
 
 from ra_sdk_opentelemetry.unpack import parsed
@@ -58,14 +58,12 @@ class OtlpFormat:
     """The format of those lines; nobody else writes them."""
 
     name = "otlp"
+    about = "lines of the otlp source; nobody else writes them"
+    pattern = r'^\["ra-otlp/1",'
 
-    def score(self, lines: pl.Series) -> float:
-        """Share of lines that are ours."""
-        return float(lines.str.starts_with(_START).sum()) / len(lines) if len(lines) else 0.0
-
-    def starts(self, lines: pl.Series) -> pl.Series | None:  # noqa: ARG002
-        """Every line is a record."""
-        return None
+    def has(self, lines: pl.Series) -> pl.Series:
+        """Boolean: the line is ours."""
+        return lines.str.starts_with(_START)
 
     def bodies(self, records: pl.Series) -> pl.Series:
         """The messages."""

@@ -16,7 +16,7 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
-from ra_sdk.formats_json import HINTS, body_of, completed
+from ra_sdk.formats.structured import HINTS, body_of, completed
 
 __all__ = ["LogRecordExporter", "LogRecordProcessor", "ReadWriteLogRecord", "ReadableLogRecord", "annotate", "is_success", "readable", "suppressed", "text_of"]
 

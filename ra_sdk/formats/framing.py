@@ -1,0 +1,263 @@
+"""Which lines are one record.
+
+A line with a header begins a record. A line without one is joined to the record before it only when it looks continued: indented, empty, part of
+a stack trace, inside brackets that are open and get closed, SQL after a statement, or as the record's format says. Everything else is a record
+of its own, so that nothing is judged as part of a record that it does not belong to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from ra_sdk.formats.patterns import ascii_classes, expanded
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["LONGEST_RECORD_BYTES", "LONGEST_RECORD_LINES", "starts"]
+
+LONGEST_RECORD_LINES, LONGEST_RECORD_BYTES = 500, 64 << 10  # what follows is a record of its own
+LOOKED_AHEAD = 10  # lines that are looked at for brackets to be closed, for each line
+QUOTED_LINES = 20  # a quotation that is not closed by then was none
+
+BLANK, INDENTED, FRAME, EXCEPTION, TRACEBACK, PANIC, SQL, CALL, EXIT, OTHER = range(10)
+_KINDS = {  # what a line without a header looks like, the first that fits; all unindented but the first two
+    BLANK: r"^\s*$",
+    INDENTED: r"^[ \t]",
+    TRACEBACK: r"^Traceback \(most recent call last\):",
+    PANIC: r"^(?:panic: |fatal error: |runtime: goroutine stack exceeds|thread '[^']*'(?: \(\d+\))? panicked at )",
+    EXIT: r"^exit status \d+\s*$",
+    EXCEPTION: r"^(?:[A-Za-z_][\w$]*[./\\])+[A-Z][\w$]*(?:Error|Exception|Throwable|Failure|Interrupt|Exit|Warning)(?:: |:?$| \()",
+    FRAME: r"^(?:Caused by: |Suppressed: |\.\.\. \d+ (?:more|common)|During handling of the above|The above exception was the direct|"
+    r"goroutine \d+ \[|\[signal |created by [\w./*()]+|stack backtrace:|note: (?:run with|[Ss]ome details are omitted)|Stack trace:|#\d+ |"
+    r"Next [\w\\]+(?:: |$)|--- End of |---> |at [\w$.<>\[\]`]+\(|at .+ \(.+:\d+:\d+\)$|File \"[^\"]+\", line \d+|"
+    r"(?:from )?\S+\.(?:rb|erb|rake|ru):\d+:in |[\])}]+[;,.]?\s*$)",
+    CALL: r"^[\w./*()$\[\]{}-]+\(.*\)$",
+    SQL: r"^(?i:select|from|where|and|or|order by|group by|having|limit|offset|(?:left |right |inner |outer |full |cross )*join|on|values|set|"
+    r"returning|union|into|as|case|when|then|else|end|with|using|for update|\)|\(|--|/\*)(?-i:\b|$|\(|[ ,;)])",
+}
+_KINDS = {kind: ascii_classes(pattern) for kind, pattern in _KINDS.items()}
+_STATEMENT = re.compile(r"\b(?:select|insert\s+into|update|delete\s+from|with|create|alter|drop|merge|explain|call|statement|query|sql)\b[^;]*$", re.IGNORECASE)
+_NAMED = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit|Group)?(?::|$)")  # what ends a Python traceback
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_PAIRS = {"{": "}", "[": "]", "(": ")"}
+
+
+def starts(texts: pl.Series, codes: pl.Series, kinds: Sequence[Any], adjacent: pl.Series, *, whole: bool) -> pl.Series:
+    """Boolean: the line begins a record.
+
+    ``codes``: of the line's format, negative for none. ``adjacent``: it stands right behind the line before. ``whole``: no more are to come.
+    """
+
+    headed = codes >= 0
+    present = [code for code in codes.unique().to_list() if code >= 0]
+    open_heads = codes.is_in([code for code in present if getattr(kinds[code], "until", "")])
+    follows = ~headed | open_heads | open_heads.shift(1, fill_value=False)
+    if not follows.any():
+        return headed
+    rows = (follows | follows.shift(-1, fill_value=False)).arg_true()
+    lines = _Lines(texts.gather(rows), codes.gather(rows), kinds, adjacent.gather(rows), whole)
+    apart = rows.diff().fill_null(2) > 1  # what stands between are headers
+    return _capped(texts, headed.scatter(rows, _framed(lines, apart.to_list())))
+
+
+class _Lines:
+    """Lines and what they look like, by columns; texts as Python's on first use."""
+
+    def __init__(self, texts: pl.Series, codes: pl.Series, kinds: Sequence[Any], adjacent: pl.Series, whole: bool) -> None:
+        import polars as pl
+
+        self._texts, self.whole = texts, whole
+        self.adjacent: list[bool] = adjacent.to_list()
+        self.codes: list[int] = codes.to_list()
+        line = pl.col("line")
+        chain: Any = pl
+        for kind, pattern in _KINDS.items():
+            chain = chain.when(line.str.contains(pattern)).then(pl.lit(kind, pl.UInt8))
+        found = (
+            texts.alias("line")
+            .to_frame()
+            .select(
+                kind=chain.otherwise(pl.lit(OTHER, pl.UInt8)),
+                colon=line.str.contains(r":\s*$"),
+                opens=(line.str.count_matches(r"[{\[]") > line.str.count_matches(r"[}\]]")) | line.str.contains(r"\(\s*$"),
+                quote=line.str.count_matches('"') % 2 == 1,
+            )
+        )
+        self.kinds: list[int] = found["kind"].to_list()
+        self.colon: list[bool] = found["colon"].to_list()
+        self.opens: list[bool] = found["opens"].to_list()
+        self.quote: list[bool] = found["quote"].to_list()
+        self.ends, self.continues = _by_format(texts, codes, kinds)
+        self._list: list[str] | None = None
+
+    def text(self, row: int) -> str:
+        if self._list is None:
+            self._list = self._texts.to_list()
+        return self._list[row]
+
+
+def _by_format(texts: pl.Series, codes: pl.Series, kinds: Sequence[Any]) -> tuple[dict[int, list[bool]], dict[int, list[bool]]]:
+    """For each format that has a rule: whether a line ends a record of it, and whether it continues one."""
+    ends, continues = dict[int, list[bool]](), dict[int, list[bool]]()
+    for code in codes.unique().to_list():
+        kind = kinds[code] if code >= 0 else None
+        if until := getattr(kind, "until", ""):
+            ends[code] = texts.str.contains(expanded(until)).to_list()
+        if continuation := getattr(kind, "continuation", ""):
+            continues[code] = texts.str.contains(f"^(?:{expanded(continuation)})").to_list()
+    return ends, continues
+
+
+def _framed(lines: _Lines, apart: Sequence[bool]) -> list[bool]:
+    """The decision line by line; only lines without a header, and the one before them, are asked about."""
+    record = _Record(lines)
+    found = []
+    for row in range(len(lines.codes)):
+        begins = record.row < 0 or (apart[row] and lines.codes[row] >= 0) or not record.goes_on(row)
+        record.add(row, begins=begins)
+        found.append(begins)
+    return found
+
+
+class _Record:
+    """The record that is being put together: what its lines so far say of the next."""
+
+    def __init__(self, lines: _Lines) -> None:
+        self.lines, self.row, self.code = lines, -1, -1
+        self.until = -1  # the row up to which brackets, a quotation or the format's rule keep it open
+        self.panic = self.closed = self.trace = self.statement = False
+        self.budget = LOOKED_AHEAD * (len(lines.codes) + LONGEST_RECORD_LINES)  # so that no input makes it quadratic
+
+    def goes_on(self, row: int) -> bool:
+        """Whether a line continues the record."""
+        lines = self.lines
+        kind, headed = lines.kinds[row], lines.codes[row] >= 0
+        if row <= self.until and (not headed or kind == INDENTED or self._by_format(row)):
+            return True
+        if not headed and self.code not in lines.ends and self._continues(row):
+            return True
+        if headed or kind == PANIC:
+            return False
+        if kind == TRACEBACK:
+            return lines.adjacent[row] and not self.closed
+        if kind in (BLANK, INDENTED, FRAME, EXCEPTION):
+            return not self.closed or kind in (BLANK, INDENTED)
+        if kind == EXIT:
+            return self.panic
+        return self._announced(row) or self._in_trace(row)
+
+    def add(self, row: int, *, begins: bool) -> None:
+        """Take the line in."""
+        lines, kind = self.lines, self.lines.kinds[row]
+        if begins:
+            self.row, self.code, self.until = row, lines.codes[row], -1
+            self.panic, self.closed, self.trace, self.statement = kind == PANIC, False, False, False
+        self.closed = self.closed or (kind == EXIT and self.panic)
+        self.trace = kind == TRACEBACK or (self.trace and kind in (BLANK, INDENTED, FRAME))
+        if row > self.until:
+            self.until = max(self._closing(row), self._format_end(row) if begins else -1)
+
+    def _announced(self, row: int) -> bool:
+        """The line before says that something follows: it ends with a colon, or is a statement in SQL."""
+        lines, before = self.lines, row - 1
+        if lines.colon[before]:
+            return True
+        if lines.kinds[row] == SQL and before >= self.row:
+            self.statement = self.statement or bool(_STATEMENT.search(lines.text(self.row)))
+            return self.statement
+        return self.statement and lines.text(before).rstrip().endswith(",")
+
+    def _in_trace(self, row: int) -> bool:
+        """Part of a panic, the end of a traceback, or a message of several lines that a stack trace follows."""
+        lines = self.lines
+        if self.panic and lines.kinds[row] == CALL:
+            return True
+        if self.trace or (lines.colon[row - 1] is False and self._after_python(row)):
+            return _NAMED.match(lines.text(row)) is not None
+        return lines.kinds[row - 1] == EXCEPTION and self._frames_follow(row)
+
+    def _after_python(self, row: int) -> bool:
+        return self.lines.kinds[row - 1] == INDENTED and "Traceback (most recent call last):" in self.lines.text(self.row)
+
+    def _frames_follow(self, row: int) -> bool:
+        lines = self.lines
+        for ahead in range(row + 1, min(row + 10, len(lines.codes))):
+            if lines.codes[ahead] >= 0 or lines.kinds[ahead] == BLANK:
+                return False
+            if lines.kinds[ahead] == INDENTED:
+                return lines.text(ahead).lstrip().startswith("at ")
+        return False
+
+    def _by_format(self, row: int) -> bool:
+        """A line with a header that belongs to the record nevertheless: its format says so, and it is open."""
+        lines = self.lines
+        return self._continues(row) or (self.code in lines.ends and lines.codes[row] != self.code and lines.ends[self.code][row])
+
+    def _continues(self, row: int) -> bool:
+        return self.code in self.lines.continues and self.lines.continues[self.code][row]
+
+    def _format_end(self, row: int) -> int:
+        """The row on which a record of this format ends; -1 where it does not say, or the end is not there."""
+        lines = self.lines
+        if self.code not in lines.ends:
+            return -1
+        ends, continues = lines.ends[self.code], lines.continues.get(self.code)
+        for ahead in range(row, min(row + LONGEST_RECORD_LINES, len(lines.codes))):
+            if continues is not None and ahead > row and continues[ahead]:
+                continue
+            if ahead > row and lines.codes[ahead] == self.code:
+                return -1
+            if ends[ahead]:
+                return ahead
+            if ahead > row and lines.codes[ahead] >= 0:
+                return -1
+        return -1 if lines.whole else len(lines.codes)
+
+    def _closing(self, row: int) -> int:
+        """The row on which brackets or a quotation that this line opens are closed; -1 for none."""
+        lines = self.lines
+        if lines.opens[row]:
+            return self._bracket_end(row)
+        return self._quote_end(row) if lines.quote[row] else -1
+
+    def _quote_end(self, row: int) -> int:
+        lines = self.lines
+        for ahead in range(row + 1, min(row + QUOTED_LINES, len(lines.codes))):
+            if lines.codes[ahead] >= 0:
+                return -1
+            if lines.quote[ahead]:
+                return ahead
+        return -1
+
+    def _bracket_end(self, row: int) -> int:
+        lines, depth = self.lines, dict[str, int]()
+        for ahead in range(row, min(row + LONGEST_RECORD_LINES, len(lines.codes))):
+            self.budget -= 1
+            if self.budget < 0:
+                return -1
+            if ahead > row and lines.codes[ahead] >= 0 and lines.kinds[ahead] != INDENTED:
+                return -1
+            text = _STRING.sub("", lines.text(ahead))
+            counts = {opening: text.count(opening) - text.count(closing) for opening, closing in _PAIRS.items()}
+            if ahead == row:
+                depth = {opening: count for opening, count in counts.items() if count > 0 and (opening != "(" or text.rstrip().endswith("("))}
+            else:
+                depth = {opening: count + counts[opening] for opening, count in depth.items()}
+            if all(count <= 0 for count in depth.values()):
+                return ahead if ahead > row else -1
+        return -1 if lines.whole else len(lines.codes)
+
+
+def _capped(texts: pl.Series, starts: pl.Series) -> pl.Series:
+    """``starts``, with more of them where a record would grow beyond the caps."""
+    import polars as pl
+
+    if starts.all():
+        return starts
+    frame = pl.DataFrame({"start": starts, "bytes": texts.str.len_bytes().cast(pl.Int64)}).with_columns(record=pl.col("start").cum_sum())
+    size = pl.col("bytes").cum_sum().over("record") // LONGEST_RECORD_BYTES
+    step = pl.int_range(pl.len()).over("record") // LONGEST_RECORD_LINES + size
+    return frame.select(pl.col("start") | (step != step.shift(1, fill_value=0)).over("record")).to_series()

@@ -1,0 +1,39 @@
+"""What a request is for, in words that a model can judge: the kind of its path, without host and query."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["KINDS", "described"]
+
+KINDS = (  # pattern of a path in lower case -> what it is; the first that matches
+    (r"(?:^|[/_-])(?:health(?:z|check|_check|-check)?|live(?:z|ness)?|ready(?:z|ness)?|heartbeat|ping|alive|up)(?:[/.]|$)", "health check"),
+    (r"^/(?:server-)?status(?:[/.]|$)|/actuator/(?:health|info)|/(?:nginx|stub|basic)_status", "health check"),
+    (r"(?:^|/)metrics(?:/|$)|/actuator/prometheus", "metrics"),
+    (r"(?:^|/)(?:wp-admin|wp-login\.php|admin(?:istrator|er)?(?:\.php)?|phpmyadmin|manager/html|cpanel|webadmin)(?:/|$)", "admin path"),
+    (
+        (
+            r"\.(?:css|m?js|map|png|jpe?g|gif|svg|webp|avif|ico|bmp|woff2?|ttf|otf|eot|mp[34]|webm|ogg|pdf|zip|gz|tgz|rar|7z|txt|csv|"
+            r"webmanifest|wasm)$|/(?:static|assets)/"
+        ),
+        "static file",
+    ),
+    (r"(?:^|/)(?:api|apis|rest|graphql|rpc|jsonrpc|grpc|v\d{1,2})(?:[/.]|$)|\.json$|^/[\w.]+\.[A-Za-z]\w*/\w+$", "API path"),
+)
+
+
+def described(urls: pl.Expr) -> pl.Expr:
+    """URLs or paths as ``KIND PATH``, without scheme, host, query and fragment; a URL that holds no path stays as it is."""
+    import polars as pl
+
+    path = urls.str.replace(r"^[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*", "").str.replace(r"[?#;].*$", "")
+    path = pl.when(path == "").then(pl.lit("/")).otherwise(path)
+    lower = path.str.to_lowercase()
+    kind: pl.Expr = pl.lit("page")
+    for pattern, name in reversed(KINDS):
+        kind = pl.when(lower.str.contains(pattern)).then(pl.lit(name)).otherwise(kind)
+    kind = pl.when(path.str.starts_with("/")).then(kind).otherwise(pl.lit("target"))
+    return kind + " " + path

@@ -1,0 +1,289 @@
+"""JSON and logfmt of many loggers: which key is the message, the time, the level, and what has to stand with the message.
+
+Keys are those of zap, zerolog, logrus, slog, pino, bunyan, structlog, ECS and OpenTelemetry. What is plain is read by columns, the rest
+record by record. A record that cannot be decoded is its own body; nothing here raises.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ra_sdk.formats.layouts import Example
+from ra_sdk.formats.patterns import SEVERITY, severity_of
+from ra_sdk.formats.times import times_of
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["HINTS", "Decoded", "DecodedFormat", "body_of", "completed", "decoded", "dumped", "nothing_quick", "object_of", "quick", "text_of"]
+
+MESSAGE = "message msg body log event text short_message Message MESSAGE @message @m @mt Body".split()
+TIME = "@timestamp timestamp time ts t datetime date asctime created timeUnixNano Timestamp @t".split()
+LEVEL = "level severity severity_text severityText log.level levelname lvl loglevel log_level Level @l".split()
+LEVEL += "SeverityText severityNumber severity_number SeverityNumber PRIORITY s".split()
+CAUSE = ["err", "error", "error.message", "error_message", "exception", "exception.message", "exc_info"]
+STACK = "stack stack_trace stacktrace error.stack_trace exception.stacktrace errorVerbose exc_info exception".split()
+HINTS = frozenset(CAUSE + STACK)
+_CAUSED = r'"(?:err|exc|stack)[A-Za-z_.]*"\s*:'  # a key that a body may have to be completed from
+_NUMBERED = {10: "TRACE", 20: "DEBUG", 30: "INFO", 40: "WARN", 50: "ERROR", 60: "FATAL"}  # pino, bunyan
+_OTEL = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")  # four numbers each, from 1
+_PAIR = re.compile(r'(?<![^\s,])([A-Za-z_@][\w.@/-]*)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
+_PAIRS = r'(?:[A-Za-z_@][A-Za-z0-9_.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$))'
+_LOGFMT = rf"^{_PAIRS}*?(?:msg|message|level|lvl|time|ts)=.*?\s[A-Za-z_@][A-Za-z0-9_.@/-]*=|^{_PAIRS}{{3,}}"
+_DECODE = json.JSONDecoder(parse_constant=str, strict=False).decode
+_ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
+
+
+class Decoded(NamedTuple):
+    """What a record says. ``time`` and ``severity`` as written; ``rest``: every other key."""
+
+    body: str
+    time: Any
+    severity: str | None
+    rest: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class DecodedFormat:
+    """A format whose records a Python function decodes, into None where it is not theirs.
+
+    ``pattern``: what a line of it looks like (Rust). ``quick``: bodies of the plain records by columns, null for the others. ``nested``: bodies
+    may have a header of another format.
+    """
+
+    name: str
+    about: str
+    pattern: str
+    decode: Callable[[str], Decoded | None]
+    quick: Callable[[pl.Series], pl.Series]
+    nested: bool = False
+    examples: tuple[Example, ...] = ()
+    origin: str = "ra_sdk"
+
+    def has(self, lines: pl.Series) -> pl.Series:
+        """Boolean: the line has the looks of the format."""
+        return lines.str.contains(self.pattern)
+
+    def bodies(self, records: pl.Series) -> pl.Series:
+        """The messages, with the cause where one stands beside the message."""
+        import polars as pl
+
+        found = self.quick(records)
+        if not found.null_count():
+            return found
+        texts = [self._read(text).body if body is None else body for body, text in zip(found.to_list(), records.to_list())]
+        return pl.Series("body", texts, dtype=pl.String)
+
+    def fields(self, records: pl.Series, now: datetime) -> pl.DataFrame:
+        """Time, severity and all other keys."""
+        import polars as pl
+
+        rows = [self._read(text) for text in records.to_list()]
+        times = times_of([row.time for row in rows], now)
+        kept = [row.rest if row.time is None or stamp is not None else {"time": row.time, **row.rest} for row, stamp in zip(rows, times)]
+        return pl.DataFrame(
+            {
+                "timestamp": pl.Series(times, dtype=pl.Datetime("us", "UTC")),
+                "severity": pl.Series([row.severity for row in rows], dtype=pl.String),
+                "attributes": pl.Series([dumped(rest) for rest in kept], dtype=pl.String),
+            }
+        )
+
+    def _read(self, record: str) -> Decoded:
+        return self.decode(record) or Decoded(record, None, None, {})
+
+
+def _quick_json(records: pl.Series) -> pl.Series:
+    """Messages under the usual keys, where no key hints at a cause: what is said then is the message alone."""
+    return quick(records, ~records.str.contains(_CAUSED), ["message", "msg"])
+
+
+def quick(records: pl.Series, plain: pl.Series, keys: list[str]) -> pl.Series:
+    """By columns, what stands under the first of these keys in records that are ``plain``; null for the others."""
+    import polars as pl
+
+    left, parts = pl.DataFrame({"text": records, "plain": plain}).with_row_index("row"), []
+    for key in keys:
+        here = left["plain"] & left["text"].str.contains(f'"{key}"', literal=True)
+        rows = left.filter(here)
+        parts.append(rows.select("row", body=pl.col("text").str.json_path_match(f"$.{key}")))
+        left = left.filter(~here)
+    parts.append(left.select("row", body=pl.lit(None, pl.String)))
+    found = pl.concat(parts).sort("row")
+    return found.select(pl.when(pl.col("body") != "").then("body")).to_series()
+
+
+def nothing_quick(records: pl.Series) -> pl.Series:
+    """No bodies by columns."""
+    import polars as pl
+
+    return pl.Series("body", [None] * len(records), dtype=pl.String)
+
+
+def _quick_logfmt(records: pl.Series) -> pl.Series:
+    import polars as pl
+
+    found = records.str.extract(rf'^{_PAIRS}*?(?:msg|message)="([^"\\]+)"')
+    caused = records.str.contains(r"\b(?:err|exc|stack)[A-Za-z_.]*=")
+    return found.to_frame("body").select(pl.when(~caused).then("body")).to_series()
+
+
+def _decode_json(text: str) -> Decoded | None:
+    row = object_of(text)
+    return None if row is None else decoded(row, text)
+
+
+def _decode_logfmt(text: str) -> Decoded | None:
+    row: dict[str, Any] = {}
+    for key, quoted, bare in _PAIR.findall(text):
+        row.setdefault(key, re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), quoted) if quoted else bare)
+    return decoded(row, text) if len(row) >= 2 else None
+
+
+def object_of(text: str) -> dict[str, Any] | None:
+    """The JSON object that a text is; None if it is none."""
+    try:
+        row = _DECODE(text)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def decoded(row: dict[str, Any], text: str) -> Decoded:
+    """A mapping's keys sorted into body, time, severity and the rest."""
+    rest = dict(row)
+    if isinstance(rest.get("log"), dict):  # ECS: {"log": {"level": …, "logger": …}}
+        rest |= {f"log.{key}": value for key, value in rest.pop("log").items()}
+    if "body" in rest or "Body" in rest:  # OpenTelemetry: the attributes are the attributes
+        rest |= _attributes(rest.pop("attributes", None) or rest.pop("Attributes", None))
+    message, (level_key, level), (_, time) = _take(rest, MESSAGE)[1], _take(rest, LEVEL), _take(rest, TIME)
+    severity = level_of(level, otel="umber" in level_key)
+    if level is not None and severity is None:
+        rest["severity_text"] = level
+    body = completed(text_of(message), rest) if message not in (None, "") else text
+    return Decoded(cleaned(body) or text, time, severity, rest)
+
+
+def body_of(row: dict[str, Any], text: str) -> str:
+    """The body of a record that is a mapping; ``text``, which is what it was written as, where no key has a message."""
+    return decoded(row, text).body
+
+
+def completed(body: str, row: Mapping[str, Any]) -> str:
+    """The body, with the cause that stands beside it, and the stack trace."""
+    if HINTS.isdisjoint(row):
+        return body
+    cause = next((found for key in CAUSE if (found := _cause(row.get(key)))), "")
+    if cause and cause not in body:
+        body = f"{body}: {cause}"
+    nested = [row[key] for key in ("err", "error", "exception") if isinstance(row.get(key), dict)]
+    traces = [row.get(key) for key in STACK] + [trace for error in nested for trace in (error.get("stack"), error.get("stack_trace"))]
+    stack = next((trace for trace in traces if isinstance(trace, str) and "\n" in trace), "")
+    return body if not stack or stack in body else f"{body}\n{stack}"
+
+
+def _cause(value: object) -> str:
+    """The words of an error, which many loggers write as an object; of a long text the first line, the others being its stack trace."""
+    if isinstance(value, dict):
+        name, words = value.get("type") or value.get("name"), value.get("message") or value.get("msg")
+        return ": ".join(str(part) for part in (name, words) if part) or text_of(value)
+    return value.split("\n", 1)[0] if isinstance(value, str) and value not in ("null", "<nil>", "nil", "-") else ""
+
+
+def _attributes(found: object) -> dict[str, Any]:
+    """Attributes of OTLP's JSON, a list of {key, value: {stringValue: …}}, or of exporters that write an object."""
+    if isinstance(found, list) and all(isinstance(item, dict) and "key" in item for item in found):
+        return {str(item["key"]): _value(item.get("value")) for item in found}
+    return found if isinstance(found, dict) else {} if found is None else {"attributes": found}
+
+
+def _value(value: object) -> object:
+    if isinstance(value, dict) and len(value) == 1 and str(next(iter(value))).endswith("Value"):
+        return next(iter(value.values()))
+    return value
+
+
+def _take(row: dict[str, Any], keys: list[str]) -> tuple[str, Any]:
+    for key in keys:
+        if row.get(key) is not None:
+            return key, row.pop(key)
+    return "", None
+
+
+def text_of(value: object) -> str:
+    """A value as text: itself, or its JSON. Never raises."""
+    value = _value(value)
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(_finite(value), ensure_ascii=False, default=str, separators=(",", ":"))
+    except (ValueError, RecursionError):
+        return ""
+
+
+def cleaned(text: str) -> str:
+    """Without lone surrogates, which JSON can name and no encoding can write."""
+    return text if text.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def dumped(row: Mapping[str, Any]) -> str | None:
+    """A mapping as JSON; None if it is empty or cannot be written. Numbers that JSON has not (1e999) become text."""
+    try:
+        text = _ENCODE(row) if row else None
+        if text and ("Infinity" in text or "NaN" in text):
+            text = _ENCODE(_finite(row))
+        return cleaned(text) if text else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    return [_finite(inner) for inner in value] if isinstance(value, list) else value
+
+
+def level_of(level: object, *, otel: bool = False) -> str | None:
+    """The short name of what a logger wrote; numbers are those of pino and bunyan, of syslog, or of OpenTelemetry."""
+    if isinstance(level, str):
+        return severity_of(level) or (level_of(int(level)) if level.isdecimal() and len(level) < 4 else None)
+    if not isinstance(level, int | float) or isinstance(level, bool):
+        return None
+    if otel or 8 <= level < 10 or 10 < level < 20:
+        return _OTEL[(int(level) - 1) // 4] if 1 <= level <= 24 else None
+    return _NUMBERED.get(int(level) // 10 * 10) if 10 <= level < 70 else SEVERITY.get(str(int(level))) if 0 <= level < 8 else None
+
+
+JSON = DecodedFormat(
+    "json",
+    "JSON lines of zap, zerolog, slog, pino, bunyan, structlog, ECS, MongoDB and others",
+    r"^\{(?s:.*)\}\s*$",
+    _decode_json,
+    _quick_json,
+    examples=(
+        Example(
+            '{"level":"error","ts":1740823201,"logger":"oven","msg":"cannot read probe","error":"open /dev/probe0"}',
+            "2025-03-01T10:00:01Z",
+            "ERROR",
+            "cannot read probe: open /dev/probe0",
+            {"logger": "oven"},
+        ),
+    ),
+)
+LOGFMT = DecodedFormat(
+    "logfmt",
+    "pairs of key=value",
+    _LOGFMT,
+    _decode_logfmt,
+    _quick_logfmt,
+    examples=(Example('time=2025-03-01T10:00:00Z level=info msg="loaf sold" price=3.20', "2025-03-01T10:00:00Z", "INFO", "loaf sold"),),
+)
