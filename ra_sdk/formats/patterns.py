@@ -11,8 +11,8 @@ from functools import lru_cache
 __all__ = ["FRAGMENTS", "SEVERITY", "ZONES", "ascii_classes", "expanded", "severity_of", "uncaptured"]
 
 SEVERITY = {  # what logs call it, in lower case -> OpenTelemetry's short name
-    **dict.fromkeys("trace finest finer verbose v all silly t trc trce vrb verb debug6 debug7 debug8 debug9".split(), "TRACE"),
-    **dict.fromkeys("debug d dbg dbug deb debg fine config debug1 debug2 debug3 debug4 debug5 7".split(), "DEBUG"),
+    **dict.fromkeys("trace finest finer verbose v all silly t trc trce vrb verb d3 d4 d5 debug6 debug7 debug8 debug9".split(), "TRACE"),
+    **dict.fromkeys("debug d d1 d2 dbg dbug deb debg fine config debug1 debug2 debug3 debug4 debug5 7".split(), "DEBUG"),
     **dict.fromkeys("info i inf information informational notice note n log hint statement".split(), "INFO"),
     **dict.fromkeys("detail context query location success system 6 5".split(), "INFO"),
     **dict.fromkeys("warn w warning wrn warni warnin 4".split(), "WARN"),
@@ -34,10 +34,10 @@ _DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
 _ZONE = rf"(?:Z| ?[+-]\d\d:?\d\d|[+-]\d\d| (?:{'|'.join(ZONES)}))"
 _ISO = rf"\d{{4}}[-/.]\d\d[-/.]\d\d[T ]{_CLOCK}{_ZONE}?"
-_LEVEL = "(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|ERR|FATAL|CRIT(?:ICAL)?|SEVERE|ALERT|EMERG|PANIC|FINE(?:R|ST)?|CONFIG)"
+_LEVEL = "(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|ERR|FATAL|CRIT(?:ICAL)?|SEVERE|ALERT|EMERG|D?PANIC|FINE(?:R|ST)?|CONFIG)"
 _WORD = (
     "trace|finest|finer|verbose|debug|info|information|notice|warn|warning|error|err|eror|fatal|critical|crit|severe|alert|"
-    "emerg|emergency|panic|dpanic|fine|config|inf|wrn|dbg|dbug|ftl|vrb|verb|trc|trce|fail"
+    "emerg|emergency|panic|dpanic|inf|wrn|dbg|dbug|ftl|vrb|verb|trc|trce|fail"
 )
 
 FRAGMENTS = {  # {NAME} in the headers of the registry

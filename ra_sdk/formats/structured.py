@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 __all__ = ["HINTS", "Decoded", "DecodedFormat", "body_of", "completed", "decoded", "dumped", "nothing_quick", "object_of", "quick", "text_of"]
 
 MESSAGE = "message msg body log event text short_message Message MESSAGE @message @m @mt Body".split()
-TIME = "@timestamp timestamp time ts t datetime date asctime created timeUnixNano Timestamp @t".split()
+TIME = "@timestamp timestamp time ts t datetime date asctime created timeUnixNano observedTimeUnixNano Timestamp @t EventTime TimeCreated stageTimestamp requestReceivedTimestamp".split()
 LEVEL = "level severity severity_text severityText log.level levelname lvl loglevel log_level Level @l".split()
-LEVEL += "SeverityText severityNumber severity_number SeverityNumber PRIORITY s".split()
+LEVEL += "SeverityText severityNumber severity_number SeverityNumber Severity LevelDisplayName PRIORITY s".split()
 CAUSE = ["err", "error", "error.message", "error_message", "exception", "exception.message", "exc_info"]
 STACK = "stack stack_trace stacktrace error.stack_trace exception.stacktrace errorVerbose exc_info exception".split()
 HINTS = frozenset(CAUSE + STACK)
