@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 from ra_sdk.blocks import Block, fields_of
 from ra_sdk.errors import SourceError
 from ra_sdk.formats import format_named
-from ra_sdk.formats.reading import COLOUR, Reader, Records
+from ra_sdk.formats.patterns import COLOUR
+from ra_sdk.formats.reading import Reader, Records
 from ra_sdk.hookspecs import Lines
 from ra_sdk.records import LogRecord
 

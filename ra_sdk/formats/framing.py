@@ -37,7 +37,8 @@ _KINDS = {  # what a line without a header looks like, the first that fits; all 
     EXCEPTION: r"^(?:[A-Za-z_][\w$]*[./\\])+[A-Z][\w$]*(?:Error|Exception|Throwable|Failure|Interrupt|Exit|Warning)(?:: |:?$| \()",
     FRAME: r"^(?:Caused by:(?: |\s*$)|Suppressed: |\.\.\. \d+ (?:more|common)|During handling of the above|The above exception was the direct|"
     r"created by [\w./*()]+|(?:[Ss]tack )?[Bb]acktrace:|Location:\s*$|note: (?:run with|[Ss]ome details are omitted)|Stack trace:|#\d+ |"
-    r"Next [\w\\]+(?:: |$)|--- End of |---> |ClientConnectionId:|Error Number:\d|\*\* (?:Last |When |Reason |State|[{(\[])|at [\w$.<>\[\]`]+\(|at .+ \(.+:\d+:\d+\)$|File \"[^\"]+\", line \d+|"
+    r"Next [\w\\]+(?:: |$)|--- End of |---> |ClientConnectionId:|Error Number:\d|\*\* (?:Last |When |Reason |State|[{(\[])|"
+    r"at [\w$.<>\[\]`]+\(|at .+ \(.+:\d+:\d+\)$|File \"[^\"]+\", line \d+|"
     r"(?:from )?\S+\.(?:rb|erb|rake|ru):\d+:in |[\])}]+[;,.]?\s*$)",
     CALL: r"^[\w./*()$\[\]{}-]+\(.*\)$",
     SQL: r"^(?i:select|from|where|and|or|order by|group by|having|limit|offset|(?:left |right |inner |outer |full |cross )*join|on|values|set|"
@@ -94,12 +95,14 @@ class _Lines:
             .to_frame()
             .select(
                 kind=chain.otherwise(pl.lit(OTHER, pl.UInt8)),
+                traceback=line.str.contains(r"Traceback \(most recent call last\):\s*$"),
                 colon=line.str.contains(r":\s*$"),
                 opens=(line.str.count_matches(r"[{\[]") > line.str.count_matches(r"[}\]]")) | line.str.contains(r"\(\s*$"),
                 quote=line.str.count_matches('"') % 2 == 1,
             )
         )
         self.kinds: list[int] = found["kind"].to_list()
+        self.tracebacks: list[bool] = found["traceback"].to_list()
         self.colon: list[bool] = found["colon"].to_list()
         self.opens: list[bool] = found["opens"].to_list()
         self.quote: list[bool] = found["quote"].to_list()
@@ -152,7 +155,7 @@ class _Record:
             return True
         if not headed and self.code not in lines.ends and self._continues(row):
             return True
-        if kind == DETAIL and self.traced:
+        if (kind == DETAIL and self.traced) or (self.node and lines.kinds[row - 1] == BLANK and self._caret(row - 2)):
             return True
         if headed or kind in _FIRST:
             return False
@@ -169,7 +172,7 @@ class _Record:
             self.closed = self.trace = self.traced = self.statement = False
         self.panic = self.panic or kind == GOROUTINE
         self.closed = self.closed or (kind == EXIT and self.panic) or (kind == NODE and self.node)
-        self.trace = kind == TRACEBACK or (self.trace and kind in (BLANK, INDENTED, FRAME))
+        self.trace = lines.tracebacks[row] or (self.trace and kind in (BLANK, INDENTED, FRAME))
         self.traced = self.traced or self.trace
         if row > self.until:
             self.until = max(self._closing(row), self._format_end(row) if begins else -1)
@@ -185,7 +188,7 @@ class _Record:
             return self.code >= 0 or self.traced
         if kind == EXIT:
             return self.panic
-        return self.node and (kind == NODE or row <= self.row + 2 or (lines.kinds[row - 1] == BLANK and self._caret(row - 2)))
+        return self.node and (kind == NODE or row <= self.row + 2)
 
     def _caret(self, row: int) -> bool:
         """Node marks a place in a line of code."""

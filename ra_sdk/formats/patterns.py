@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["FRAGMENTS", "SEVERITY", "ZONES", "ascii_classes", "expanded", "severity_of", "uncaptured"]
+__all__ = ["COLOUR", "FRAGMENTS", "SEVERITY", "ZONES", "ascii_classes", "expanded", "severity_of", "uncaptured"]
 
 SEVERITY = {  # what logs call it, in lower case -> OpenTelemetry's short name
     **dict.fromkeys("trace finest finer verbose v all silly t trc trce vrb verb d3 d4 d5 debug6 debug7 debug8 debug9".split(), "TRACE"),
@@ -29,6 +29,7 @@ ZONES = dict(
     "MDT=-0600 PST=-0800 PDT=-0700".split()
 )
 
+COLOUR = r"(?:\x1b|#033|\^\[|\\+(?:u001[bB]|x1[bB]|033|e))\[[0-9;:]*[mK]"  # ECMA-48 SGR and EL, also escaped: they would hide header and words
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"

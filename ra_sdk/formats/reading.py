@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ra_sdk.formats.containers import Container
 from ra_sdk.formats.framing import starts
 from ra_sdk.formats.layouts import PLAIN
+from ra_sdk.formats.patterns import COLOUR
 from ra_sdk.formats.recognising import NONE, Recogniser
 from ra_sdk.formats.structured import DecodedFormat
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Comments", "Reader", "Records"]
 
-COLOUR = r"(?:\x1b|#033|\^\[|\\+(?:u001[bB]|x1[bB]|033|e))\[[0-9;:]*[mK]"  # ECMA-48 SGR and EL, also escaped: they would hide header and words
 DEEPEST = 3  # containers in containers, headers in messages
 REACH = 500  # lines: what comes later in a stream than so many lines of other streams continues nothing
 

@@ -15,16 +15,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ra_sdk.formats.layouts import Example
-from ra_sdk.formats.patterns import SEVERITY, severity_of
+from ra_sdk.formats.patterns import COLOUR, SEVERITY, severity_of
 from ra_sdk.formats.times import times_of
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["HINTS", "Decoded", "DecodedFormat", "body_of", "completed", "decoded", "dumped", "nothing_quick", "object_of", "quick", "text_of"]
+__all__ = ["HINTS", "Decoded", "DecodedFormat", "body_of", "completed", "decoded", "dumped", "nothing_quick", "object_of", "quick", "text_of", "uncoloured"]
 
 MESSAGE = "message msg body log event text short_message Message MESSAGE @message @m @mt Body".split()
-TIME = "@timestamp timestamp time ts t datetime date asctime created timeUnixNano observedTimeUnixNano Timestamp @t EventTime TimeCreated stageTimestamp requestReceivedTimestamp".split()
+TIME = "@timestamp timestamp time ts t datetime date asctime created timeUnixNano Timestamp @t".split()
+TIME += "observedTimeUnixNano EventTime TimeCreated stageTimestamp requestReceivedTimestamp".split()  # OpenTelemetry, Windows, Kubernetes
 LEVEL = "level severity severity_text severityText log.level levelname lvl loglevel log_level Level @l".split()
 LEVEL += "SeverityText severityNumber severity_number SeverityNumber Severity LevelDisplayName PRIORITY s".split()
 CAUSE = ["err", "error", "error.message", "error_message", "exception", "exception.message", "exc_info"]
@@ -231,6 +232,11 @@ def text_of(value: object) -> str:
 def cleaned(text: str) -> str:
     """Without lone surrogates, which JSON can name and no encoding can write."""
     return text if text.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def uncoloured(text: str) -> str:
+    """Without a terminal's colours, which are taken off lines before they are decoded."""
+    return re.sub(COLOUR, "", text).rstrip("\r") if "\x1b[" in text else text
 
 
 def dumped(row: Mapping[str, Any]) -> str | None:
