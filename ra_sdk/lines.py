@@ -164,6 +164,7 @@ class Cutter:
                 self.held += len(item.data)
             if item.boundary:
                 yield from self.flush()
+                self.reader.next_file()
                 self.number, self.offset = 1, 0
             elif self.held - self.kept >= PIECE or self.source.live:
                 yield from self._cut(final=False)
@@ -217,7 +218,7 @@ class Cutter:
             lines = last_lines = pl.int_range(first, self.number, dtype=pl.UInt64, eager=True)
         else:
             lines, last_lines = ((column + first).cast(pl.UInt64) for column in (records.first, records.last))
-            offsets = offsets.gather(records.first)
+            offsets = offsets.gather(records.first) + _places(records.first)
         for start in range(0, len(records), self.size):
             part = slice(start, start + self.size)
             reached = checkpoint if part.stop >= len(records) else None
@@ -237,7 +238,9 @@ class Cutter:
                 texts, reader = pl.Series([_json(item) for item in group], dtype=pl.String), Reader(self.formats)
             else:
                 texts, reader = without_ends(pl.Series(group, dtype=pl.String)), self.reader
-            yield self._raw(reader.whole(texts), lines, lines, lines)
+            records = reader.whole(texts)
+            lines = lines if records.first is None else lines.gather(records.first)
+            yield self._raw(records, lines, lines, lines)
         self.items = []
 
     def _raw(self, records: Any, lines: pl.Series, last: pl.Series, offsets: pl.Series, reached: object = None) -> RawBlock:
@@ -294,6 +297,15 @@ def line_offsets(data: bytes, texts: pl.Series, base: int = 0) -> pl.Series:
         lengths = pl.Series(map(len, data.split(b"\n")), dtype=pl.UInt64).head(len(texts)) + 1
     offsets: pl.Series = lengths.cum_sum() - lengths + base
     return offsets
+
+
+def _places(rows: pl.Series) -> pl.Series:
+    """Which of the records of its line each is: a byte of the line for each, so that no two of them have one id."""
+    import polars as pl
+
+    if rows.n_unique() == len(rows):
+        return pl.repeat(0, len(rows), dtype=pl.UInt64, eager=True)
+    return rows.alias("row").to_frame().select(pl.int_range(pl.len(), dtype=pl.UInt64).over("row")).to_series()
 
 
 def _runs(items: Iterable[Any]) -> Iterator[list[Any]]:

@@ -21,7 +21,21 @@ from ra_sdk.formats.times import times_of
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["HINTS", "Decoded", "DecodedFormat", "body_of", "completed", "decoded", "dumped", "nothing_quick", "object_of", "quick", "text_of", "uncoloured"]
+__all__ = [
+    "HINTS",
+    "Decoded",
+    "DecodedFormat",
+    "body_of",
+    "completed",
+    "decoded",
+    "dumped",
+    "nothing_quick",
+    "object_of",
+    "otlp_records",
+    "quick",
+    "text_of",
+    "uncoloured",
+]
 
 MESSAGE = "message msg body log event text short_message Message MESSAGE @message @m @mt Body".split()
 TIME = "@timestamp timestamp time ts t datetime date asctime created timeUnixNano Timestamp @t".split()
@@ -67,6 +81,7 @@ class DecodedFormat:
     nested: bool = False
     examples: tuple[Example, ...] = ()
     origin: str = "ra_sdk"
+    until: str = ""  # where its records have several lines: what ends them
 
     def has(self, lines: pl.Series) -> pl.Series:
         """Boolean: the line has the looks of the format."""
@@ -203,6 +218,23 @@ def _attributes(found: object) -> dict[str, Any]:
     if isinstance(found, list) and all(isinstance(item, dict) and "key" in item for item in found):
         return {str(item["key"]): _value(item.get("value")) for item in found}
     return found if isinstance(found, dict) else {} if found is None else {"attributes": found}
+
+
+def otlp_records(line: str) -> list[tuple[str, str | None]]:
+    """Records of OTLP's JSON, each with the attributes of its resource; none where a line is not that."""
+    found, row = [], object_of(line) or {}
+    for resource in _objects(row.get("resourceLogs")):
+        told = resource.get("resource")
+        outer = dumped(_attributes(told.get("attributes"))) if isinstance(told, dict) else None
+        for scope in _objects(resource.get("scopeLogs")):
+            for record in _objects(scope.get("logRecords")):
+                kept = {key: value for key, value in record.items() if value not in ("", 0, None)}
+                found.append((dumped({"body": "", **kept}) or "{}", outer))
+    return found
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def _value(value: object) -> object:
