@@ -216,6 +216,7 @@ class Cutter:
         checkpoint = self._reached()
         if records.first is None or records.last is None:
             lines = last_lines = pl.int_range(first, self.number, dtype=pl.UInt64, eager=True)
+            offsets = offsets.head(count)
         else:
             lines, last_lines = ((column + first).cast(pl.UInt64) for column in (records.first, records.last))
             offsets = offsets.gather(records.first) + _places(records.first)
