@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from ra_sdk.blocks import Block, fields_of
 from ra_sdk.errors import SourceError
 from ra_sdk.formats import format_named
-from ra_sdk.formats.reading import COLOUR, Reader, Records
+from ra_sdk.formats.patterns import COLOUR
+from ra_sdk.formats.reading import Reader, Records
 from ra_sdk.hookspecs import Items, Lines, Part
 from ra_sdk.jsontext import dumped
 from ra_sdk.records import LogRecord
@@ -194,6 +195,7 @@ class Cutter:
                 self.held += len(item.data)
             if item.boundary:
                 yield from self.flush()
+                self.reader.next_file()
                 self.number, self.offset = 1, 0
             elif self.held - self.kept >= PIECE or self.source.live:
                 yield from self._cut(final=False)
@@ -247,9 +249,10 @@ class Cutter:
         checkpoint = self._reached()
         if records.first is None or records.last is None:
             lines = last_lines = pl.int_range(first, self.number, dtype=pl.UInt64, eager=True)
+            offsets = offsets.head(count)
         else:
             lines, last_lines = ((column + first).cast(pl.UInt64) for column in (records.first, records.last))
-            offsets = offsets.gather(records.first)
+            offsets = offsets.gather(records.first) + _places(records.first)
         for start in range(0, len(records), self.size):
             part = slice(start, start + self.size)
             reached = checkpoint if part.stop >= len(records) else None
@@ -287,7 +290,10 @@ class Cutter:
         for group in _runs(self.items):
             first, self.number = self.number, self.number + len(group)
             lines = pl.int_range(first, self.number, dtype=pl.UInt64, eager=True)
-            yield self._raw(self._texts(group), lines, lines, lines)
+            records = self._texts(group)
+            rows = getattr(records, "first", None)  # of records that stand in one item with others
+            lines = lines if rows is None else lines.gather(rows)
+            yield self._raw(records, lines, lines, lines)
         self.items = []
 
     def _raw(self, records: Any, lines: pl.Series, last: pl.Series, offsets: pl.Series, reached: object = None) -> RawBlock:
@@ -345,6 +351,15 @@ def line_offsets(data: bytes, texts: pl.Series, base: int = 0) -> pl.Series:
         lengths = pl.Series(map(len, data.split(b"\n")), dtype=pl.UInt64).head(len(texts)) + 1
     offsets: pl.Series = lengths.cum_sum() - lengths + base
     return offsets
+
+
+def _places(rows: pl.Series) -> pl.Series:
+    """Which of the records of its line each is: a byte of the line for each, so that no two of them have one id."""
+    import polars as pl
+
+    if rows.n_unique() == len(rows):
+        return pl.repeat(0, len(rows), dtype=pl.UInt64, eager=True)
+    return rows.alias("row").to_frame().select(pl.int_range(pl.len(), dtype=pl.UInt64).over("row")).to_series()
 
 
 def _runs(items: Iterable[Any]) -> Iterator[list[Any]]:

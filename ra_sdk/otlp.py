@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ra_sdk.formats.structured import HINTS, body_of, completed
+from ra_sdk.formats.structured import HINTS, body_of, completed, uncoloured
 from ra_sdk.jsontext import dumped
 from ra_sdk.wire import Refusal, decode
 
@@ -196,9 +196,9 @@ def _whole(value: Any, hints: Iterable[tuple[str, Any]]) -> str:
     """A body as text, completed just as that of a JSON line is."""
     known = dict(hints)
     if isinstance(value, dict):
-        return body_of({**known, **value}, dumped(value, compact=True))
+        return uncoloured(body_of({**known, **value}, dumped(value, compact=True)))
     text = "" if value is None else value if isinstance(value, str) else dumped(value, compact=True)
-    return completed(text, known) if known else text
+    return uncoloured(completed(text, known) if known else text)
 
 
 def value_of(value: Any, depth: int = 0) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from ra_sdk.formats.layouts import Example, objects
 from ra_sdk.formats.patterns import SEVERITY, ascii_classes, expanded, uncaptured
+from ra_sdk.formats.structured import otlp_records
 
 if TYPE_CHECKING:
     import polars as pl
@@ -25,7 +26,8 @@ class Container:
     """Lines of a runtime around lines of a program.
 
     ``unwrap`` makes of lines a frame with ``text`` (String), ``key`` (String: the stream), ``partial`` (Boolean), ``time`` (String, ISO),
-    ``level`` (String) and ``outer`` (String: a JSON object), the last three null where there is nothing.
+    ``level`` (String) and ``outer`` (String: a JSON object), the last three null where there is nothing. Where a line holds several records,
+    ``at`` (UInt32) is the line of each.
     """
 
     name: str
@@ -101,6 +103,26 @@ def _docker(lines: pl.Series) -> pl.DataFrame:
     )
 
 
+def _otlp(lines: pl.Series) -> pl.DataFrame:
+    """Records of https://opentelemetry.io/docs/specs/otel/protocol/file-exporter/, each as JSON of its own; a line that has none stays."""
+    import polars as pl
+
+    rows = [(at, *record) for at, line in enumerate(lines.to_list()) for record in otlp_records(line) or [(line, None)]]
+    at, texts, outer = zip(*rows) if rows else ((), (), ())
+    none = pl.Series([None] * len(rows), dtype=pl.String)
+    return pl.DataFrame(
+        {
+            "text": pl.Series(texts, dtype=pl.String),
+            "key": pl.Series([""] * len(rows), dtype=pl.String),
+            "partial": pl.Series([False] * len(rows), dtype=pl.Boolean),
+            "time": none,
+            "level": none,
+            "outer": pl.Series(outer, dtype=pl.String),
+            "at": pl.Series(at, dtype=pl.UInt32),
+        }
+    )
+
+
 _TEXT = r'"(?:[^"\\]|\\.)*"'
 _FLAT = rf"\{{\s*(?:{_TEXT}\s*:\s*{_TEXT}\s*,?\s*)*\}}"  # an object of texts
 _MEMBER = rf'"(?:log|stream|time|attrs)"\s*:\s*(?:{_TEXT}|{_FLAT}|null)'
@@ -127,6 +149,22 @@ CONTAINERS: tuple[Container, ...] = (
                 "WARN",
                 "WARN flour low",
                 {"log.iostream": "stdout"},
+            ),
+        ),
+    ),
+    Container(
+        "otlp",
+        "files of the OpenTelemetry Collector's file exporter, whose lines may hold several records",
+        r'^\{\s*"resourceLogs"\s*:',
+        _otlp,
+        (
+            Example(
+                '{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":{"stringValue":"oven"}}]},"scopeLogs":[{"logRecords":'
+                '[{"timeUnixNano":"1740823200500000000","severityNumber":17,"body":{"stringValue":"flour gone"}}]}]}]}',
+                "2025-03-01T10:00:00.500Z",
+                "ERROR",
+                "flour gone",
+                {"service.name": "oven"},
             ),
         ),
     ),

@@ -22,25 +22,35 @@ LONGEST_RECORD_LINES, LONGEST_RECORD_BYTES = 500, 64 << 10  # what follows is a 
 LOOKED_AHEAD = 10  # lines that are looked at for brackets to be closed, for each line
 QUOTED_LINES = 20  # a quotation that is not closed by then was none
 
-BLANK, INDENTED, FRAME, EXCEPTION, TRACEBACK, PANIC, SQL, CALL, EXIT, OTHER = range(10)
+BLANK, INDENTED, FRAME, EXCEPTION, TRACEBACK, PANIC, UNCAUGHT, SCRIPT, NODE, GOROUTINE, DETAIL, SQL, CALL, CLASS, EXIT, OTHER = range(16)
 _KINDS = {  # what a line without a header looks like, the first that fits; all unindented but the first two
     BLANK: r"^\s*$",
     INDENTED: r"^[ \t]",
     TRACEBACK: r"^Traceback \(most recent call last\):",
     PANIC: r"^(?:panic: |fatal error: |runtime: goroutine stack exceeds|thread '[^']*'(?: \(\d+\))? panicked at )",
     EXIT: r"^exit status \d+\s*$",
+    UNCAUGHT: r"^\S+\.(?:rb|erb|rake|ru):\d+:in [`'][^']*': \S",  # Ruby's own report, which names the error behind the place
+    SCRIPT: r"^(?:node:[\w/]+|(?:file://)?[\w@./:\\-]+\.[cm]?[jt]sx?):\d+\s*$",  # Node's own report begins with the place
+    NODE: r"^Node\.js v\d",  # and ends with the version
+    GOROUTINE: r"^(?:goroutine \d+ (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[|\[signal )",
+    DETAIL: r"^(?:LINE \d+: |(?:DETAIL|HINT|CONTEXT|QUERY|STATEMENT): )",
     EXCEPTION: r"^(?:[A-Za-z_][\w$]*[./\\])+[A-Z][\w$]*(?:Error|Exception|Throwable|Failure|Interrupt|Exit|Warning)(?:: |:?$| \()",
-    FRAME: r"^(?:Caused by: |Suppressed: |\.\.\. \d+ (?:more|common)|During handling of the above|The above exception was the direct|"
-    r"goroutine \d+ \[|\[signal |created by [\w./*()]+|stack backtrace:|note: (?:run with|[Ss]ome details are omitted)|Stack trace:|#\d+ |"
-    r"Next [\w\\]+(?:: |$)|--- End of |---> |at [\w$.<>\[\]`]+\(|at .+ \(.+:\d+:\d+\)$|File \"[^\"]+\", line \d+|"
+    FRAME: r"^(?:Caused by:(?: |\s*$)|Suppressed: |\.\.\. \d+ (?:more|common)|During handling of the above|The above exception was the direct|"
+    r"created by [\w./*()]+|(?:[Ss]tack )?[Bb]acktrace:|Location:\s*$|note: (?:run with|[Ss]ome details are omitted)|Stack trace:|#\d+ |"
+    r"Next [\w\\]+(?:: |$)|--- End of |---> |ClientConnectionId:|Error Number:\d|\*\* (?:Last |When |Reason |State|[{(\[])|"
+    r"at [\w$.<>\[\]`]+\(|at .+ \(.+:\d+:\d+\)$|File \"[^\"]+\", line \d+|"
     r"(?:from )?\S+\.(?:rb|erb|rake|ru):\d+:in |[\])}]+[;,.]?\s*$)",
     CALL: r"^[\w./*()$\[\]{}-]+\(.*\)$",
     SQL: r"^(?i:select|from|where|and|or|order by|group by|having|limit|offset|(?:left |right |inner |outer |full |cross )*join|on|values|set|"
     r"returning|union|into|as|case|when|then|else|end|with|using|for update|\)|\(|--|/\*)(?-i:\b|$|\(|[ ,;)])",
+    CLASS: r"^[A-Za-z_][\w$/-]*(?:\.[\w$/()*-]+)+(?:: .*)?$",  # a class or function with its package
 }
 _KINDS = {kind: ascii_classes(pattern) for kind, pattern in _KINDS.items()}
 _STATEMENT = re.compile(r"\b(?:select|insert\s+into|update|delete\s+from|with|create|alter|drop|merge|explain|call|statement|query|sql)\b[^;]*$", re.IGNORECASE)
 _NAMED = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit|Group)?(?::|$)")  # what ends a Python traceback
+_CARET = re.compile(r"\s*\^+\s*$")
+_PLACE = re.compile(r"\s+(?:at |\S+\.\w+:\d+)")  # of a function, on a line of its own
+_FIRST = (PANIC, UNCAUGHT, SCRIPT)  # lines that begin a report
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _PAIRS = {"{": "}", "[": "]", "(": ")"}
 
@@ -57,19 +67,23 @@ def starts(texts: pl.Series, codes: pl.Series, kinds: Sequence[Any], adjacent: p
     follows = ~headed | open_heads | open_heads.shift(1, fill_value=False)
     if not follows.any():
         return headed
-    rows = (follows | follows.shift(-1, fill_value=False)).arg_true()
-    lines = _Lines(texts.gather(rows), codes.gather(rows), kinds, adjacent.gather(rows), whole)
+    rows = (follows | follows.shift(-1, fill_value=False) | follows.shift(1, fill_value=False)).arg_true()
+    unfinished = not whole and rows[-1] == len(texts) - 1
+    lines = _Lines(texts.gather(rows), codes.gather(rows), kinds, adjacent.gather(rows), unfinished)
     apart = rows.diff().fill_null(2) > 1  # what stands between are headers
     return _capped(texts, headed.scatter(rows, _framed(lines, apart.to_list())))
 
 
 class _Lines:
-    """Lines and what they look like, by columns; texts as Python's on first use."""
+    """Lines and what they look like, by columns; texts as Python's on first use.
 
-    def __init__(self, texts: pl.Series, codes: pl.Series, kinds: Sequence[Any], adjacent: pl.Series, whole: bool) -> None:
+    ``unfinished``: more lines are to come behind the last. What depends on them is held open, so that it is decided when they are there.
+    """
+
+    def __init__(self, texts: pl.Series, codes: pl.Series, kinds: Sequence[Any], adjacent: pl.Series, unfinished: bool) -> None:
         import polars as pl
 
-        self._texts, self.whole = texts, whole
+        self._texts, self.unfinished = texts, unfinished
         self.adjacent: list[bool] = adjacent.to_list()
         self.codes: list[int] = codes.to_list()
         line = pl.col("line")
@@ -81,12 +95,14 @@ class _Lines:
             .to_frame()
             .select(
                 kind=chain.otherwise(pl.lit(OTHER, pl.UInt8)),
+                traceback=line.str.contains(r"Traceback \(most recent call last\):\s*$"),
                 colon=line.str.contains(r":\s*$"),
                 opens=(line.str.count_matches(r"[{\[]") > line.str.count_matches(r"[}\]]")) | line.str.contains(r"\(\s*$"),
                 quote=line.str.count_matches('"') % 2 == 1,
             )
         )
         self.kinds: list[int] = found["kind"].to_list()
+        self.tracebacks: list[bool] = found["traceback"].to_list()
         self.colon: list[bool] = found["colon"].to_list()
         self.opens: list[bool] = found["opens"].to_list()
         self.quote: list[bool] = found["quote"].to_list()
@@ -128,7 +144,7 @@ class _Record:
     def __init__(self, lines: _Lines) -> None:
         self.lines, self.row, self.code = lines, -1, -1
         self.until = -1  # the row up to which brackets, a quotation or the format's rule keep it open
-        self.panic = self.closed = self.trace = self.statement = False
+        self.panic = self.node = self.closed = self.trace = self.traced = self.statement = False
         self.budget = LOOKED_AHEAD * (len(lines.codes) + LONGEST_RECORD_LINES)  # so that no input makes it quadratic
 
     def goes_on(self, row: int) -> bool:
@@ -139,26 +155,45 @@ class _Record:
             return True
         if not headed and self.code not in lines.ends and self._continues(row):
             return True
-        if headed or kind == PANIC:
+        if (kind == DETAIL and self.traced) or (self.node and lines.kinds[row - 1] == BLANK and self._caret(row - 2)):
+            return True
+        if headed or kind in _FIRST:
             return False
-        if kind == TRACEBACK:
-            return lines.adjacent[row] and not self.closed
-        if kind in (BLANK, INDENTED, FRAME, EXCEPTION):
-            return not self.closed or kind in (BLANK, INDENTED)
-        if kind == EXIT:
-            return self.panic
-        return self._announced(row) or self._in_trace(row)
+        if kind in (BLANK, INDENTED):
+            return True
+        return not self.closed and (self._is_trace(row, kind) or self._announced(row) or self._in_trace(row))
 
     def add(self, row: int, *, begins: bool) -> None:
         """Take the line in."""
         lines, kind = self.lines, self.lines.kinds[row]
         if begins:
             self.row, self.code, self.until = row, lines.codes[row], -1
-            self.panic, self.closed, self.trace, self.statement = kind == PANIC, False, False, False
-        self.closed = self.closed or (kind == EXIT and self.panic)
-        self.trace = kind == TRACEBACK or (self.trace and kind in (BLANK, INDENTED, FRAME))
+            self.panic, self.node = kind == PANIC, kind == SCRIPT and self._caret(row + 2)
+            self.closed = self.trace = self.traced = self.statement = False
+        self.panic = self.panic or kind == GOROUTINE
+        self.closed = self.closed or (kind == EXIT and self.panic) or (kind == NODE and self.node)
+        self.trace = lines.tracebacks[row] or (self.trace and kind in (BLANK, INDENTED, FRAME))
+        self.traced = self.traced or self.trace
         if row > self.until:
             self.until = max(self._closing(row), self._format_end(row) if begins else -1)
+
+    def _is_trace(self, row: int, kind: int) -> bool:
+        """A line of a stack trace that is known by its looks. Without a header before it, an exception is a report of its own."""
+        lines = self.lines
+        if kind in (FRAME, GOROUTINE):
+            return True
+        if kind == TRACEBACK:
+            return lines.adjacent[row] and (self.code >= 0 or self.traced)
+        if kind == EXCEPTION:
+            return self.code >= 0 or self.traced
+        if kind == EXIT:
+            return self.panic
+        return self.node and (kind == NODE or row <= self.row + 2)
+
+    def _caret(self, row: int) -> bool:
+        """Node marks a place in a line of code."""
+        lines = self.lines
+        return _CARET.match(lines.text(row)) is not None if row < len(lines.codes) else lines.unfinished
 
     def _announced(self, row: int) -> bool:
         """The line before says that something follows: it ends with a colon, or is a statement in SQL."""
@@ -171,16 +206,19 @@ class _Record:
         return self.statement and lines.text(before).rstrip().endswith(",")
 
     def _in_trace(self, row: int) -> bool:
-        """Part of a panic, the end of a traceback, or a message of several lines that a stack trace follows."""
-        lines = self.lines
-        if self.panic and lines.kinds[row] == CALL:
+        """Part of a panic, the end of a traceback, a function above its place, or a message of several lines that a stack trace follows."""
+        lines, kind = self.lines, self.lines.kinds[row]
+        if self.panic and kind == CALL:
             return True
-        if self.trace or (lines.colon[row - 1] is False and self._after_python(row)):
-            return _NAMED.match(lines.text(row)) is not None
+        if (self.trace or (self.traced and lines.kinds[row - 1] == INDENTED)) and _NAMED.match(lines.text(row)):
+            return True
+        if kind in (CALL, CLASS) and (self.code >= 0 or self.panic):
+            return self._place_follows(row)
         return lines.kinds[row - 1] == EXCEPTION and self._frames_follow(row)
 
-    def _after_python(self, row: int) -> bool:
-        return self.lines.kinds[row - 1] == INDENTED and "Traceback (most recent call last):" in self.lines.text(self.row)
+    def _place_follows(self, row: int) -> bool:
+        lines = self.lines
+        return _PLACE.match(lines.text(row + 1)) is not None if row + 1 < len(lines.codes) else lines.unfinished
 
     def _frames_follow(self, row: int) -> bool:
         lines = self.lines
@@ -189,7 +227,7 @@ class _Record:
                 return False
             if lines.kinds[ahead] == INDENTED:
                 return lines.text(ahead).lstrip().startswith("at ")
-        return False
+        return lines.unfinished and row + 10 > len(lines.codes)
 
     def _by_format(self, row: int) -> bool:
         """A line with a header that belongs to the record nevertheless: its format says so, and it is open."""
@@ -214,7 +252,7 @@ class _Record:
                 return ahead
             if ahead > row and lines.codes[ahead] >= 0:
                 return -1
-        return -1 if lines.whole else len(lines.codes)
+        return len(lines.codes) if lines.unfinished else -1
 
     def _closing(self, row: int) -> int:
         """The row on which brackets or a quotation that this line opens are closed; -1 for none."""
@@ -230,7 +268,7 @@ class _Record:
                 return -1
             if lines.quote[ahead]:
                 return ahead
-        return -1
+        return len(lines.codes) if lines.unfinished and row + QUOTED_LINES > len(lines.codes) else -1
 
     def _bracket_end(self, row: int) -> int:
         lines, depth = self.lines, dict[str, int]()
@@ -248,7 +286,7 @@ class _Record:
                 depth = {opening: count + counts[opening] for opening, count in depth.items()}
             if all(count <= 0 for count in depth.values()):
                 return ahead if ahead > row else -1
-        return -1 if lines.whole else len(lines.codes)
+        return len(lines.codes) if lines.unfinished else -1
 
 
 def _capped(texts: pl.Series, starts: pl.Series) -> pl.Series:

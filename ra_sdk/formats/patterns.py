@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-__all__ = ["FRAGMENTS", "SEVERITY", "ZONES", "ascii_classes", "expanded", "severity_of", "uncaptured"]
+__all__ = ["COLOUR", "FRAGMENTS", "SEVERITY", "ZONES", "ascii_classes", "expanded", "severity_of", "uncaptured"]
 
 SEVERITY = {  # what logs call it, in lower case -> OpenTelemetry's short name
-    **dict.fromkeys("trace finest finer verbose v all silly t trc trce vrb verb debug6 debug7 debug8 debug9".split(), "TRACE"),
-    **dict.fromkeys("debug d dbg dbug deb debg fine config debug1 debug2 debug3 debug4 debug5 7".split(), "DEBUG"),
+    **dict.fromkeys("trace finest finer verbose v all silly t trc trce vrb verb d3 d4 d5 debug6 debug7 debug8 debug9".split(), "TRACE"),
+    **dict.fromkeys("debug d d1 d2 dbg dbug deb debg fine config debug1 debug2 debug3 debug4 debug5 7".split(), "DEBUG"),
     **dict.fromkeys("info i inf information informational notice note n log hint statement".split(), "INFO"),
     **dict.fromkeys("detail context query location success system 6 5".split(), "INFO"),
     **dict.fromkeys("warn w warning wrn warni warnin 4".split(), "WARN"),
@@ -29,15 +29,16 @@ ZONES = dict(
     "MDT=-0600 PST=-0800 PDT=-0700".split()
 )
 
+COLOUR = r"(?:\x1b|#033|\^\[|\\+(?:u001[bB]|x1[bB]|033|e))\[[0-9;:]*[mK]"  # ECMA-48 SGR and EL, also escaped: they would hide header and words
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _DAY = "(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)"
 _CLOCK = r"\d\d:\d\d:\d\d(?:[.,]\d{1,9})?"
 _ZONE = rf"(?:Z| ?[+-]\d\d:?\d\d|[+-]\d\d| (?:{'|'.join(ZONES)}))"
 _ISO = rf"\d{{4}}[-/.]\d\d[-/.]\d\d[T ]{_CLOCK}{_ZONE}?"
-_LEVEL = "(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|ERR|FATAL|CRIT(?:ICAL)?|SEVERE|ALERT|EMERG|PANIC|FINE(?:R|ST)?|CONFIG)"
+_LEVEL = "(?:TRACE|DEBUG|INFO|NOTICE|WARN(?:ING)?|ERROR|ERR|FATAL|CRIT(?:ICAL)?|SEVERE|ALERT|EMERG|D?PANIC|FINE(?:R|ST)?|CONFIG)"
 _WORD = (
     "trace|finest|finer|verbose|debug|info|information|notice|warn|warning|error|err|eror|fatal|critical|crit|severe|alert|"
-    "emerg|emergency|panic|dpanic|fine|config|inf|wrn|dbg|dbug|ftl|vrb|verb|trc|trce|fail"
+    "emerg|emergency|panic|dpanic|inf|wrn|dbg|dbug|ftl|vrb|verb|trc|trce|fail"
 )
 
 FRAGMENTS = {  # {NAME} in the headers of the registry

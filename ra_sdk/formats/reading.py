@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 from ra_sdk.formats.containers import Container
 from ra_sdk.formats.framing import starts
 from ra_sdk.formats.layouts import PLAIN
+from ra_sdk.formats.patterns import COLOUR
 from ra_sdk.formats.recognising import NONE, Recogniser
 from ra_sdk.formats.structured import DecodedFormat
+from ra_sdk.formats.w3c import Sections
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["Comments", "Reader", "Records"]
 
-COLOUR = r"(?:\x1b|#033|\^\[|\\+(?:u001[bB]|x1[bB]|033|e))\[[0-9;:]*[mK]"  # ECMA-48 SGR and EL, also escaped: they would hide header and words
 DEEPEST = 3  # containers in containers, headers in messages
 REACH = 500  # lines: what comes later in a stream than so many lines of other streams continues nothing
 
@@ -94,7 +95,8 @@ class Reader:
         self._formats = formats
         if not only and len(named) > len(formats):
             self.kinds.insert(0, Comments(kinds))
-        self.recogniser = Recogniser(self.kinds)
+        self.recogniser = Recogniser(tuple(self.kinds))
+        self._sections = Sections(self.kinds)
 
     @cached_property
     def messages(self) -> Reader:
@@ -107,12 +109,20 @@ class Reader:
 
     def read(self, lines: pl.Series, *, whole: bool) -> Records:
         """Lines of a stream, joined to records. ``whole``: no more are to come."""
-        return self._read(lines, joined=True, whole=whole)
+        records = self._read(lines, joined=True, whole=whole)
+        self._sections.passed(len(lines) - records.back)
+        return records
+
+    def next_file(self) -> None:
+        """What comes next is the beginning of another file."""
+        self._sections.reset()
 
     def _read(self, lines: pl.Series, *, joined: bool, whole: bool) -> Records:
         if self.plain:
             return Records(self, lines, NONE)
         codes = self.recogniser.codes(lines)
+        if joined and self._comment >= 0:
+            codes = self._sections.codes(lines, codes, self._comment)
         one = _only_code(codes)
         if one is not None and one != NONE and self._simple(one):
             held = 1 if joined and not whole else 0
@@ -262,13 +272,16 @@ def _unwrapped(reader: Reader, lines: pl.Series, codes: pl.Series) -> pl.DataFra
         others = frame.filter(~pl.col("code").is_in(boxes))
         frame = pl.concat([*parts, others], how="diagonal").sort("row").with_columns(pl.col("key").fill_null(""))
         del depth
-    return frame
+    deeper = frame["code"].is_in(boxes)
+    return frame.with_columns(code=pl.when(deeper).then(NONE).otherwise("code").cast(pl.Int16)) if deeper.any() else frame
 
 
 def _opened(reader: Reader, frame: pl.DataFrame, box: Container) -> pl.DataFrame:
     import polars as pl
 
     found = box.unwrap(frame["text"])
+    if "at" in found.columns:
+        frame, found = frame[found["at"]], found.drop("at")
     key = pl.lit(f"{box.name} ") + found["key"]
     if "key" in frame.columns:
         key = frame["key"] + " " + key

@@ -104,6 +104,35 @@ def _formatted(value: Any, form: str | None) -> str:
     return text_of(value)
 
 
+def _decode_event(text: str) -> Decoded | None:
+    """https://learn.microsoft.com/windows/win32/wes/eventschema-schema: the message where it is rendered, else what the event names."""
+    from xml.etree import ElementTree
+
+    if "<!DOCTYPE" in text or "<!ENTITY" in text:  # entities could grow without limit
+        return None
+    try:
+        root = ElementTree.fromstring(_NAMESPACE.sub("", text))  # noqa: S314  no entities, see above
+    except (ElementTree.ParseError, ValueError):
+        return None
+    level, time = root.findtext("System/Level"), root.find("System/TimeCreated")
+    provider = root.find("System/Provider")
+    data = [(item.get("Name") or "", (item.text or "").strip()) for item in root.iterfind("EventData/Data")]
+    data += [(item.tag, (item.text or "").strip()) for item in root.iterfind("UserData//*") if not len(item)]
+    known = {
+        "host.name": root.findtext("System/Computer"),
+        "event.provider": None if provider is None else provider.get("Name") or provider.get("EventSourceName"),
+        "event.code": root.findtext("System/EventID"),
+        "log.channel": root.findtext("System/Channel"),
+    }
+    told = " ".join(f"{name}={value}" if name else value for name, value in data)
+    body = (root.findtext("RenderingInfo/Message") or "").strip() or f"{known['event.provider'] or 'event'} {known['event.code'] or ''}: {told}"
+    rest = {key: value for key, value in [*known.items(), *data] if key and value}
+    return Decoded(cleaned(body), None if time is None else time.get("SystemTime"), _EVENT_LEVELS.get(level or ""), rest)
+
+
+_NAMESPACE = re.compile(r"""\sxmlns(?::\w+)?=(?:'[^']*'|"[^"]*")""")
+_EVENT_LEVELS = {"0": "INFO", "1": "FATAL", "2": "ERROR", "3": "WARN", "4": "INFO", "5": "DEBUG"}
+
 SPECIAL: tuple[DecodedFormat, ...] = (
     DecodedFormat(
         "journald",
@@ -138,6 +167,25 @@ SPECIAL: tuple[DecodedFormat, ...] = (
                 {"host.name": "app1", "thread": "main"},
             ),
         ),
+    ),
+    DecodedFormat(
+        "windows-event-xml",
+        "Windows events as XML: wevtutil, Get-WinEvent's ToXml, NXLog",
+        r"^<Event(?:\s[^>]*)?>",
+        _decode_event,
+        nothing_quick,
+        examples=(
+            Example(
+                "<Event xmlns='http://schemas.microsoft.com/win/2004/08/events/event'><System><Provider Name='Oven'/><EventID>7</EventID><Level>2</Level>"
+                "<TimeCreated SystemTime='2025-03-01T10:00:00.1234567Z'/><Computer>mill3</Computer></System>"
+                "<EventData><Data Name='probe'>0xc0000005</Data></EventData></Event>",
+                "2025-03-01T10:00:00.123456Z",
+                "ERROR",
+                "Oven 7: probe=0xc0000005",
+                {"host.name": "mill3", "probe": "0xc0000005"},
+            ),
+        ),
+        until=r"</Event>\s*$",
     ),
     DecodedFormat(
         "clef",

@@ -14,19 +14,33 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ra_sdk.formats.layouts import Example
-from ra_sdk.formats.patterns import SEVERITY, severity_of
+from ra_sdk.formats.patterns import COLOUR, SEVERITY, severity_of
 from ra_sdk.formats.times import times_of
 from ra_sdk.jsontext import dumped
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["HINTS", "Decoded", "DecodedFormat", "body_of", "completed", "decoded", "nothing_quick", "object_of", "quick", "text_of"]
+__all__ = [
+    "HINTS",
+    "Decoded",
+    "DecodedFormat",
+    "body_of",
+    "completed",
+    "decoded",
+    "nothing_quick",
+    "object_of",
+    "otlp_records",
+    "quick",
+    "text_of",
+    "uncoloured",
+]
 
 MESSAGE = "message msg body log event text short_message Message MESSAGE @message @m @mt Body".split()
 TIME = "@timestamp timestamp time ts t datetime date asctime created timeUnixNano Timestamp @t".split()
+TIME += "observedTimeUnixNano EventTime TimeCreated stageTimestamp requestReceivedTimestamp".split()  # OpenTelemetry, Windows, Kubernetes
 LEVEL = "level severity severity_text severityText log.level levelname lvl loglevel log_level Level @l".split()
-LEVEL += "SeverityText severityNumber severity_number SeverityNumber PRIORITY s".split()
+LEVEL += "SeverityText severityNumber severity_number SeverityNumber Severity LevelDisplayName PRIORITY s".split()
 CAUSE = ["err", "error", "error.message", "error_message", "exception", "exception.message", "exc_info"]
 STACK = "stack stack_trace stacktrace error.stack_trace exception.stacktrace errorVerbose exc_info exception".split()
 HINTS = frozenset(CAUSE + STACK)
@@ -65,6 +79,7 @@ class DecodedFormat:
     nested: bool = False
     examples: tuple[Example, ...] = ()
     origin: str = "ra_sdk"
+    until: str = ""  # where its records have several lines: what ends them
 
     def has(self, lines: pl.Series) -> pl.Series:
         """Boolean: the line has the looks of the format."""
@@ -203,6 +218,24 @@ def _attributes(found: object) -> dict[str, Any]:
     return found if isinstance(found, dict) else {} if found is None else {"attributes": found}
 
 
+def otlp_records(line: str) -> list[tuple[str, str | None]]:
+    """Records of OTLP's JSON, each with the attributes of its resource; none where a line is not that."""
+    found, row = [], object_of(line) or {}
+    for resource in _objects(row.get("resourceLogs")):
+        told = resource.get("resource")
+        attributes = _attributes(told.get("attributes")) if isinstance(told, dict) else {}
+        outer = dumped(attributes) if attributes else None
+        for scope in _objects(resource.get("scopeLogs")):
+            for record in _objects(scope.get("logRecords")):
+                kept = {key: value for key, value in record.items() if value not in ("", 0, None)}
+                found.append((dumped({"body": "", **kept}), outer))
+    return found
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def _value(value: object) -> object:
     if isinstance(value, dict) and len(value) == 1 and str(next(iter(value))).endswith("Value"):
         return next(iter(value.values()))
@@ -227,6 +260,11 @@ def text_of(value: object) -> str:
 def cleaned(text: str) -> str:
     """Without lone surrogates, which JSON can name and no encoding can write."""
     return text if text.isascii() else re.sub("[\ud800-\udfff]", "\ufffd", text)
+
+
+def uncoloured(text: str) -> str:
+    """Without a terminal's colours, which are taken off lines before they are decoded."""
+    return re.sub(COLOUR, "", text).rstrip("\r") if "\x1b[" in text else text
 
 
 def level_of(level: object, *, otel: bool = False) -> str | None:

@@ -76,7 +76,7 @@ def test_overload_is_said(serving):
     assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "grpc-status-details-bin" in dict(caught.value.trailing_metadata())
     waiting.join(60)
-    with pytest.raises(grpc.RpcError, match="more than 100 records"):
+    with pytest.raises(grpc.RpcError, match="more than the 100 of one batch"):
         call(service.listeners[0].port, message_of(["a"] * 101))
 
 
