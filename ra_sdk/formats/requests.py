@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "described"]
 
 KINDS = (  # pattern of a path in lower case -> what it is; the first that matches
-    (r"(?:^|[/_-])(?:health(?:z|check|_check|-check)?|live(?:z|ness)?|ready(?:z|ness)?|heartbeat|ping|alive|up)(?:[/.]|$)", "health check"),
+    (r"(?:^|[/._-])health(?:z|y|check|_check|-check)?(?:[/.]|$)", "health check"),
+    (r"(?:^|/)(?:livez?|liveness|readyz?|readiness|heartbeat|ping|alive|up)(?:[/.]|$)", "health check"),
     (r"^/(?:server-)?status(?:[/.]|$)|/actuator/(?:health|info)|/(?:nginx|stub|basic)_status", "health check"),
     (r"(?:^|/)metrics(?:/|$)|/actuator/prometheus", "metrics"),
     (r"(?:^|/)(?:wp-admin|wp-login\.php|admin(?:istrator|er)?(?:\.php)?|phpmyadmin|manager/html|cpanel|webadmin)(?:/|$)", "admin path"),
