@@ -13,6 +13,7 @@ from ra_sdk.formats.framing import starts
 from ra_sdk.formats.layouts import PLAIN
 from ra_sdk.formats.recognising import NONE, Recogniser
 from ra_sdk.formats.structured import DecodedFormat
+from ra_sdk.formats.w3c import DIRECTIVE, NAME, format_of, in_force
 
 if TYPE_CHECKING:
     import polars as pl
@@ -21,6 +22,7 @@ __all__ = ["Comments", "Reader", "Records"]
 
 COLOUR = r"(?:\x1b|#033|\^\[|\\+(?:u001[bB]|x1[bB]|033|e))\[[0-9;:]*[mK]"  # ECMA-48 SGR and EL, also escaped: they would hide header and words
 DEEPEST = 3  # containers in containers, headers in messages
+MOST_KINDS = 1_000  # with those that #Fields lines add
 REACH = 500  # lines: what comes later in a stream than so many lines of other streams continues nothing
 
 
@@ -95,6 +97,7 @@ class Reader:
         if not only and len(named) > len(formats):
             self.kinds.insert(0, Comments(kinds))
         self.recogniser = Recogniser(self.kinds)
+        self._fields = "" if only in (None, NAME) else None  # the #Fields line in force; None: they are not looked for
 
     @cached_property
     def messages(self) -> Reader:
@@ -112,12 +115,27 @@ class Reader:
     def _read(self, lines: pl.Series, *, joined: bool, whole: bool) -> Records:
         if self.plain:
             return Records(self, lines, NONE)
-        codes = self.recogniser.codes(lines)
+        codes = self._directed(lines, self.recogniser.codes(lines))
         one = _only_code(codes)
         if one is not None and one != NONE and self._simple(one):
             held = 1 if joined and not whole else 0
             return Records(self, lines[: len(lines) - held], one, back=held)
         return self._framed(_unwrapped(self, lines, codes), len(lines), joined=joined, whole=whole)
+
+    def _directed(self, lines: pl.Series, codes: pl.Series) -> pl.Series:
+        """The codes, but of lines under a ``#Fields`` line that they fit those of its format."""
+        if self._fields is None or not (self._fields or lines.str.starts_with(DIRECTIVE).any()):
+            return codes
+        under = in_force(lines, self._fields)
+        self._fields = under[-1] if len(under) else self._fields
+        for directive in under.unique(maintain_order=True).to_list():
+            kind = format_of(directive)
+            if kind is not None and (kind in self.kinds or len(self.kinds) < MOST_KINDS):
+                if kind not in self.kinds:
+                    self.kinds.append(kind)
+                here = (under == directive) & kind.has(lines) & (codes != self._comment)
+                codes = codes.scatter(here.arg_true(), self.kinds.index(kind)) if here.any() else codes
+        return codes
 
     def _simple(self, code: int) -> bool:
         kind = self.kinds[code]
@@ -213,7 +231,8 @@ class Reader:
 
 
 _HEADED = (  # what a message that begins with a header looks like, roughly
-    r"^(?:[\[(<]?[0-9]{2,4}[-/.:][0-9]{2}|[\[(<]|[A-Z][a-z]{2} [ 0-9]|[A-Z]{3,8}[:\s|\[]|[IWEF][0-9]{4} |\{|[a-z_@]+=|[a-z]{4,8}:|%[A-Z])"
+    r"^(?:[\[(<]?[0-9]{2,4}[-/.:][0-9]{2}|[\[(<]|[A-Z][a-z]{2} [ 0-9]|[A-Z]{3,8}[:\s|\[]|[IWEF][0-9]{4} |\{|[a-z_@]+=|[a-z]{4,8}:|%[A-Z]|"
+    r"[0-9a-fA-F.:]+(?::[0-9]{1,5} \[| - )|[0-9]+:[A-Z] |[0-9]{2}\[[A-Z]{3}\]|[0-9]*,[0-9]*,)"
 )
 
 
