@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from ra_sdk.formats.layouts import Layout, TableFormat
@@ -60,7 +61,7 @@ def format_of(directive: str) -> TableFormat | None:
 
 
 def _layout(fields: list[str], separator: str) -> Layout:
-    times = reader(f"%Y-%m-%d{separator}%H:%M:%S") if ("date", "time") in zip(fields, fields[1:]) else reader("any")
+    times = reader(f"%Y-%m-%d{separator}%H:%M:%S") if ("date", "time") in pairwise(fields) else reader("any")
     parts, names = list[str](), set[str]()
     for field in fields:
         name = _name(field, fields)
