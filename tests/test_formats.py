@@ -127,12 +127,12 @@ EXPECTED = {  # sample -> rows; of the attributes, those that are named
         ("drawer jammed\n\tat shop.Till.open(Till.java:8)", f"{D}10:00:04Z", "ERROR", {"log.logger": "shop.Till"}),
     ],
     "access": [
-        ('"GET /loaf?id=7 HTTP/1.1" 200 512', f"{D}09:00:00Z", "INFO",
+        ("GET page /loaf: 200 OK", f"{D}09:00:00Z", "INFO",
          {"client.address": "192.0.2.7", "http.request.method": "GET", "url.original": "/loaf?id=7", "http.response.status_code": 200}),
-        ('"POST /oven HTTP/2.0" 503 0', f"{D}09:00:01Z", "ERROR",
+        ("POST page /oven: 503 Service Unavailable", f"{D}09:00:01Z", "ERROR",
          {"user.name": "kim", "http.response.size": 0, "http.request.referrer": "https://shop.example/", "user_agent.original": 'Baker/1.0 \\"beta\\"'}),
-        ('"GET /gone HTTP/1.1" 404 -', f"{D}09:00:02Z", "WARN", {"client.address": "2001:db8::1", "rest": " 0.012"}),
-        ('"\\x16\\x03\\x01" 400 150', f"{D}09:00:03Z", "WARN", {}),
+        ("GET page /gone: 404 Not Found", f"{D}09:00:02Z", "WARN", {"client.address": "2001:db8::1", "rest": " 0.012"}),
+        ("bad request: 400 Bad Request", f"{D}09:00:03Z", "WARN", {}),
     ],
     "nginx-error": [
         ("*55 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: shop.example", f"{D}10:00:00Z",
@@ -175,7 +175,7 @@ EXPECTED = {  # sample -> rows; of the attributes, those that are named
     "java.cassandra": [("node joined", f"{D}10:00:00.123000Z", "INFO", {"thread.name": "main", "code.line.number": 41})],
     "java.tomcat": [("catalog unreadable", f"{D}10:00:00.123000Z", "ERROR", {"log.logger": "org.shop.Catalog.load"})],
     "java.spark": [("loaf 7 of stage 1 done", f"{D}10:00:00Z", "INFO", {"log.logger": "executor.Baker"})],
-    "java.zookeeper": [("election over", f"{D}10:00:00.123000Z", "INFO", {"thread.name": "main:Peer@41"})],
+    "java.zookeeper": [("election over", f"{D}10:00:00.123000Z", "INFO", {"thread.name": "main:Peer"})],
     "python": [
         ('drawer jammed\nTraceback (most recent call last):\n  File "till.py", line 8, in open\n    motor.run()\nValueError: motor',
          f"{D}10:00:00.123000Z", "ERROR", {"log.logger": "shop.till"}),
@@ -226,7 +226,7 @@ EXPECTED = {  # sample -> rows; of the attributes, those that are named
         ("worker up", f"{D}10:00:05Z", "INFO", {"thread.name": "31"}),
         ('relation "loaf" does not exist', f"{D}10:00:06.123000Z", "ERROR", {}),
         ("drawer slow", f"{D}10:00:07Z", "WARN", {"log.logger": "shop::till"}),
-        ("[MY-7] [Server] ready", f"{D}10:00:08.000001Z", "INFO", {}),
+        ("ready", f"{D}10:00:08.000001Z", "INFO", {"event.code": "MY-7"}),
         ("error while baking", f"{D}10:00:09Z", None, {}),
         ("4711 INFORMATION lost", f"{D}10:00:10.250000Z", None, {}),
     ],
@@ -238,14 +238,20 @@ EXPECTED = {  # sample -> rows; of the attributes, those that are named
 
 NONE = ("plain", "text")  # samples of lines without a header
 CONTAINERS = ("cri", "docker")
+SPECIAL = {  # samples with lines that are of special formats too
+    "generic": ("generic", "postgresql", "env-logger", "mysql-error"),
+    "generic.zones": ("generic", "postgresql"),
+    "java.cassandra": ("cassandra",),
+    "java.zookeeper": ("zookeeper",),
+}
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in SAMPLES.glob("*.log")))
 def test_samples(name):
     records = Reader(FORMATS).read(series(sample(name)), whole=True)
     if name not in CONTAINERS:
-        family = "" if name in NONE else name.split(".")[0]
-        assert {found.split(".")[0] for found in names(records)} <= {family, ""}
+        families = {"", *SPECIAL.get(name, () if name in NONE else (name.split(".")[0],))}
+        assert {found.split(".")[0] for found in names(records)} <= families
     found = rows(records)
     assert [row[:3] for row in found] == [row[:3] for row in EXPECTED[name]]
     for (*_, attributes), (*_, expected) in zip(found, EXPECTED[name], strict=True):
@@ -375,7 +381,7 @@ def test_bad_lines_survive_among_good_ones(form):
         ("logfmt", r'level=info msg="a \"b\"\nc"', 'a "b"\nc'),
         ("journald", '{"MESSAGE":null,"PRIORITY":"3"}', "null"),
         ("docker", '{"log":"x","time":"?"}', "x"),
-        ("access", '192.0.2.7 - - [01/Mar/2025:10:00:00 +0100] "GET /\\"x HTTP/1.1" 200 5 "-" "cut', '"GET /\\"x HTTP/1.1" 200 5'),
+        ("access", '192.0.2.7 - - [01/Mar/2025:10:00:00 +0100] "GET /\\"x HTTP/1.1" 200 5 "-" "cut', 'GET page /\\"x: 200 OK'),
     ],
 )  # fmt: skip
 def test_bodies(name, record, body):

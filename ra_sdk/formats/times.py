@@ -151,7 +151,7 @@ def _zoned(texts: pl.Series, form: str) -> pl.Series:
     """Times whose zone is a name (CEST, Europe/Berlin) or an offset."""
     import polars as pl
 
-    pieces = [_DIRECTIVES.get(part[1:2], r"(?:[.,]\d+)?") if part.startswith("%") else re.escape(part) for part in _parts(form)]
+    pieces = [_DIRECTIVES.get(part[1:].lstrip("369")[:1], r"(?:[.,]\d+)?") if part.startswith("%") else re.escape(part) for part in _parts(form)]
     zones = texts.str.extract(ascii_classes(f"^{''.join(pieces)}$"), 1)
     bare = form.replace(" %Z", "").replace("%Z", "")
     frame = pl.DataFrame({"text": texts, "zone": zones}).with_row_index("row")
@@ -170,7 +170,7 @@ def _names(zones: pl.Series) -> list[str]:
 
 
 def _parts(form: str) -> list[str]:
-    return [part for part in re.split(r"(%\.?[A-Za-z])", form) if part]
+    return [part for part in re.split(r"(%(?:\.|\d)?[A-Za-z])", form) if part]
 
 
 def _in_zone(naive: pl.Series, zone: str | None) -> pl.Series:
