@@ -1,47 +1,45 @@
-"""W3C extended logs (IIS, CloudFront, Windows Firewall, Exchange): a ``#Fields`` line says what the columns of the lines below it are.
+"""W3C's extended log format (https://www.w3.org/TR/WD-logfile): a ``#Fields:`` line says what the lines after it hold.
 
-https://www.w3.org/TR/WD-logfile.html. The fields may change within a file, so that they are a state of whoever reads it.
+IIS, HTTP.sys, Exchange, CloudFront, Windows Firewall. Each ``#Fields`` line makes a format of its own, which reads the lines
+up to the next, so that it is a state of whoever reads.
 """
 
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.formats.layouts import Layout, TableFormat
-from ra_sdk.formats.times import iso_times
+from ra_sdk.formats.times import reader
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["Sections"]
 
-MARK = "#Fields:"
-MOST_FIELDS, MOST_SECTIONS = 100, 100  # what goes beyond is read as any other line
-_NAMES = {
+NAME = "w3c"
+DIRECTIVE = "#Fields:"
+MOST_FIELDS = MOST_SECTIONS = 100  # what goes beyond is read as any other line
+_NAMES = {  # fields that have a name in OpenTelemetry's conventions
     "c-ip": "client__address",
     "c-port": "client__port",
-    "cs-bytes": "http__request__size",
-    "cs-host": "url__domain",
     "cs-method": "http__request__method",
-    "cs-uri": "url__path",
-    "cs-uri-query": "url__query",
+    "cs-uri": "url__original",
     "cs-uri-stem": "url__path",
+    "cs-uri-query": "url__query",
     "cs-username": "user__name",
-    "cs(Host)": "url__domain",
-    "cs(Referer)": "http__request__referrer",
-    "cs(User-Agent)": "user_agent__original",
+    "cs(user-agent)": "user_agent__original",
+    "cs(referer)": "http__request__referrer",
     "s-computername": "host__name",
     "s-ip": "server__address",
     "s-port": "server__port",
     "sc-bytes": "http__response__size",
     "sc-status": "http__response__status_code",
-    "time-taken": "duration",
 }
-_REQUEST = ("http__request__method", "url__path", "http__response__status_code")
-_STATUS = "{http__response__status_code} {http__response__status_code:reason}"
+_STATUS = "http__response__status_code"
+_REQUEST = f"{{http__request__method}} {{PATH:path}}: {{{_STATUS}}} {{{_STATUS}:reason}}"
 
 
 class Sections:
@@ -56,9 +54,9 @@ class Sections:
         import polars as pl
 
         hashes = codes == comment
-        marks = lines.filter(hashes).str.starts_with(MARK)
+        marks = lines.filter(hashes).str.starts_with(DIRECTIVE)
         rows = hashes.arg_true().filter(marks).to_list() if marks.any() else []
-        self._ahead = [(row, self._section(lines[row].removeprefix(MARK))) for row in rows]
+        self._ahead = [(row, self._section(lines[row])) for row in rows]
         spans = [(0, self._current), *self._ahead, (len(lines), -1)]
         for (first, code), (end, _) in pairwise(spans):
             if code >= 0 and end > first:
@@ -77,41 +75,53 @@ class Sections:
         """Another file begins."""
         self._current, self._ahead = -1, []
 
-    def _section(self, text: str) -> int:
-        fields = text.split()
-        key = " ".join(fields)
-        if key not in self._known and 2 <= len(fields) <= MOST_FIELDS and len(self._known) < MOST_SECTIONS:
-            self._known[key] = len(self.kinds)
-            self.kinds.append(_format(fields))
-        return self._known.get(key, -1)
+    def _section(self, directive: str) -> int:
+        if directive not in self._known and len(self._known) < MOST_SECTIONS and (kind := format_of(directive)) is not None:
+            self._known[directive] = len(self.kinds)
+            self.kinds.append(kind)
+        return self._known.get(directive, -1)
 
 
-def _format(fields: list[str]) -> TableFormat:
-    """The format of lines with these fields. A request's body says method, path and status; any other names its values."""
-    parts, names, told = list[str](), list[str](), list[str]()
-    for before, field in zip(["", *fields], fields):
-        name = _group(field)
-        if (before, field) == ("date", "time"):
-            parts[-1] = r"(?P<time>\S+[ \t]\S+)"
-            names[-1] = "time"
-            told.pop()
-        elif name in names:
-            parts.append(r"(?:\"[^\"]*\"|\S+)")
-        else:
-            parts.append(rf'(?:-|(?P<{name}>"[^"]*"|\S+))')
-            names.append(name)
-            told.append(f"{field}={{{name}}}")
-    body = "{http__request__method} {url__path:path}: " + _STATUS if set(_REQUEST) <= set(names) else " ".join(told)
-    return TableFormat("w3c", (Layout(r"[ \t]".join(parts) + r"[ \t]*(?m:$)", _times, template=body),), "W3C extended logs, by their #Fields line")
+@lru_cache(64)
+def format_of(directive: str) -> TableFormat | None:
+    """The format that a ``#Fields`` line describes; None where it names too few fields or too many to be one."""
+    fields = [field for field in re.split(r"[\s,]+", directive[len(DIRECTIVE) :]) if field]
+    if not 2 <= len(fields) <= MOST_FIELDS:
+        return None
+    separators = [","] if re.search(r"\S,\S", directive) else [" ", "\t"]
+    return TableFormat(NAME, tuple(_layout([field.lower() for field in fields], separator) for separator in separators))
 
 
-def _group(field: str) -> str:
-    """A field's name as a group's."""
-    if field in _NAMES:
-        return _NAMES[field]
-    name = re.sub(r"_+(\d)$", r"\1", re.sub(r"\W+", "_", field, flags=re.ASCII).strip("_").lower())
-    return name if name[:1].isalpha() and name not in ("body", "pri", "time", "severity") else f"x{name}"
+def _layout(fields: list[str], separator: str) -> Layout:
+    times = reader(f"%Y-%m-%d{separator}%H:%M:%S") if ("date", "time") in pairwise(fields) else reader("any")
+    parts, names = list[str](), set[str]()
+    for field in fields:
+        name = _name(field, fields)
+        if name == "date":
+            continue
+        name = f"{name}_x{len(names)}" if name in names else name
+        names.add(name)
+        parts.append(_group(name, separator, dated="date" in fields))
+    path = next((name for name in ("url__path", "url__original") if name in names), "")
+    asked = path and {"http__request__method", _STATUS} <= names
+    if asked:
+        return Layout(separator.join(parts) + r"\s*(?m:$)", times, template=_REQUEST.replace("PATH", path))
+    head = [part for part in parts if part.startswith("(?P<time>")]
+    rest = separator.join(part for part in parts if part not in head)
+    return Layout("".join(part + separator for part in head) + f"(?P<body>{rest})" + r"\s*(?m:$)", times)
 
 
-def _times(texts: pl.Series, now: datetime) -> pl.Series:
-    return iso_times(texts.str.replace("\t", " ", literal=True), now)
+def _name(field: str, fields: list[str]) -> str:
+    if field == "date" and "time" in fields and fields.index("time") == fields.index("date") + 1:
+        return "date"
+    if field in ("time", "date-time", "datetime"):
+        return "time"
+    name = re.sub(r"[^0-9a-z]+", "_", field).strip("_")
+    return _NAMES.get(field) or (f"field_{name}" if name in ("", "body", "pri") or name[:1].isdigit() else name)
+
+
+def _group(name: str, separator: str, *, dated: bool) -> str:
+    value = '"[^"]*"|[^,]*' if separator == "," else rf'"[^"]*"|[^{separator}]+'
+    if name == "time":
+        return rf"(?P<time>\d{{4}}-\d\d-\d\d{separator}\S+)" if dated else rf"(?P<time>[^{separator}]+)"
+    return f"(?:-|(?P<{name}>{value}))"
