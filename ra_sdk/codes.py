@@ -117,7 +117,7 @@ _STATUSES = frozenset(
 )
 _FILLED = r"(?:(?i:with|an?|the|by|http|code|status|error|response|reply|of|upstream|unexpected)[: ]\s?){0,3}[\"'(\[]?"
 _SAID = (
-    r"(?<![A-Za-z0-9_])(?:(?i:got|gets|getting|answer(?:ed|s)?|said|return(?:ed|s|ing)?|repl(?:y|ied|ies)|respond(?:ed|s)?|received?|receiving"
+    r"(?<![A-Za-z0-9_])(?:(?i:got|answer(?:ed|s)?|said|return(?:ed|s|ing)?|repl(?:y|ied|ies)|respond(?:ed|s)?|received?|receiving"
     r"|gave|gives|saw|threw|raised|finished|completed|ended|upstream|served|yield(?:ed|s)|result)(?:\s|\s?[:=]\s?)"
     rf"|(?<!s\s)(?i:fail(?:ed|s|ing|ure)?|reject(?:ed|s)?|refused)(?:\swith\s|:\s|\s(?=\()|\s(?=[A-Z]))){_FILLED}"
 )

@@ -225,7 +225,7 @@ TABLE = (
             Mask("_[0-9a-fA-F]{8}", rf"_(?:{_hex(8)})($|[^A-Za-z0-9_<])", "_<hex>${1}", late=True),
         ),
         "|".join(
-            rf"(?:{_D}+[{letters}]+{_D}|[{letters}]+{_D}+[{letters}]|{_D}{{2,}}[{letters}]{{2,}}|[0-9][{letters}]{{3,}})(?:{_D}|[{letters}])*(?![A-Za-z0-9])"
+            rf"(?:{_D}+[{letters}]+{_D}|[{letters}]+{_D}+[{letters}]|(?:{_D}{{2,}}|<num>)[{letters}]{{2,}}|[0-9][{letters}]{{3,}})(?:{_D}|[{letters}])*(?![A-Za-z0-9])"
             for letters in ("a-f", "A-F")
         ),
     ),
