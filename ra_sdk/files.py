@@ -150,12 +150,14 @@ class FileSource:
             fresh = self._after(last.checkpoint(), None if last.truncated else last)
         except (OSError, SourceError):  # between rotation and re-creation, or not yet ours to read
             return False
+        if not fresh:
+            return False
         anew = {file.inode for file in fresh}
         for file in [file for file in self._row if file.truncated or file.inode in anew]:
             self._row.remove(file)
             file.close()
         self._row += fresh
-        return bool(fresh)
+        return True
 
     def _resume(self) -> None:
         """Begin where an earlier run ended, in whatever files that is now."""
