@@ -1022,7 +1022,7 @@ def test_200_000_records_from_8_clients_add_up(serving):
         connection = http.client.HTTPConnection(place.hostname, place.port, timeout=60)
         for batch in range(batches):
             own = [kinds[(number * 7 + batch * 3 + i * i) % len(kinds)] for i in range(size)]
-            bodies = [kind.format(number * 1000 + 7 + i, batch + 1) for i, kind in enumerate(own)]
+            bodies = [kind.format(number * 1000 + 101 + i, batch + 1) for i, kind in enumerate(own)]
             data = json.dumps({"records": [{"body": body} for body in bodies], "wait_ms": 20_000, "fill": batch % 5 == 0})
             connection.request("POST", "/v1/verdicts", data, {"Content-Type": "application/json"})
             found = json.loads(connection.getresponse().read())
