@@ -188,6 +188,8 @@ class Reader:
     def _inner_codes(self, bodies: pl.Series) -> tuple[pl.Series | None, pl.Series]:
         """The rows of bodies that have a header of their own, and the codes of those."""
         rows = bodies.str.contains(_HEADED).arg_true()
+        if not len(rows):
+            return None, rows
         codes = self.messages.recogniser.codes(bodies.gather(rows))
         known = codes != NONE
         return (rows.filter(known), codes.filter(known)) if known.any() else (None, codes)
