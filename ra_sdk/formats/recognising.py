@@ -137,9 +137,10 @@ def _any_of(kinds: Sequence[Any], lines: pl.Series) -> pl.Series:
     if not maybe.any():
         return maybe
     some = lines.filter(maybe)
-    surely = [pattern for kind, pattern in zip(kinds, patterns) if pattern and not getattr(kind, "unless", "")]
+    asked = [not pattern or bool(getattr(kind, "unless", None)) for kind, pattern in zip(kinds, patterns)]
+    surely = [pattern for pattern, ask in zip(patterns, asked) if not ask]
     found = some.str.contains(_one_of(surely)) if surely else pl.repeat(value=False, n=len(some), dtype=pl.Boolean, eager=True)
-    for kind, pattern in zip(kinds, patterns):
-        if (not pattern or getattr(kind, "unless", "")) and not found.all():
+    for kind, ask in zip(kinds, asked):
+        if ask and not found.all():
             found = found | kind.has(some)
     return maybe.scatter(maybe.arg_true(), found)
