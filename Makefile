@@ -2,7 +2,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: install lint test opentelemetry training bench readme
+.PHONY: install lint test soak opentelemetry training bench readme fuzz
 
 install: .venv/installed
 
@@ -31,6 +31,10 @@ test: lint
 	$(MAKE) opentelemetry
 	$(MAKE) training
 
+# The long run of the loss harness: minutes. It fails if a line is missing, or was repeated under another id.
+soak: install
+	PYTHONPATH=. $(BIN)/python tests/loss.py rename symlink copytruncate
+
 opentelemetry: install .venv/installed-opentelemetry
 	cd plugins/opentelemetry && ../../$(BIN)/ruff check . && ../../$(BIN)/ruff format --check . && ../../$(BIN)/mypy && ../../$(BIN)/python -m pytest
 
@@ -48,3 +52,12 @@ bench: install .venv-loglead/bin/python
 # Puts the output of README's first command into README again.
 readme: install
 	$(BIN)/python tests/refresh_readme.py
+
+# Fuzzing finds what tests do not ask for. It is no part of `make test`, where the same targets run for a moment.
+.venv/installed-fuzz: .venv/installed pyproject.toml
+	$(BIN)/pip install --group fuzz
+	touch $@
+
+SECONDS ?= 60
+fuzz: install .venv/installed-fuzz
+	$(BIN)/python -m fuzz --seconds $(SECONDS)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ra_sdk.errors import UnknownScheme as UnknownScheme
     from ra_sdk.errors import UsageError as UsageError
     from ra_sdk.errors import WorldError as WorldError
+    from ra_sdk.hookspecs import Items as Items
     from ra_sdk.hookspecs import Lines as Lines
     from ra_sdk.hookspecs import hookimpl as hookimpl
     from ra_sdk.judging import Counts as Counts
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from ra_sdk.records import Session as Session
     from ra_sdk.records import Template as Template
     from ra_sdk.records import Verdict as Verdict
+    from ra_sdk.several import Sources as Sources
     from ra_sdk.verdicts import VerdictStore as VerdictStore
     from ra_sdk.window import Window as Window
 
@@ -50,7 +52,8 @@ _HOMES = {
     **dict.fromkeys(["Detector", "Progress", "adetect", "detect"], "detector"),
     **dict.fromkeys(["BadFormat", "BadOption", "BadRecord", "ModelError", "RaError", "SinkError", "SourceError", "StoreError"], "errors"),
     **dict.fromkeys(["UnknownFormat", "UnknownScheme", "UsageError", "WorldError"], "errors"),
-    **dict.fromkeys(["Lines", "hookimpl"], "hookspecs"),
+    **dict.fromkeys(["Items", "Lines", "hookimpl"], "hookspecs"),
+    "Sources": "several",
     "EchoReasoner": "echo",
     "Counts": "judging",
     "LlamaReasoner": "reasoner",

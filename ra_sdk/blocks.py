@@ -6,15 +6,14 @@ Both behave as sequences, and build an object only for the row that somebody loo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import repeat
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
-from ra_sdk.grounding import fill, fillable
+from ra_sdk.grounding import fillable
 from ra_sdk.records import Detection, LogRecord, Verdict
+from ra_sdk.slabs import ROWS, Slab, attributes_text, each, rationale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,14 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["Block", "Detections"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Block:
     """Consecutive records of one source.
 
     ``bodies``: String, no nulls. ``lines`` and ``last_lines``: UInt64, 1-based physical lines. ``offsets``: UInt64, where each record
     begins: its byte in the decoded text of its file, or the item's number where the source gives ready items. ``read_fields`` makes, when first
     asked, a frame of equal height with ``timestamp`` (Datetime us, UTC), ``severity`` (String) and ``attributes`` (String: one
-    JSON object each). ``checkpoint`` is what the source wants back once everything up to here is written.
+    JSON object each). ``checkpoint`` is what the source wants back once everything up to here is written. ``excerpt`` makes, for some rows,
+    a function that reads their fields later and holds nothing of the others; without it they are cut from ``fields``.
     """
 
     source: str
@@ -42,6 +42,7 @@ class Block:
     offsets: pl.Series
     read_fields: Callable[[], pl.DataFrame]
     checkpoint: object = None
+    excerpt: Callable[[Sequence[int]], Callable[[], pl.DataFrame]] | None = None
 
     @cached_property
     def fields(self) -> pl.DataFrame:
@@ -52,18 +53,19 @@ class Block:
         return len(self.bodies)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Detections(Sequence[Detection]):
     """A block with its verdicts: ``verdicts[codes[i]]`` is the verdict of record ``i``.
 
     ``codes``: UInt32, one for every record; ``verdicts`` are the distinct ones; ``known[k]`` says whether verdict ``k`` was in the
-    store before this run.
+    store before this run. ``moved``: templates of earlier blocks that became other templates in this one.
     """
 
     block: Block
     codes: pl.Series
     verdicts: Sequence[Verdict]
     known: Sequence[bool] = field(default=())
+    moved: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, record: LogRecord, verdict: Verdict, *, source: str = "", line: int = 1, last_line: int | None = None, cached: bool = False) -> Detections:
@@ -91,18 +93,9 @@ class Detections(Sequence[Detection]):
         codes: list[int] = self.codes.to_list()
         return codes
 
-    def record(self, index: int) -> LogRecord:
-        """Record ``index`` of the block."""
-        row = self.block.fields.row(index)
-        return LogRecord(self.block.bodies[index], row[0], row[1], json.loads(row[2]) if row[2] else {})
-
-    def verdict(self, index: int) -> Verdict:
-        """Verdict of record ``index``."""
-        return self.verdicts[self.code_list[index]]
-
     def rationale(self, index: int) -> str | None:
         """Rationale for record ``index``, its placeholders filled from the record's body."""
-        return _filled(self.verdict(index), self.block.bodies[index])
+        return rationale(self.verdicts[self.code_list[index]], self.block.bodies[index])
 
     @property
     def open_verdicts(self) -> list[int]:
@@ -112,75 +105,44 @@ class Detections(Sequence[Detection]):
     def rationales(self, rows: pl.Series) -> list[str | None]:
         """The same for several records at once, given by their numbers."""
         found = zip(self.codes.gather(rows).to_list(), self.block.bodies.gather(rows).to_list())
-        return [_filled(self.verdicts[code], body) for code, body in found]
-
-    def cached(self, index: int) -> bool:
-        """Whether the verdict of record ``index`` was in the store before this run."""
-        return bool(self.known) and self.known[self.code_list[index]]
-
-    def line(self, index: int) -> int:
-        """First physical line of record ``index``."""
-        return int(self.block.lines[index])
-
-    def last_line(self, index: int) -> int:
-        """Last physical line of record ``index``."""
-        return int(self.block.last_lines[index])
-
-    def to_dict(self, index: int) -> dict[str, Any]:
-        """Record ``index`` as the object of ``ra detect --output jsonl``."""
-        record, verdict = self.record(index), self.verdict(index)
-        return {
-            "source": self.source,
-            "line": self.line(index),
-            "last_line": self.last_line(index),
-            "timestamp": record.timestamp.isoformat() if record.timestamp else None,
-            "severity": record.severity,
-            "body": record.body,
-            "attributes": dict(record.attributes),
-            "template": verdict.template,
-            "label": verdict.label,
-            "score": verdict.score,
-            "category": verdict.category,
-            "rationale": self.rationale(index),
-            "grounded": verdict.grounded,
-            "mode": verdict.mode,
-            "cached": self.cached(index),
-        }
+        return [rationale(self.verdicts[code], body) for code, body in found]
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def __iter__(self) -> Iterator[Detection]:
-        return map(Detection, zip(repeat(self), range(len(self))))
+        return each([self])
 
     @overload
     def __getitem__(self, index: int) -> Detection: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[Detection]: ...
     def __getitem__(self, index: int | slice) -> Detection | Sequence[Detection]:
-        if isinstance(index, slice):
-            return [Detection((self, i)) for i in range(*index.indices(len(self)))]
-        if not -len(self) <= index < len(self):
-            raise IndexError(index)
-        return Detection((self, index % len(self)))
-
-
-def _filled(verdict: Verdict, body: str) -> str | None:
-    return None if verdict.rationale is None else fill(verdict.rationale, verdict.template, body)
+        places = range(len(self))[index]
+        if isinstance(places, int):
+            return Slab.copy(self, range(places, places + 1))[0]
+        slabs = (Slab.copy(self, places[at : at + ROWS]) for at in range(0, len(places), ROWS))
+        return [slab[row] for slab in slabs for row in range(len(slab.verdicts))]
 
 
 def fields_of(records: Sequence[LogRecord]) -> pl.DataFrame:
     """The ``fields`` frame of a block that was made from records."""
     import polars as pl
 
+    stamps = pl.Series([record.timestamp for record in records], dtype=pl.Datetime("us", "UTC"))
     return pl.DataFrame(
         {
-            "timestamp": pl.Series([record.timestamp for record in records], dtype=pl.Datetime("us", "UTC")),
-            "severity": pl.Series([record.severity for record in records], dtype=pl.String),
-            "attributes": pl.Series([_json(record.attributes) for record in records], dtype=pl.String),
+            "timestamp": dated(stamps),
+            "severity": pl.Series([record.severity for record in records], dtype=pl.String, strict=False),
+            "attributes": pl.Series([attributes_text(record.attributes) for record in records], dtype=pl.String),
         }
     )
 
 
-def _json(attributes: Mapping[str, Any]) -> str | None:
-    return json.dumps(dict(attributes), ensure_ascii=False, default=str) if attributes else None
+def dated(stamps: pl.Series) -> pl.Series:
+    """Times with null for those out of the years 1 to 9999, which neither Python nor RFC 3339 has."""
+    import polars as pl
+
+    first, last = -62_135_596_800_000_000, 253_402_300_799_999_999  # microseconds
+    odd = ~stamps.to_physical().is_between(first, last)
+    return stamps if not odd.any() else stamps.to_frame().select(pl.when(~odd).then(pl.first())).to_series()

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ra_sdk import options
+from ra_sdk.cli_say import say
 from ra_sdk.limits import MEBIBYTE, Limits
 
 __all__ = ["add"]
@@ -93,9 +94,9 @@ def serve(
 
     limits = _limits(max_body * MEBIBYTE, max_queue, batch=max_batch, line=max_line, cold=max_cold, connections=max_connections, grace_s=grace)
     detecting: dict[str, Any] = {"model": model, "mode": mode.value, "explain": explain, "threshold": threshold, "store": store, "state": state}
-    sizes = {"threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
+    sizes = options.sizes(model, threads=threads, context=context, gpu_layers=gpu_layers, width=width)
     listeners = () if otlp_grpc is None else (f"otlp://{otlp_grpc}",)
-    Serving(Place(host, port, tokens, cert, key, limits, listeners), {**detecting, **sizes}, _say).run()
+    Serving(Place(host, port, tokens, cert, key, limits, listeners), {**detecting, **sizes}, say).run()
     return 0
 
 
@@ -116,15 +117,9 @@ def token(
     if revoke:
         revoke_token(name, path)
         if sys.stderr.isatty():
-            _say(f"{name} is taken back in {path}")
+            say(f"{name} is taken back in {path}")
     else:
         print(make_token(name, path))
         if sys.stderr.isatty():
-            _say(f"its hash is kept in {path}; this is the only time that it is shown")
+            say(f"its hash is kept in {path}; this is the only time that it is shown")
     return 0
-
-
-def _say(message: str) -> None:
-    from ra_sdk.inert import visible
-
-    print(f"ra: {visible(message)}", file=sys.stderr, flush=True)

@@ -61,19 +61,22 @@ WORDS = (
 )
 PHRASES = (  # that stand for themselves: SMTP replies with their enhanced code, messages of network devices
     r"(?<![\w.:-])[245][0-9]{2}[ -][245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.])|(?<=dsn=)[245]\.[0-9]{1,3}\.[0-9]{1,3}"
-    r"|(?<=[#(])[245]\.[0-7]\.[0-9]{1,3}(?=[\s)])"
+    r"|(?<=#)[245]\.[0-7]\.[0-9]{1,3}(?=[\s)])"
 )
 MNEMONIC = r"%[A-Z][A-Z0-9_]*(?:-[A-Z0-9_]+)*-[0-7]-[A-Z0-9_]+"
 
 _UNITS = (
-    r"(?:[KMGTP]?i?B|[kmg]i?[bB]|bytes?|ns|us|µs|ms|msecs?|s|secs?|seconds?|mins?|minutes?|hours?|days?|dBm?|rpm|[mk]?V|volts?|degrees?|Hz"
+    r"(?:[KMGTP]?i?B|[kmg]i?[bB]|bytes?|ns|us|µs|ms|msecs?|s|secs?|seconds?|mins?|minutes?|hours?|days?|dBm?|rpm|ppm|PPM|[mk]?V|volts?|degrees?|Hz"
     r"|[a-z]+/s(?:ec)?)\b"
 )
 _NO_PLURALS = (  # words that end as a plural does
     r"(?:was|has|as|is|does|always|this|its|yes|plus|versus|unless|across|towards|besides|perhaps|sometimes|means|indicates|says|implies|returns|occurs"
     r"|exits|matches|suggests|shows|follows|comes|remains|requires|needs|ends|fails|causes|belongs|responds|replies|closes|denotes|signals)\b"
 )
-_COUNTED = rf"(?:\s?{_UNITS}|\s(?!{_NO_PLURALS})[a-z][a-z_-]*[a-rt-z]s\b|\sof\s(?:[0-9<]|the)|\s/\s|x\b)"  # so it is a count of something
+_COUNTED = (  # so it is a count of something
+    rf"(?:\s?{_UNITS}|\s(?!{_NO_PLURALS})[a-z][a-z_-]*[a-rt-z]s\b|\sof\s(?:[0-9<]|the)|\serrors?\soccurred|\s---\s"
+    r"|\s(?i:skip|pass|warn|fail|ok|total)[a-z]*=|\s/\s|x\b)"
+)
 _END = rf"(?![\w%]|[.,:/][0-9]|{_COUNTED})"
 _JOINS = (
     "from|for|on|at|in|by|to|after|before|while|when|and|but|or|with|without|because|as|is|was|were|instead|again|expected|unexpected|unexpectedly|response"
@@ -89,14 +92,20 @@ _OF_WHAT = (
 )
 _NAMED = rf"(?:(?:{_OF_WHAT})[ _-]?)?(?:code|status|errno|signal|retval|return value|exit value)"
 _WORDS = (
-    rf"(?:{_NAMED}|exit(?:ed|ing)?|(?:died|terminated|crashed|aborted|killed)(?=\s(?:with|by|on)\s)|sig|sig(?:kill|term|segv|abrt|bus|int|hup|quit|pipe|fpe|ill|trap|usr[12]|stop|cont|alrm|chld|sys|io|xcpu)|rc|err|error|ret|stat|retcode"
-    r"|rcode|subcode|respond(?:ed|s)?|response|reply|alert|sqlcode|sqlstate|winerror|oserror|stratum|severity|sev|runlevel|alarm|fault|curl|fmi|smtp|esmtp"
-    r"|ftp|sip(?:/2\.0)?|rtsp/[0-9.]+|icap/[0-9.]+|nntp|https?(?:/[0-9.]+)?)"
+    rf"(?:{_NAMED}|exit(?:ed|ing)?|(?:died|terminated|crashed|aborted|killed)(?=\s(?:with|by|on)\s)|retcode|rcode|subcode"
+    r"|sig(?:kill|term|segv|abrt|bus|int|hup|quit|pipe|fpe|ill|trap|usr[12]|stop|cont|alrm|chld|sys|io|xcpu)"
+    r"|respond(?:ed|s)?|response|reply|alert(?=\snumber)|(?:(?<=SSL\s)|(?<=TLS\s)|(?<=fatal\s))alert|sqlcode|sqlstate|winerror|oserror|stratum|severity|sev|runlevel|alarm|fault|curl|fmi"
+    r"|(?<!_)(?:err|error|ret|rc|sig|stat))"
 )
-_CAMEL = r"(?<=[a-z])(?:Code|Status|Signal|Errno)|EventID|EventCode|Event ID|Msg|State"
+_CAMEL = r"(?<=[a-z])(?:Code|Status|Signal|Errno)|(?<=[A-Za-z])Error(?=:)|EventID|EventCode|Event ID|Msg|State"
 _KEY = rf"(?:{_START}(?i:{_WORDS})|{_CAMEL})(?![A-Za-z0-9])"
 _FILL = r"(?i:was|is|of|code|status|value|signal|number|with|by|on|to|response|error|non-zero|return|exit)"
-_SEPARATED = rf"""(?:["'\\]{{0,3}}(?:\s?[=:]\s{{0,8}}|\s{{1,8}})(?:{_FILL}[:=]?\s){{0,3}}["'(\\]{{0,3}}|\s?=?["'(\[]{{1,2}})"""
+_BRACKET = r"(?:(?<=tatus)|(?<=TATUS)|(?<=[cC]ode)|(?<=CODE)|(?<=rrno)|(?<=ignal))=?\["
+_SEPARATED = rf"""(?:["'\\]{{0,3}}(?:\s?[=:]\s{{0,8}}|\s{{1,8}})(?:{_FILL}[:=]?\s){{0,3}}["'(\\]{{0,3}}|\s?=?["'(]{{1,2}}|{_BRACKET})"""
+_PROTOCOL = (
+    r"(?i:https?(?:/[0-9.]+)?|e?smtp|ftp|sip(?:/2\.0)?|rtsp/[0-9.]+|icap/[0-9.]+|nntp)"
+    r"""["'\\]{0,3}(?:\s?[=:#-]\s?|\s{1,8})(?:(?i:status|code|error|response|reply|result|request|returned|with|was|is|a|got|failed|from|remote|server|host)[:=]?\s){0,3}["'(]{0,2}"""
+)
 _STATUSES = frozenset(
     map(
         str,
@@ -106,36 +115,37 @@ _STATUSES = frozenset(
         ],
     )
 )
+_FILLED = r"(?:(?i:with|an?|the|by|http|code|status|error|response|reply|of|upstream|unexpected)[: ]\s?){0,3}[\"'(\[]?"
 _SAID = (
-    r"(?i:got|gets|getting|answer(?:ed|s)?|says?|said|return(?:ed|s|ing)?|repl(?:y|ied|ies)|respond(?:ed|s)?|receive[ds]?|receiving|fail(?:ed|s|ing|ure)?"
-    r"|reject(?:ed|s)?|refused|gave|gives|saw|sees|sent|sends|throws|threw|raised|finished|completed|ended|upstream|expected|unexpected|but|was|is|not"
-    r"|ok|served|yield(?:ed|s)|hit|result)"
+    r"(?<![A-Za-z0-9_])(?:(?i:got|answer(?:ed|s)?|said|return(?:ed|s|ing)?|repl(?:y|ied|ies)|respond(?:ed|s)?|received?|receiving"
+    r"|gave|gives|saw|threw|raised|finished|completed|ended|upstream|served|yield(?:ed|s)|result)(?:\s|\s?[:=]\s?)"
+    rf"|(?<!s\s)(?i:fail(?:ed|s|ing|ure)?|reject(?:ed|s)?|refused)(?:\swith\s|:\s|\s(?=\()|\s(?=[A-Z]))){_FILLED}"
 )
-_SAYING = r"(?:\s|\s?[:=]\s?)(?:(?i:with|an?|the|by|http|code|status|error|response|reply|of|upstream|unexpected)[: ]\s?){0,3}[\"'(\[]?"
 _METHOD = r"(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE|PROPFIND|MKCOL|REPORT|PURGE)"
 _REQUEST = rf"{_START}{_METHOD}\s(?:[\w.-]+\s)?(?:<path>|<url>|[/*-])[^\s\"]*\s(?:-\s|\"|in\s)?"
 _PHRASE = (
     r"(?:OK|Created|Accepted|No\ Content|Partial\ Content|Moved|Found|See\ Other|Not\ Modified|Bad\ |Unauth|Forbid|Not\ Found|Method|Conflict|Gone"
-    r"|Unproc|Too\ Many|Payload|Request\ |Precondition|Internal\ S|Not\ Impl|Service\ U|Gateway\ T|[A-Z]+_[A-Z_]+\b)"
+    r"|Unproc|Too\ Many|Payload|Request\ |Precondition|Internal\ S|Not\ Impl|Service\ U|Gateway\ T|[A-Z]+_[A-Z_]+(?![A-Za-z=]))"
 )
 
 _COUNT = re.compile(_COUNTED, re.ASCII)
 _ENDS = re.compile(_END, re.ASCII)
 _BARE_END = re.compile(_BARE, re.ASCII)
 _KEYED = re.compile(rf"{_KEY}{_SEPARATED}-?$", re.ASCII)
+_PROTOCOLS = re.compile(rf"{_START}{_PROTOCOL}$", re.ASCII)
 _RETURNED = re.compile(rf"{_START}(?i:return(?:ed|s|ing)?|failed\swith|fails\swith|exits?|died)\s(?i:with\s)?-?$", re.ASCII)
-_SPOKEN = re.compile(rf"{_START}{_SAID}{_SAYING}$|(?:(?<![0-9\s>])|(?<=[^0-9]\s))(?<!<num>\s)(?:-+>|=>|→|<-+)\s?$", re.ASCII)
+_SPOKEN = re.compile(rf"{_SAID}$|(?:(?<![0-9\s>])|(?<=[^0-9]\s))(?<!<num>\s)(?:-+>|=>|→|<-+)\s?$", re.ASCII)
 _REQUESTED = re.compile(rf"{_REQUEST}$", re.ASCII)
 _PLACED = tuple(  # what is before and after a status that no word announces
     (re.compile(f"(?:{before})$", re.ASCII), re.compile(after, re.ASCII))
     for before, after in (
         (r"(?:-?(?:[0-9]+|<num>)/){2,4}\+?(?:[0-9]+|<num>)\s", r"\s[0-9<+]"),  # HAProxy: after the timers
-        (r"[A-Z]/", r"(?![\w./])"),  # Squid: TCP_MISS/503
-        (r"\|\s*", r"\s*\|"),  # a column of a table
+        (r"[A-Z]{3}/", r"(?![\w./])"),  # Squid: TCP_MISS/503
+        (r"\|\s*", rf"\s*\|.*{_METHOD}"),  # a column of a table
         (r"", rf"\s(?:[1-5][0-9]{{2}}|-)\s(?:[0-9]+|<num>)\s(?:[0-9]+|<num>)\s\"{_METHOD}"),  # ALB: of the balancer, and of its target
         (r"(?:[1-5][0-9]{2}|-)\s", rf"\s(?:[0-9]+|<num>)\s(?:[0-9]+|<num>)\s\"{_METHOD}"),
         (rf"{_METHOD}\s.*\s", r"\s(?:[0-9]{1,3}\s[0-9]{1,4}|<num>)(?:\s(?:[0-9]+|<num>)){1,3}$"),  # IIS: before substatus and the like
-        (r"^|[:<>(\[]\s|[(\[\"]", r"[ -][A-Z][a-z]"),  # a reply and its text
+        (r"^|[<>]\s", r"[ -][A-Z][a-z]"),  # a reply and its text
         (r"", rf"\ {_PHRASE}"),
     )
 )
@@ -155,6 +165,8 @@ def decides(text: str, start: int, end: int) -> bool:
         return True
     if end - start > 3:
         return False
+    if text[start] in "123456" and end - start == 3 and _PROTOCOLS.search(text, near, start):
+        return True
     if text[start - 1 : start] == "(" and _EXPLAINED.match(text, end):
         return True
     bare = _BARE_END.match(text, end) is not None

@@ -7,40 +7,42 @@ a verdict: prompt -> reasoner.
 from __future__ import annotations
 
 import time
-import warnings
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from ra_sdk.blocks import Block, Detections
-from ra_sdk.errors import BadOption, SourceError
+from ra_sdk.errors import BadOption, Closed, SourceError
 from ra_sdk.formats import format_named
-from ra_sdk.formats.reading import Reader
 from ra_sdk.judging import Counts, Judge, Known
-from ra_sdk.lines import RawBlock, raw_blocks, without_ends
-from ra_sdk.masks import mask
+from ra_sdk.lines import RawBlock, raw_blocks
 from ra_sdk.outlets import Outlets
 from ra_sdk.plugins import PluginSet
 from ra_sdk.prompt import Mode
 from ra_sdk.records import Detection, Session, Template, Verdict
 from ra_sdk.sessions import Window, sessions
+from ra_sdk.several import Sources
 from ra_sdk.sinks import keep_apart
+from ra_sdk.slabs import each
+from ra_sdk.sources import IterableSource
 from ra_sdk.templates import Miner, distinct
+from ra_sdk.trouble import LOG
 from ra_sdk.verdicts import VerdictStore
 
 if TYPE_CHECKING:
     import polars as pl
 
     from ra_sdk.hookspecs import Reasoner, Sink, Source
+    from ra_sdk.placeholders import Mask
 
 __all__ = ["Counts", "Detector", "Progress", "adetect", "detect"]
 
 T = TypeVar("T")
+Prepared: TypeAlias = "tuple[Block, pl.Series, list[str], list[int]]"  # a block, the codes of its bodies, the masked texts, their counts
 LOOKAHEAD = 3  # blocks that are parsed and masked while one is judged
 STATE_SECONDS = 60.0  # how often a long run saves its mining state
 
@@ -68,7 +70,8 @@ class Detector:
     ``state``: a file that keeps what was mined across runs. ``format``: name of a log format (None: each line's is detected).
     ``format_files``: TOML files with formats of your own, see ``ra formats``.
     ``window``: for ``sessions``. ``mode``: "direct" reads the verdict at once, "think" after reasoning. ``explain``: write rationales for
-    abnormal templates. ``threshold``: P(abnormal) from which a template is abnormal. ``follow``, ``checkpoint``: see ``ra_sdk.sources``.
+    abnormal templates. ``threshold``: P(abnormal) from which a template is abnormal; it is held against stored scores, so to change it costs
+    the model no more than rationales for what is abnormal now. ``follow``, ``checkpoint``: see ``ra_sdk.sources``.
     ``block``: records in a block; ``wait_ms``: a block of a live source closes after so many milliseconds. ``threads``, ``context`` (tokens),
     ``gpu_layers``, ``width`` (templates at once) are the model's; None is a sane default. ``plugins``: more plugin objects.
 
@@ -106,61 +109,81 @@ class Detector:
         self._format = format_named(format, self.formats).name if format else None
         self._size, self._wait = block, wait_ms / 1000
         self._reading = {"follow": follow, "checkpoint": checkpoint, "format": format}
-        model_options = {"threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
-        judging = {"threshold": threshold, "explain": "abnormal" if explain else "never"}
         self._state, self._saved = state, time.monotonic()
-        self.miner = Miner()
+        self.miner = Miner(self.plugins.masks())
         if state is not None:
             self.miner.load(state)
-        self.reasoner: Reasoner = self.plugins.open_reasoner(model, {k: v for k, v in model_options.items() if v is not None} | judging)
-        digest = f"{self.reasoner.digest}{'' if explain else '+mute'}{'' if threshold == 0.5 else f'+{threshold}'}"
-        self._own_store = not isinstance(store, VerdictStore)
-        self.store = store if isinstance(store, VerdictStore) else VerdictStore(store)
-        self.judging = Judge(self.reasoner, self.store, digest, mode, self.counts)
+        reasoning: dict[str, Any] = {"threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width, "threshold": threshold}
+        reasoning["explain"] = "abnormal" if explain else "never"
+        with ExitStack() as opened:
+            self.reasoner: Reasoner = self.plugins.open_reasoner(model, {k: v for k, v in reasoning.items() if v is not None})
+            if model is None or isinstance(model, str | Path):
+                opened.callback(getattr(self.reasoner, "close", _nothing))
+            self.store = store if isinstance(store, VerdictStore) else opened.enter_context(VerdictStore(store))
+            self._opened = opened.pop_all()  # is closed with the detector; what was given is not
+        self.judging = Judge(self.reasoner, self.store, mode, self.counts, threshold=threshold, explains=explain)
         self._ahead = ThreadPoolExecutor(2, "ra-parse")
+        self._stopped = self._closed = False
 
     def detect(self, source: object) -> Iterator[Detection]:
         """Every record of a source with its verdict, in input order.
 
         ``source``: a path or URL, an iterable of strings, mappings or LogRecords, or a column of a DataFrame.
         """
-        return chain.from_iterable(self.blocks(source))
+        return each(self.blocks(source))
 
     def blocks(self, source: object) -> Iterator[Detections]:
-        """The same in blocks, for those who work on columns. Raises SourceError and UsageError at the call."""
-        opened: Source = self.plugins.open_source(source, self._reading)
-        return _then_close(opened, self._blocks(opened))
+        """The same in blocks, for those who work on columns. Raises SourceError and UsageError at the call.
+
+        A checkpoint moves behind a block when the next one is asked for: the caller has then finished with it.
+        """
+        self._check_open()
+        opened: Source = self.plugins.watched(self.plugins.open_source(source, self._reading))
+        return _acknowledged(opened, self._blocks(opened))
 
     def sessions(self, source: object) -> Iterator[Session]:
-        """The source's windows with their own verdicts. Raises BadOption without a window."""
+        """The source's windows with their own verdicts. Raises BadOption without a window, and with a checkpoint."""
         if self.window is None:
             raise BadOption("window None: sessions need a window; give the detector one, as in Window(lines=100)")
-        return _with_known_key(sessions(self.blocks(source), self.window), self.window.key)
+        self._check_open()
+        opened: Source = self.plugins.open_source(source, self._reading)
+        if getattr(opened, "resumable", False):
+            opened.close()
+            raise BadOption("checkpoint with sessions: a restart would begin in the middle of windows that were not finished; leave out one of the two")
+        return _with_known_key(sessions(self.blocks(opened), self.window), self.window.key)
 
     def judge(self, line: str, *, mode: Mode | None = None) -> Verdict:
-        """The verdict of one line. Its header is taken off if it has one of the known formats."""
-        import polars as pl
+        """The verdict of one line, the same that ``detect([line])`` gives it."""
+        return self.examine(line, mode=mode).verdict
 
-        lines = without_ends(pl.Series("line", [line], dtype=pl.String))
-        bodies = Reader(self.formats, self._format).whole(lines).bodies()
-        text = " ".join(mask(bodies.to_list())[0].split())
-        return self._judge([text], mode or self.mode)[0][0]
+    def examine(self, line: str, *, mode: Mode | None = None, explain: bool = False) -> Detection:
+        """One line with its verdict. ``explain``: with a rationale though it is normal."""
+        self._check_open()
+        (raw,) = (raw for raw in raw_blocks(IterableSource([line]), self.formats, self._format, 1, self._wait) if raw is not None)
+        return self._judged(_prepare(raw, False, self.miner.masks), mode or self.mode, explain=explain)[0]
 
     def write(self, source: object, *sinks: str | Sink) -> Counts:
         """Take a source to its end, into sinks (URLs or objects). A checkpoint moves once every sink has written.
 
         Sinks opened here are closed here. Raises SourceError, SinkError, BadOption.
         """
-        keep_apart([sink for sink in sinks if isinstance(sink, str)], [str(source)] if isinstance(source, str | Path) else [])
-        opened: Source = self.plugins.open_source(source, self._reading)
+        self._check_open()
+        named = source if isinstance(source, Sources) else [source]
+        keep_apart([sink for sink in sinks if isinstance(sink, str)], [str(each) for each in named if isinstance(each, str | Path)])
+        opened: Source = self.plugins.watched(self.plugins.open_source(source, self._reading))
+        given = [sink if isinstance(sink, str) else self.plugins.watched(sink) for sink in sinks]
         resumed = {"append": self._reading["checkpoint"] is not None}
+
+        def opening(url: str) -> Sink:
+            sink: Sink = self.plugins.watched(self.plugins.open_sink(url, resumed))
+            return sink
 
         def written(block: Detections) -> None:
             if block.checkpoint is not None:
                 opened.acknowledge(block.checkpoint)
             self.save_state()
 
-        with closing(opened), Outlets(sinks, lambda url: self.plugins.open_sink(url, resumed), written, at_once=opened.live) as outlets:
+        with closing(opened), Outlets(given, opening, written, at_once=opened.live) as outlets:
             for block in self._blocks(opened, fields=True):
                 outlets.write(block)
         return self.counts
@@ -169,13 +192,18 @@ class Detector:
         """What was mined so far, the most frequent first."""
         return self.miner.templates()
 
+    def stop(self) -> None:
+        """Have iterations end with Closed as soon as they can, in whatever threads they are."""
+        self._stopped = True
+
     def close(self) -> None:
-        """Save the state, and let the model and the store go."""
+        """Save the state, and close what was opened here: a model or a store that was given stays open. Closing again does nothing."""
+        if self._closed:
+            return
+        self._stopped = self._closed = True
         self._ahead.shutdown(wait=True, cancel_futures=True)
-        self.save_state(0.0)
-        if self._own_store:
-            self.store.close()
-        getattr(self.reasoner, "close", lambda: None)()
+        with self._opened:
+            self.save_state(0.0)
 
     def __enter__(self) -> Detector:
         return self
@@ -185,24 +213,34 @@ class Detector:
 
     def _blocks(self, source: Source, *, fields: bool = False) -> Iterator[Detections]:
         started = time.monotonic()
-        for block, codes, masked, sizes in self._prepared(source, fields=fields):
-            codes, texts = self.miner.mine_masked(codes, masked, sizes)
-            found = self._judge(texts, self.mode, source)
-            detections = Detections(block, codes, [verdict for verdict, _ in found], [known for _, known in found])
+        for prepared in self._prepared(source, fields=fields):
+            detections = self._judged(prepared, self.mode, source)
             self._count(detections, time.monotonic() - started)
             started = time.monotonic()
             self._report(source)
             yield detections
             started = time.monotonic() if source.live else started
 
-    def _prepared(self, source: Source, *, fields: bool) -> Iterator[tuple[Block, pl.Series, list[str], list[int]]]:
+    def _check_open(self) -> None:
+        if self._stopped:
+            raise Closed("this detector was closed; make another one")
+
+    def _judged(self, prepared: Prepared, mode: Mode, source: Source | None = None, *, explain: bool = False) -> Detections:
+        """A block with its verdicts."""
+        block, codes, masked, sizes = prepared
+        codes, texts = self.miner.mine_masked(codes, masked, sizes)
+        found = self._judge(texts, mode, source, explain=explain)
+        return Detections(block, codes, [verdict for verdict, _ in found], [known for _, known in found], self.miner.moved)
+
+    def _prepared(self, source: Source, *, fields: bool) -> Iterator[Prepared]:
         """Blocks parsed (``fields`` too, if asked) and masked in threads, a few ahead of who asks; Polars lets go of the interpreter while it works."""
-        waiting: deque[Future[tuple[Block, pl.Series, list[str], list[int]]]] = deque()
+        waiting: deque[Future[Prepared]] = deque()
         broken: SourceError | None = None
         try:
             for raw in raw_blocks(source, self.formats, self._format, self._size, self._wait):
+                self._check_open()
                 if raw is not None:
-                    waiting.append(self._ahead.submit(_prepare, raw, fields))
+                    waiting.append(self._ahead.submit(_prepare, raw, fields, self.miner.masks))
                 while waiting and (source.live or len(waiting) > LOOKAHEAD):
                     yield waiting.popleft().result()
         except SourceError as error:
@@ -212,15 +250,18 @@ class Detector:
         if broken is not None:
             raise broken
 
-    def _judge(self, texts: Sequence[str], mode: Mode, source: Source | None = None) -> list[Known]:
+    def _judge(self, texts: Sequence[str], mode: Mode, source: Source | None, *, explain: bool) -> list[Known]:
         """A verdict for every text, and whether it was known before this run."""
+        self._check_open()
         found = self.judging.look_up(texts, mode)
         cold = [text for text in texts if text not in found]
         with closing(self.judging.ask(cold, mode)) as verdicts:
-            for left, verdict in zip(range(len(cold) - 1, -1, -1), verdicts):
+            for number, verdict in enumerate(verdicts, 1):
+                self._check_open()
                 found[verdict.template] = verdict, False
                 if source is not None:
-                    self._report(source, left)
+                    self._report(source, len(cold) - number)
+        found |= self.judging.explain(found, mode, every=explain)
         return [found[text] for text in texts]
 
     def _count(self, detections: Detections, seconds: float) -> None:
@@ -261,15 +302,20 @@ def detect(source: object, **options: Any) -> Iterator[Detection]:
     return _then_close(detector, found)
 
 
-async def adetect(source: object, **options: Any) -> AsyncIterator[Detection]:
-    """``detect`` for asyncio: blocks are read and judged in a thread, the event loop never waits for them."""
-    import asyncio
+def adetect(source: object, **options: Any) -> AsyncIterator[Detection]:
+    """``detect`` for asyncio: blocks are read and judged in one thread, a given iterable too, and the event loop never waits for them.
 
-    with await asyncio.to_thread(Detector, **options) as detector:
-        blocks = await asyncio.to_thread(detector.blocks, source)
-        while (block := await asyncio.to_thread(next, blocks, None)) is not None:
-            for detection in block:
-                yield detection
+    Raises at this call, as ``detect`` does; it loads the model, for seconds perhaps. Leaving the loop, or cancelling it, closes everything.
+    """
+    from ra_sdk.aio import beside
+
+    detector = Detector(**options)
+    try:
+        blocks = detector.blocks(source)
+    except BaseException:
+        detector.close()
+        raise
+    return beside(blocks, detector.stop, detector.close)
 
 
 def _with_known_key(found: Iterable[Session], key: str | None) -> Iterator[Session]:
@@ -281,7 +327,19 @@ def _with_known_key(found: Iterable[Session], key: str | None) -> Iterator[Sessi
         if session.key is not None:
             key = None
     if key is not None and without:
-        warnings.warn(f"no record has an attribute {key!r}, so the windows are not by key; see the attributes in --output jsonl", RuntimeWarning, stacklevel=2)
+        LOG.warning("no record has an attribute %r, so the windows are not by key; see the attributes in --output jsonl", key)
+
+
+def _nothing() -> None:
+    """How a reasoner is closed that has no ``close``."""
+
+
+def _acknowledged(source: Source, blocks: Iterable[Detections]) -> Iterator[Detections]:
+    with closing(source):
+        for block in blocks:
+            yield block
+            if block.checkpoint is not None:
+                source.acknowledge(block.checkpoint)
 
 
 def _then_close(thing: _Closable, found: Iterable[T]) -> Iterator[T]:
@@ -289,11 +347,11 @@ def _then_close(thing: _Closable, found: Iterable[T]) -> Iterator[T]:
         yield from found
 
 
-def _prepare(raw: RawBlock, fields: bool) -> tuple[Block, pl.Series, list[str], list[int]]:
+def _prepare(raw: RawBlock, fields: bool, masks: Sequence[Mask]) -> Prepared:
     block = raw.parse()
     if fields:
         block.fields  # noqa: B018  parsed here and now
-    return block, *distinct(block.bodies)
+    return block, *distinct(block.bodies, masks)
 
 
 def _check(*, mode: object, threshold: object, block: object, wait_ms: object, window: object) -> None:

@@ -11,7 +11,8 @@
         ├── UnknownScheme       no plugin opens URLs of this scheme
         ├── BadRecord           an item of an iterable is no log record
         ├── BadFormat           a file of formats cannot be used as it is
-        └── BadOption           an option has a value that it cannot have
+        ├── BadOption           an option has a value that it cannot have
+        └── Closed              a detector, model or store is used after it was closed
 
 Every message has the value, why it cannot be, and what to do.
 """
@@ -22,6 +23,7 @@ __all__ = [
     "BadFormat",
     "BadOption",
     "BadRecord",
+    "Closed",
     "ModelError",
     "RaError",
     "SinkError",
@@ -80,3 +82,7 @@ class BadFormat(UsageError):
 
 class BadOption(UsageError):
     """An option has a value that it cannot have."""
+
+
+class Closed(UsageError, RuntimeError):
+    """A detector, model or store is used after it was closed."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ra_sdk.blocks import Detections
 
-__all__ = ["Format", "Lines", "Listener", "Preparing", "Reasoner", "Sink", "Source", "hookimpl", "hookspec"]
+__all__ = ["Explaining", "Format", "Items", "Lines", "Listener", "Part", "Preparing", "Reasoner", "Sink", "Source", "hookimpl", "hookspec"]
 
 hookspec = pluggy.HookspecMarker("ra_sdk")
 hookimpl = pluggy.HookimplMarker("ra_sdk")
@@ -55,6 +55,15 @@ def ra_sdk_open_reasoner(model: str | None, options: Mapping[str, Any]) -> Reaso
 
     If the name is yours, return the reasoner, else None; it may load the model when first asked to judge. ``options`` has ``threads``,
     ``context``, ``gpu_layers``, ``width``, ``threshold`` and ``explain``, as far as they were given. Raise ModelError if it cannot be loaded.
+    """
+
+
+@hookspec
+def ra_sdk_masks() -> list[tuple[str, str]] | None:
+    """Called once per detector: masks of your own, as pairs of a Rust regular expression and what replaces its matches.
+
+    They are applied to bodies before the built-in masks. Use a placeholder such as ``<id>`` or ``<*>`` as replacement, so
+    that rationales can be filled; ``${1}`` stands for the first group.
     """
 
 
@@ -91,20 +100,49 @@ class Lines:
     identity: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Items:
+    """Ready records of a source that can resume: texts, mappings or LogRecords, all of one kind.
+
+    ``offsets``: a number for each, which with ``identity`` makes its sink id: the same whenever the record is read. ``checkpoint``: JSON-able,
+    where reading would resume after them. ``format``: the name of the format that texts have; None detects it.
+    """
+
+    items: Sequence[str | Mapping[str, Any] | LogRecord]
+    offsets: Sequence[int]
+    identity: str
+    checkpoint: object = None
+    format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """An item of one of the sources that a source consists of; each has its own format, line numbers and blocks.
+
+    The checkpoint of a block is a Part too: ``item`` is what ``source`` wants back. ``ended``: nothing more comes from ``source``.
+    """
+
+    source: Source
+    item: Any
+    ended: bool = False
+
+
 class Source(Protocol):
     """Something that logs come from.
 
-    Iterating yields ``Lines`` (bytes, cut anywhere: the fast way), or one text, mapping (as a JSON line would give it) or LogRecord for every
-    record, and None when a live source is idle. ``name``: as the user named it. ``identity``: stable across restarts, part of sink ids.
+    Iterating yields ``Lines`` (bytes, cut anywhere: the fast way), ``Items``, or one text, mapping (as a JSON line would give it) or LogRecord
+    for every record, and None when a live source is idle; a source that consists of others yields a ``Part`` for each of these.
+    ``name``: as the user named it. ``identity``: stable across restarts, part of sink ids.
     ``live``: reading may block; it is then done in a thread, and blocks close after a while. Optional: ``size`` and ``position`` in bytes, for
-    the progress bar, and ``started``, the time from which missing years are guessed.
+    the progress bar; ``started``, the time from which missing years are guessed; ``resumable``, whether it keeps a checkpoint; and ``bound``: it
+    has to be iterated by the thread that asks for detections, and yields None itself when what it gave is to be handed on.
     """
 
     name: str
     identity: str
     live: bool
 
-    def __iter__(self) -> Iterator[Lines | str | Mapping[str, Any] | LogRecord | None]: ...
+    def __iter__(self) -> Iterator[Lines | Items | Part | str | Mapping[str, Any] | LogRecord | None]: ...
 
     def acknowledge(self, checkpoint: object) -> None:
         """Everything up to ``checkpoint``, one of those yielded, was written by every sink: a restart may begin there. Never called with None."""
@@ -153,13 +191,25 @@ class Preparing(Protocol):
 
 @runtime_checkable
 class Reasoner(Protocol):
-    """A model that judges templates. ``digest`` tells its verdicts from those of other models."""
+    """A model that judges templates. ``digest`` tells its verdicts from those of other models.
+
+    The label of a verdict is read from its score, at the threshold of who asks: a score is needed, or a label that stands for 0 or 1.
+    """
 
     name: str
     digest: str
 
     def judge(self, templates: Sequence[str], mode: Mode = "direct") -> Iterable[Verdict]:
-        """A verdict for every template, in their order; it may yield them as they are done."""
+        """A verdict for every template, its text as it was given; it may yield them as they are done."""
+        ...
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """What a reasoner has beside that, if it can say why it judged as it did when it is asked later."""
+
+    def explained(self, verdicts: Sequence[Verdict], mode: Mode = "direct") -> Iterable[Verdict]:
+        """The verdicts with the category and rationale that belong to their label, even if the reasoner itself would draw the line elsewhere."""
         ...
 
 

@@ -6,8 +6,7 @@ until it is known to be complete, and a block's checkpoint never passes what is 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -21,8 +20,10 @@ from ra_sdk.errors import SourceError
 from ra_sdk.formats import format_named
 from ra_sdk.formats.patterns import COLOUR
 from ra_sdk.formats.reading import Reader, Records
-from ra_sdk.hookspecs import Lines
+from ra_sdk.hookspecs import Items, Lines, Part
+from ra_sdk.jsontext import dumped
 from ra_sdk.records import LogRecord
+from ra_sdk.slabs import copied
 
 if TYPE_CHECKING:
     import polars as pl
@@ -65,25 +66,55 @@ class RawBlock:
         return self._block(bodies, lambda: fields_of(ready))
 
     def _block(self, bodies: pl.Series, read_fields: Any) -> Block:
-        return Block(self.source, self.identity, bodies, self.lines, self.last_lines, self.offsets, read_fields, self.checkpoint)
+        return Block(self.source, self.identity, bodies, self.lines, self.last_lines, self.offsets, read_fields, self.checkpoint, self._excerpt)
+
+    def _excerpt(self, places: Sequence[int]) -> Callable[[], pl.DataFrame]:
+        """What reads the fields of some of the records later, from copies of them."""
+        import polars as pl
+
+        records, now = self.records, self.now
+        if not isinstance(records, Records):
+            ready = [records[place] for place in places]
+            return lambda: fields_of(ready)
+        reader, codes, outer = records.reader, records.codes, records.outer
+        texts = copied(records.texts, places)
+        kinds = codes if isinstance(codes, int) else copied(codes, places)
+        around = None if outer is None else [copied(column, places) for column in outer.get_columns()]
+
+        def read() -> pl.DataFrame:
+            own = kinds if isinstance(kinds, int) else kinds()
+            frame = None if around is None else pl.DataFrame([column() for column in around])
+            return Records(reader, texts(), own, outer=frame).fields(now)
+
+        return read
 
 
 def raw_blocks(source: Source, formats: Sequence[Format], name: str | None, size: int, wait: float) -> Iterator[RawBlock | None]:
     """Blocks of at most ``size`` records from a source; None for an idle tick of a live one.
 
-    ``name`` is a format's name; None detects it from the first lines. A live source is read in a thread, so that what it gave is
-    handed on after ``wait`` seconds at the latest. Raises UnknownFormat, and what the source raises, after the whole lines that came before it.
+    ``name`` is a format's name; None detects it from the first lines. A live source is read in a thread, unless it is bound to this one, so that
+    what it gave is handed on after ``wait`` seconds at the latest. Raises UnknownFormat, and what the source raises, after the whole lines that came before it.
     """
-    cut = Cutter(source, formats, name, size)
+    cutters: dict[int, Cutter] = {}
     try:
-        for item in _ticking(source, wait) if source.live else source:
-            yield from cut.add(item)
+        for item in _ticking(source, wait) if source.live and not getattr(source, "bound", False) else source:
             if item is None:
+                for cutter in cutters.values():
+                    yield from cutter.add(None)
                 yield None
+                continue
+            part = item if isinstance(item, Part) else Part(source, item)
+            if id(part.source) not in cutters:
+                cutters[id(part.source)] = Cutter(part.source, formats, name, size, part=part is item)
+            yield from cutters[id(part.source)].add(part.item)
+            if part.ended:
+                yield from cutters.pop(id(part.source)).flush()
     except SourceError:
-        yield from cut.add(None)
+        for cutter in cutters.values():
+            yield from cutter.add(None)
         raise
-    yield from cut.flush()
+    for cutter in cutters.values():
+        yield from cutter.flush()
 
 
 def _ticking(source: Iterable[Any], wait: float) -> Iterator[Any]:
@@ -136,6 +167,7 @@ class Cutter:
     formats: Sequence[Format]
     name: str | None
     size: int
+    part: bool = False  # the source is one of those that another consists of
     number: int = 1  # of the next physical line, or item
     offset: int = 0  # of the first byte that is held, in the text of its file
     bytes_: list[bytes] = field(default_factory=list)
@@ -155,10 +187,9 @@ class Cutter:
         if isinstance(item, Lines):
             self.earlier, self.checkpoint = self.checkpoint, item.checkpoint
             self.identity = item.identity or self.identity
-            if item.line is not None:
-                self.number = item.line
-            if item.offset is not None:
-                self.offset = item.offset - self.held
+            if not self.held:  # else the piece goes on with what is held
+                self.number = self.number if item.line is None else item.line
+                self.offset = self.offset if item.offset is None else item.offset
             if item.data:
                 self.bytes_.append(item.data)
                 self.held += len(item.data)
@@ -168,6 +199,8 @@ class Cutter:
                 self.number, self.offset = 1, 0
             elif self.held - self.kept >= PIECE or self.source.live:
                 yield from self._cut(final=False)
+        elif isinstance(item, Items):
+            yield from self._ready(item)
         elif item is None:
             yield from self._rest()
         else:
@@ -225,6 +258,31 @@ class Cutter:
             reached = checkpoint if part.stop >= len(records) else None
             yield self._raw(records[part], lines[part], last_lines[part], offsets[part], reached)
 
+    def _ready(self, given: Items) -> Iterator[RawBlock]:
+        """Ready records with offsets and a checkpoint of their own."""
+        import polars as pl
+
+        yield from self._from_items()
+        self.identity = given.identity
+        for start in range(0, len(given.items), self.size):
+            part = slice(start, start + self.size)
+            records = self._texts(given.items[part], given.format)
+            lines = pl.int_range(self.number, self.number + len(records), dtype=pl.UInt64, eager=True)
+            self.number += len(records)
+            reached = given.checkpoint if start + self.size >= len(given.items) else None
+            yield self._raw(records, lines, lines, pl.Series(given.offsets[part], dtype=pl.UInt64), reached)
+
+    def _texts(self, group: Sequence[Any], name: str | None = None) -> Records | Sequence[LogRecord]:
+        """Items of one kind, each a record."""
+        import polars as pl
+
+        if isinstance(group[0], LogRecord):
+            return group
+        if isinstance(group[0], Mapping):
+            return Reader(self.formats).whole(pl.Series([dumped(item) for item in group], dtype=pl.String))
+        texts = without_ends(pl.Series(group, dtype=pl.String))
+        return (Reader(self.formats, name) if name else self.reader).whole(texts)
+
     def _from_items(self) -> Iterator[RawBlock]:
         """Items are whole records: nothing is joined, and each has a detection of its own."""
         import polars as pl
@@ -232,19 +290,14 @@ class Cutter:
         for group in _runs(self.items):
             first, self.number = self.number, self.number + len(group)
             lines = pl.int_range(first, self.number, dtype=pl.UInt64, eager=True)
-            if isinstance(group[0], LogRecord):
-                yield self._raw(group, lines, lines, lines)
-                continue
-            if isinstance(group[0], Mapping):
-                texts, reader = pl.Series([_json(item) for item in group], dtype=pl.String), Reader(self.formats)
-            else:
-                texts, reader = without_ends(pl.Series(group, dtype=pl.String)), self.reader
-            records = reader.whole(texts)
-            lines = lines if records.first is None else lines.gather(records.first)
+            records = self._texts(group)
+            rows = getattr(records, "first", None)  # of records that stand in one item with others
+            lines = lines if rows is None else lines.gather(rows)
             yield self._raw(records, lines, lines, lines)
         self.items = []
 
     def _raw(self, records: Any, lines: pl.Series, last: pl.Series, offsets: pl.Series, reached: object = None) -> RawBlock:
+        reached = Part(self.source, reached) if self.part and reached is not None else reached
         return RawBlock(self.source.name, self.identity, records, lines, last, offsets, self.now, reached)
 
     def _reached(self) -> object:
@@ -313,11 +366,6 @@ def _runs(items: Iterable[Any]) -> Iterator[list[Any]]:
     """Consecutive items of one kind: records, mappings or texts."""
     for _, run in groupby(items, _kind):
         yield list(run)
-
-
-def _json(item: Mapping[str, Any]) -> str:
-    """A mapping as a line of JSON; half of a surrogate pair, which no UTF-8 has, becomes a question mark."""
-    return json.dumps(dict(item), default=str, ensure_ascii=False).encode("utf-8", "replace").decode("utf-8")
 
 
 def _kind(item: object) -> str:

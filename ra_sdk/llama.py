@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ra_sdk.errors import ModelError
+from ra_sdk.errors import Closed, ModelError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -117,6 +117,7 @@ class Llama:
 
         llama.cpp computes together only what is equally long and lies in sequences next to each other. So shorter parts are filled up, and cleared again.
         """
+        decode = self._api.llama_decode  # first of all: a closed model has no batch any more
         batch, count, longest, rows = self._batch, 0, max(len(tokens) for tokens, *_ in parts), list[int]()
         for tokens, position, sequence, wanted in parts:
             for offset in range(longest):
@@ -126,7 +127,7 @@ class Llama:
                 count += 1
             rows.append(count - longest + len(tokens) - 1)
         batch.n_tokens = count
-        status = self._api.llama_decode(self._context, batch)
+        status = decode(self._context, batch)
         if status != 0:
             self._head = None
             raise ModelError(f"llama.cpp could not decode a batch of {count} tokens (status {status}); give a larger context or a smaller width")
@@ -143,7 +144,7 @@ class Llama:
         return np.ctypeslib.as_array(self._api.llama_get_logits_ith(self._context, row), (self._size,))
 
     def close(self) -> None:
-        """Free everything, once."""
+        """Free everything, once. Whatever is asked for afterwards raises Closed."""
         if self._model is None:
             return
         self._api.llama_batch_free(self._batch)
@@ -151,6 +152,7 @@ class Llama:
             self._api.llama_free(self._context)
         self._api.llama_model_free(self._model)
         self._model = self._context = None
+        self._api = _Gone(self._path)
 
     def _load(self, path: Path, gpu_layers: int) -> Any:
         options = self._api.llama_model_default_params()
@@ -165,6 +167,16 @@ class Llama:
         if not adapter:
             raise ModelError(f"adapter {str(path)!r} does not fit the model; give the adapter that was trained on it, or none")
         return adapter
+
+
+class _Gone:
+    """In the place of llama.cpp's functions, which would crash the process when they are given what was freed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __getattr__(self, name: str) -> Any:
+        raise Closed(f"model {str(self._path)!r} was closed; open it again")
 
 
 def requantise(source: Path, target: Path, kind: str) -> None:

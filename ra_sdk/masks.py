@@ -13,6 +13,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ra_sdk.codes import BREAK, CLOSE, MNEMONIC, OPEN, PHRASES, SHIELDS, WORDS, counted, decides, is_secret, notifies
+from ra_sdk.generated import is_generated, is_generated_whole
 from ra_sdk.placeholders import JOINED, MASKS, PODS, TABLE, Mask
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ _NAMES = (  # words that carry digits
     r"x86_64|x86|x509|sha1|sha3|sha256|sha384|sha512|md5|base64|utf-?8|utf-?16|ipv4|ipv6|tcp[46]|udp6|icmpv?6|i2c|ext[234]|jbd2|ec2|s3|k8s|k3s|log4j2?"
     r"|oauth2|http/[123](?:\.[01])?|http[23]|h2c?|i18n|win32|amd64|arm64|aes128|aes256|rsa2048|tls1\.[0123]|tlsv1\.[0123]|tlsv1|sslv[23]|ssh[12]|raid(?:10|[0156])"
     r"|nfsv?[34]|smb[123]|usb[123]|wpa[23]|p50|p75|p90|p95|p99|p999|l[1-7]|python[23]|v[1-9]|[2345]xx|u?int(?:8|16|32|64)|float(?:32|64)|[123]d|mp[34]|bz2|lz4|7z"
-    r"|neo4j|db2|web3|e2fsck|resize2fs|dm-[0-9]+|ps/2|p2p|b2b|ipv4/ipv6|utf8mb[34]|latin1|s390x|ia64|i[3-6]86|mips64|ppc64(?:le)?"
+    r"|neo4j|db2|web3|e2fsck|resize2fs|ps/2|p2p|b2b|ipv4/ipv6|utf8mb[34]|latin1|s390x|ia64|i[3-6]86|mips64|ppc64(?:le)?"
 )
 _FINE_OF = {row.name: row.fine for row in TABLE if row.fine}
 _AT_WORD = r"(?<![A-Za-z0-9])(?=[A-Za-z]*[-_/.]?[0-9])"  # gates: most places of a text are passed over at once
@@ -46,6 +47,7 @@ _PATTERNS = (  # gate, kind of what is found, pattern
     (_AT_MIXED, "<hex>", _FINE_OF["<hex>"]),
     (_AT_MIXED, "joined", JOINED),
     (_AT_MIXED, "word", _FINE_OF["<id>"]),
+    ("(?<![A-Za-z0-9])(?=[A-Za-z]{16})", "word", "[A-Za-z]+(?![A-Za-z0-9])"),
     ("(?=-)", "-<id>", PODS),
     ("(?=[./])", "<path>", _FINE_OF["<path>"]),
     ("(?=[0-9<])", "<num>", _FINE_OF["<num>"]),
@@ -70,27 +72,30 @@ _WITHIN = {  # a word that is not generated is masked by what comes after it her
     "joined": re.compile(_joined([row for row in _PATTERNS if row[1] != "joined"]), re.ASCII),
     "word": re.compile(_joined([row for row in _PATTERNS if row[1] not in ("joined", "word")]), re.ASCII),
 }
+_MASKABLE = re.compile(f"[0-9</{OPEN}]|[A-Za-z]{{16}}")  # all that the fine pattern finds has one of these
 _SECONDS = {"n": 1e-9, "u": 1e-6, "µ": 1e-6, "μ": 1e-6, "ms": 1e-3, "mil": 1e-3, "mic": 1e-6, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PARTS = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|h|m|s|d)")
-_PIECES = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|[0-9]+")
 _UNSHIELD = str.maketrans("", "", OPEN + CLOSE + BREAK)
 
 
-def mask(bodies: Sequence[str]) -> list[str]:
-    """Mask bodies: what mining and the model see of them, before any wildcard. Equal length, same order."""
+def mask(bodies: Sequence[str], own: Sequence[Mask] = ()) -> list[str]:
+    """Mask bodies: what mining and the model see of them, before any wildcard. Equal length, same order.
+
+    ``own``: masks of the user, applied before all others.
+    """
     import polars as pl
 
-    return [fine(text) for text in coarse(pl.Series(bodies, dtype=pl.String)).to_list()]
+    return [fine(text) for text in coarse(pl.Series(bodies, dtype=pl.String), own).to_list()]
 
 
-def coarse(bodies: pl.Series) -> pl.Series:
+def coarse(bodies: pl.Series, own: Sequence[Mask] = ()) -> pl.Series:
     """Shorten a column of bodies and apply the coarse masks to it."""
-    return without_times(without_values(bodies))
+    return without_times(without_values(bodies, own))
 
 
-def without_values(bodies: pl.Series) -> pl.Series:
+def without_values(bodies: pl.Series, own: Sequence[Mask] = ()) -> pl.Series:
     """The first part of ``coarse``: what leaves few texts of many."""
-    return _replaced(_shorten(bodies), VALUES)
+    return _replaced(_replaced(_shorten(bodies), own), VALUES)
 
 
 def without_times(texts: pl.Series) -> pl.Series:
@@ -115,7 +120,7 @@ def _has(text: pl.Series, pattern: str) -> bool:
 
 def fine(text: str) -> str:
     """Apply the fine masks to one text that has passed the coarse ones."""
-    return _FINE.sub(_placeholder, text)
+    return _FINE.sub(_placeholder, text) if _MASKABLE.search(text) else text
 
 
 def _shorten(bodies: pl.Series) -> pl.Series:
@@ -199,26 +204,16 @@ def _slashes(text: str) -> str:
     return "/".join("-1" if part == "-1" else "<num>" for part in text.split("/"))
 
 
-def _token(match: re.Match[str]) -> str:
+def _word(match: re.Match[str]) -> str:
     """A word of digits and letters: a generated one, or one with values in it."""
     text = match.group()
+    kind = _KINDS[match.lastgroup or ""]
     plain = text.replace("<num>", "12345").replace("<hex>", "12ab34cd").rstrip("=")
     if not plain.strip("0123456789abcdefABCDEF") and not plain.isdigit():
         return "<hex>"
-    return "<id>" if _is_generated(plain) or is_secret(match.string, match.start()) else _WITHIN[_KINDS[match.lastgroup or ""]].sub(_placeholder, text)
-
-
-def _is_generated(token: str) -> bool:
-    """Whether a token looks drawn at random: its runs of digits, capitals and small letters are short for its length."""
-    runs = _PIECES.findall(token)
-    size, digits = sum(map(len, runs)), sum(run[0].isdigit() for run in runs)
-    if len(token) - size:  # joined by dashes and the like: only what is long and mixed through and through
-        return size >= 18 and digits >= 3 and size / len(runs) < 2.3 and token != token.lower() != token.upper()
-    if token[:4] in ("AKIA", "ASIA") and size == 20:
-        return True
-    if size < 16:
-        return (digits >= 2 and size >= 10 and size / len(runs) < 2.7) or (digits >= 3 and size / len(runs) < 2)
-    return (digits >= 2 and size / len(runs) < 3.6) or (not digits and size / len(runs) < 2.2) or (digits == 1 and size / len(runs) < 2.5)
+    if (is_secret(match.string, match.start()) and not text.isalpha()) or (is_generated(plain) if kind == "word" else is_generated_whole(plain)):
+        return "<id>"
+    return _WITHIN[kind].sub(_placeholder, text)
 
 
 def _number(match: re.Match[str]) -> str:
@@ -238,8 +233,8 @@ def _is_zero(number: str) -> bool:
 
 _MADE: dict[str, Callable[[re.Match[str]], str]] = {
     "code": _code,
-    "joined": _token,
-    "word": _token,
+    "joined": _word,
+    "word": _word,
     "<pct>": _percentage,
     "<ms>": _duration,
     "<size>": _size,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,6 +30,7 @@ __all__ = [
     "Follow",
     "Format",
     "FormatFile",
+    "Given",
     "GpuLayers",
     "List",
     "Listing",
@@ -49,6 +51,7 @@ __all__ = [
     "WindowText",
     "misuse",
     "pairs",
+    "sizes",
     "window",
 ]
 
@@ -68,7 +71,8 @@ ABOUT = f"""Finds anomalies in logs and says why, on the machine where the logs 
 {CODES}"""
 DETECT = """Detect anomalies in SOURCEs, and say why.
 
-A SOURCE is a path or a URL (file:…, stdin: or -, what plugins add). Compressed files are read as they are.
+A SOURCE is a path or a URL (file:…, stdin: or -, journald:unit=…&priority=…, what plugins add), a folder or a quoted
+pattern. Compressed files are read as they are. With --follow, several are read together, and new files are picked up.
 
 \b
   ra detect /var/log/syslog app.log.gz
@@ -151,6 +155,42 @@ def pairs(texts: Sequence[str]) -> dict[str, str]:
     return dict(text.split("=", 1) for text in texts)
 
 
+class Given(Mapping[str, Any]):
+    """What sources and sinks are opened with: options of ``ra`` itself, and those given with ``--plugin-option``. Notes which were asked for."""
+
+    def __init__(self, own: Mapping[str, Any], given: Mapping[str, str]) -> None:
+        if taken := next((name for name in given if name in own), None):
+            raise BadOption(f"--plugin-option {taken}={given[taken]} is an option of ra itself; write --{taken}")
+        self._all, self._given, self._asked = {**own, **given}, given, set[str]()
+
+    def __getitem__(self, name: str) -> Any:
+        self._asked.add(name)
+        return self._all[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._asked.update(self._all)
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def check(self) -> None:
+        """Raise BadOption for one that no plugin has asked for, now that all are opened."""
+        for name in self._given.keys() - self._asked:
+            near = difflib.get_close_matches(name, self._asked, 1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise BadOption(f"--plugin-option {name}={self._given[name]}: no source or sink of this run knows it; {hint}see the plugin's documentation")
+
+
+def sizes(model: str | None, **given: int | None) -> dict[str, Any]:
+    """The sizes of the model that were given. Raises BadOption where there is no model that has them."""
+    found = {name: value for name, value in given.items() if value is not None}
+    if model == "echo" and found:
+        name = next(iter(found)).replace("_", "-")
+        raise BadOption(f"--{name} has no effect with the model echo, which is none; leave it out, or name a model")
+    return found
+
+
 def misuse(error: Any) -> str:
     """What the parser's error says, and the value that it is about: where typer asks pydantic, that is left out."""
     said = str(error.format_message()).rstrip(".").replace("Value error, ", "")
@@ -165,4 +205,9 @@ def window(text: str | None, output: Output) -> Window | None:
 
     if text is None and output is Output.SESSIONS:
         raise BadOption("--output sessions without --window: sessions are windows of records; add --window 100, 60s or key=trace_id")
-    return None if text is None else Window.parse(text)
+    if text is None:
+        return None
+    parsed = Window.parse(text)
+    if output is not Output.SESSIONS:
+        raise BadOption(f"--window {text} has no effect with --output {output.value}: it makes sessions; add --output sessions, or leave it out")
+    return parsed

@@ -6,7 +6,6 @@ https://opentelemetry.io/docs/specs/otlp/#otlphttp
 from __future__ import annotations
 
 import base64
-import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from ra_sdk.formats.structured import HINTS, body_of, completed, uncoloured
+from ra_sdk.jsontext import dumped
 from ra_sdk.wire import Refusal, decode
 
 __all__ = [
@@ -36,7 +36,7 @@ PROTOBUF, JSON = "application/x-protobuf", "application/json"
 DEEPEST = 32  # levels of a structured body
 LARGE = 64 << 10  # bytes of a request that waits for its turn to be parsed
 MOST_MENDED = 500_000  # fields of a request that is mended: about a second of work
-_KINDS = ("stringValue", "boolValue", "intValue", "doubleValue", "arrayValue", "kvlistValue", "bytesValue")
+_KINDS = frozenset("stringValue boolValue intValue doubleValue arrayValue kvlistValue bytesValue".split())
 _INTEGER = re.compile(r"-?[0-9]{1,19}")
 _FIXED = {1: 8, 5: 4}  # bytes of a field, by wire type
 _TURN = threading.Lock()
@@ -196,8 +196,8 @@ def _whole(value: Any, hints: Iterable[tuple[str, Any]]) -> str:
     """A body as text, completed just as that of a JSON line is."""
     known = dict(hints)
     if isinstance(value, dict):
-        return uncoloured(body_of({**known, **value}, _dumped(value)))
-    text = "" if value is None else value if isinstance(value, str) else _dumped(value)
+        return uncoloured(body_of({**known, **value}, dumped(value, compact=True)))
+    text = "" if value is None else value if isinstance(value, str) else dumped(value, compact=True)
     return uncoloured(completed(text, known) if known else text)
 
 
@@ -216,9 +216,9 @@ def value_of(value: Any, depth: int = 0) -> Any:
 
 def _json_value(value: Any, depth: int = 0) -> Any:
     """An AnyValue of OTLP's JSON, ``{"stringValue": …}``, as Python has it. What it has besides is passed over, as the specification wants."""
-    if not isinstance(value, dict) or depth > DEEPEST:
+    if not value or not isinstance(value, dict) or depth > DEEPEST:
         return None
-    kind = next((kind for kind in _KINDS if value.get(kind) is not None), "")
+    kind = next((kind for kind in value if kind in _KINDS and value[kind] is not None), "")
     plain = value.get(kind)
     inner = plain.get("values") if isinstance(plain, dict) else None
     items = inner if isinstance(inner, list) else []
@@ -231,10 +231,6 @@ def _json_value(value: Any, depth: int = 0) -> Any:
     if kind == "doubleValue" and plain in ("NaN", "Infinity", "-Infinity"):  # which JSON has no numbers for
         return float(plain)
     return plain if isinstance(plain, str | int | float | bool) else None
-
-
-def _dumped(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str, separators=(",", ":"))
 
 
 def _mended(data: bytes, kind: Any, left: list[int], depth: int = 0) -> bytes:

@@ -114,12 +114,13 @@ _SPAN = (
     rf"|(?P<short>{_AMOUNT})(?P<letter>[mhd])(?![A-Za-z0-9_])"
     rf"|(?P<compound>(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|h|m|s|d)){{2,6}})(?![A-Za-z0-9_]))"
 )
-_QUANTITY = r"(?:[0-9]+(?:[.,][0-9]+)* ?[A-Za-zµμ]+)+"
-_PERCENTAGE = rf"{_NUMBER} ?%"
+_QUANTITY = r"(?:(?:[0-9]+(?:[.,][0-9]+)*|<num>) ?[A-Za-zµμ]+)+"
+_D = "(?:[0-9]|<num>)"
+_PERCENTAGE = rf"(?:{_NUMBER}|<num>) ?%"
 
 PODS = (  # the ends of the names of Kubernetes pods
-    r"-(?:<hex>|[a-z0-9]*[0-9][a-z0-9]*)-[bcdfghjklmnpqrstvwxz2456789]{5}(?![A-Za-z0-9])"
-    r"|-(?=[a-z]*[0-9])(?=[0-9]*[a-z])[bcdfghjklmnpqrstvwxz2456789]{5}(?![A-Za-z0-9-])"
+    r"-(?:<hex>|[a-z0-9]*[0-9][a-z0-9]*|<num>)-[bcdfghjklmnpqrstvwxz2456789]{5}(?![A-Za-z0-9])"
+    r"|-(?=[a-z]*[0-9])(?=[0-9]*[a-z])(?![a-z]{4}[0-9])[bcdfghjklmnpqrstvwxz2456789]{5}(?![A-Za-z0-9-])"
 )
 JOINED = r"(?:[A-Za-z0-9+/_-]|<num>|<hex>){10,}={0,2}(?![A-Za-z0-9])"  # words that may be parts of one generated name
 _WORD = r"(?:[A-Za-z0-9]|<num>|<hex>){8,}(?![A-Za-z0-9])"
@@ -133,7 +134,7 @@ TABLE = (
         r"[0-9A-Za-z](?:[0-9A-Za-z_.~+/-]*[0-9A-Za-z_=])?",
         (
             Mask(RARE, rf"(?-u:\b){_JWT}", "<id>"),
-            Mask("", rf"(^|[^A-Za-z0-9>])(?:{_LONG_ID})($|[^A-Za-z0-9<])", "${1}<id>${2}", late=True),
+            Mask("", rf"(^|[^A-Za-z0-9>_+/-])(?:{_LONG_ID})($|[^A-Za-z0-9<_+/=-])", "${1}<id>${2}", late=True),
         ),
         _WORD,
     ),
@@ -202,7 +203,7 @@ TABLE = (
         "<size>",
         "an amount of data, with its unit",
         _QUANTITY,
-        fine=rf"(?<![A-Za-z0-9_.])(?P<size>{_AMOUNT})\s?{_SIZE_UNIT}(?![A-Za-z0-9_])",
+        fine=rf"(?<![A-Za-z0-9_.])(?!0[0-9])(?P<size>{_AMOUNT})\s?{_SIZE_UNIT}(?![A-Za-z0-9_])",
     ),
     Placeholder(
         "<n>",
@@ -223,8 +224,10 @@ TABLE = (
             Mask("", _bounded(_hex(8)), "<hex>"),
             Mask("_[0-9a-fA-F]{8}", rf"_(?:{_hex(8)})($|[^A-Za-z0-9_<])", "_<hex>${1}", late=True),
         ),
-        r"(?<![A-Za-z0-9])(?:[0-9]+[a-f]+[0-9]|[a-f]+[0-9]+[a-f]|[0-9]{2,}[a-f]{2,}|[0-9]+[A-F]+[0-9]|[A-F]+[0-9]+[A-F]|[0-9]{2,}[A-F]{2,})"
-        r"(?:[0-9a-f]*|[0-9A-F]*)(?![A-Za-z0-9])",
+        "|".join(
+            rf"(?:{_D}+[{letters}]+{_D}|[{letters}]+{_D}+[{letters}]|(?:{_D}{{2,}}|<num>)[{letters}]{{2,}}|[0-9][{letters}]{{3,}})(?:{_D}|[{letters}])*(?![A-Za-z0-9])"
+            for letters in ("a-f", "A-F")
+        ),
     ),
     Placeholder(
         "<num>",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
+import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -16,6 +18,8 @@ import pluggy
 from ra_sdk import hookspecs, sinks, sources
 from ra_sdk.errors import BadOption, ModelError, RaError, SinkError, SourceError, UnknownScheme, WorldError
 from ra_sdk.hookspecs import Format, Listener, Reasoner, Sink, Source, hookimpl
+from ra_sdk.placeholders import Mask
+from ra_sdk.several import JoinedSource, Sources
 
 __all__ = ["Listed", "PluginSet", "PluginWarning"]
 
@@ -66,6 +70,7 @@ class PluginSet:
         self._manager = pluggy.PluginManager(GROUP)
         self._manager.add_hookspecs(hookspecs)
         self._listed: list[Listed] = []
+        self._makers: dict[int, str] = {}  # id of a source or sink: the plugin that opened it
         from ra_sdk import __version__
 
         for name, plugin in {"builtin": _Builtin(), "sources": sources, "sinks": sinks}.items():
@@ -91,8 +96,19 @@ class PluginSet:
         given = [form for implementation in self._implementations("ra_sdk_formats") for form in _formats_of(implementation)]
         return [*user_formats(files), *given]
 
+    def masks(self) -> list[Mask]:
+        """The user's masks: those of ``masks.toml``, then those of plugins. Raises BadOption for a file that cannot be used.
+
+        A plugin whose masks cannot be used is named in a PluginWarning, and they are left out.
+        """
+        from ra_sdk.own_masks import configured
+
+        return [*configured(), *(mask for implementation in self._implementations("ra_sdk_masks") for mask in _masks_of(implementation))]
+
     def open_source(self, source: object, options: Mapping[str, Any]) -> Source:
         """A source from a path, a URL, or what Python has in memory. Raises SourceError, UsageError."""
+        if isinstance(source, Sources):
+            return self._joined(source, options)
         found: Any = sources.as_source(source)
         if found is None:
             url = os.fsdecode(source) if isinstance(source, os.PathLike) else str(source)
@@ -103,12 +119,25 @@ class PluginSet:
             raise self._unknown(str(source), "source", ["file", "stdin"])
         return cast("Source", found)
 
+    def _joined(self, given: Sources, options: Mapping[str, Any]) -> Source:
+        with ExitStack() as stack:
+            opened = [stack.enter_context(closing(self.watched(self.open_source(each, options)))) for each in given]
+            stack.pop_all()
+        return JoinedSource(opened)
+
     def open_sink(self, url: str, options: Mapping[str, Any]) -> Sink:
         """A sink from a URL. Raises SinkError, UnknownScheme."""
         found = self._ask("ra_sdk_open_sink", SinkError, "name write close", url=url, options=options)
         if found is None:
             raise self._unknown(url, "sink", ["jsonl"])
         return cast("Sink", found)
+
+    def watched(self, thing: Any) -> Any:
+        """A source or sink, with the name of its plugin in the errors that it raises while it works. What no plugin opened is left as it is."""
+        from ra_sdk.watched import watched
+
+        plugin = self._makers.get(id(thing))
+        return thing if plugin is None else watched(thing, plugin)
 
     def open_listener(self, url: str, options: Mapping[str, Any]) -> Listener:
         """Another address of the service, from a URL. Raises WorldError, UnknownScheme, BadOption."""
@@ -186,8 +215,16 @@ class PluginSet:
             if missing := _missing(found, parts):
                 why = f"what plugin {implementation.plugin_name!r} opened has no {', '.join(missing)}"
                 raise otherwise(f"{what!r} cannot be opened: {why}; report it to its authors")
+            self._remember(found, implementation.plugin_name)
             return found
         return None
+
+    def _remember(self, found: object, plugin: str) -> None:
+        if any(listed.name == plugin and listed.distribution == OWN for listed in self._listed):
+            return
+        with suppress(TypeError):  # a few kinds of objects cannot be told apart from later ones
+            weakref.finalize(found, self._makers.pop, id(found), None).atexit = False
+            self._makers[id(found)] = plugin
 
     def _unknown(self, url: str, kind: str, builtin: Sequence[str]) -> UnknownScheme:
         """What to say of a URL that nobody opens. By custom a plugin has the name of its scheme."""
@@ -230,6 +267,17 @@ def _formats_of(implementation: pluggy.HookImpl) -> list[Format]:
         warnings.warn(f"the formats of plugin {implementation.plugin_name!r} are left out: {_reason(error)}", PluginWarning, stacklevel=4)
         return []
     return found
+
+
+def _masks_of(implementation: pluggy.HookImpl) -> list[Mask]:
+    from ra_sdk.own_masks import checked
+
+    try:
+        pairs: Any = implementation.function()
+        return checked(pairs or (), f"plugin {implementation.plugin_name!r}")
+    except Exception as error:  # noqa: BLE001
+        warnings.warn(f"the masks of plugin {implementation.plugin_name!r} are left out: {_reason(error)}", PluginWarning, stacklevel=4)
+        return []
 
 
 def _missing(thing: object, parts: str) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,7 +34,7 @@ from ra_sdk.prompt import (
     Mode,
     prompt,
 )
-from ra_sdk.records import Verdict
+from ra_sdk.records import Label, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["LlamaReasoner", "open_reasoner"]
 
 Explain = Literal["abnormal", "always", "never"]
+MODES: tuple[Mode, ...] = ("direct", "think")
 
 CANDIDATES = 40  # tokens among which the next one is looked for when writing
 TEMPLATE = 384  # tokens of a template that the model sees; a longer one is cut in the middle
@@ -118,23 +120,36 @@ class LlamaReasoner:
         title = self._llama.metadata("general.name") or self.files.path.stem
         with_adapter = f" + {adapter.stem}" if adapter else ""
         self.name = f"{title}{with_adapter}" if self.trained else f"{title} (few-shot, not trained for this)"
-        self.digest = _short_hash([self.files.digest(), repr(self._shots)])
         self._words, self.calibration = _Words(self._llama), _calibration(self._llama.metadata("ra.calibration", of_adapter=adapter is not None))
-        self._heads: dict[Mode, list[int]] = {mode: self._llama.tokens(prompt(mode, self._shots).head, special=True) for mode in ("direct", "think")}
+        self._heads: dict[Mode, list[int]] = {mode: self._llama.tokens(prompt(mode, self._shots).head, special=True) for mode in MODES}
         taken = max(map(len, self._heads.values())) + max(self.think_tokens, self.explain_tokens) + FORCED
         self.context = context or taken + TEMPLATE
         self._room = min(self.context - taken, TEMPLATE, BATCH - FORCED - self.width)
         if self._room < FORCED:
             raise ModelError(f"context {self.context} is too small for the prompt; give at least {taken + FORCED} tokens")
+        self.digest = self._digest()
         self._llama.open(self.threads, self.context, self.width + 1)
 
+    def _digest(self) -> str:
+        """What the verdicts depend on, and nothing else: the files, the prompts, and how replies are decoded. The threshold is not part of it."""
+        prompts = [prompt(mode, self._shots) for mode in MODES]
+        decoding = (self._room, self.think_tokens, self.explain_tokens, CANDIDATES, QUOTED, JUDGED, SURE, HANGS, CLEARLY, SEARCHED, CERTAIN, FAULTS)
+        return _short_hash([self.files.digest(), PROMPT_VERSION, repr(prompts), repr(decoding)])
+
     def judge(self, templates: Sequence[str], mode: Mode = "direct") -> Iterator[Verdict]:
-        """A verdict for every template, in order, as soon as it and those before it are done."""
-        layout = prompt(mode, self._shots)
-        tail = self._llama.tokens(layout.tail, special=True)
+        """A verdict for every template, in order, as soon as it and those before it are done. Raises ModelError, Closed."""
         make = self._direct if mode == "direct" else self._think
+        yield from self._run([partial(make, text) for text in templates], mode)
+
+    def explained(self, verdicts: Sequence[Verdict], mode: Mode = "direct") -> Iterator[Verdict]:
+        """The verdicts with a category and a rationale that belong to their label, in order. Scores stay as they are."""
+        make = self._direct if mode == "direct" else self._think
+        yield from self._run([partial(make, verdict.template, given=verdict) for verdict in verdicts], mode)
+
+    def _run(self, makes: Sequence[Callable[..., Task]], mode: Mode) -> Iterator[Verdict]:
+        tail = self._llama.tokens(prompt(mode, self._shots).tail, special=True)
         with self._lock:
-            yield from run(self._llama, [make(text, tail) for text in templates], self._heads[mode], self.width)
+            yield from run(self._llama, [make(tail=tail) for make in makes], self._heads[mode], self.width)
 
     @property
     def decoded(self) -> int:
@@ -164,18 +179,17 @@ class LlamaReasoner:
         half = self._room // 2 - 4
         return tokens[:half] + self._llama.tokens(CUT, special=False) + tokens[-half:]
 
-    def _direct(self, text: str, tail: list[int]) -> Task:
+    def _direct(self, text: str, *, tail: list[int], given: Verdict | None = None) -> Task:
         words = self._words
         logits = yield self._message(text) + tail
-        score, margin = words.score(logits, *self.calibration), words.margin(logits)
-        label: Literal["abnormal", "normal"] = "abnormal" if score >= self.threshold else "normal"
+        margin = words.margin(logits)
+        score, label = self._labelled(words.score(logits, *self.calibration), given)
         category = rationale = None
         kind, said = "nothing wrong", NORMAL
-        wanted = self.explain == "always" or (self.explain == "abnormal" and label == "abnormal")
         if label == "abnormal":
             category, certain = words.category((yield [words.abnormal]))
             kind, said = FAULTS[category] if certain >= CERTAIN else "a fault", CATEGORY_WORDS[category]
-        if wanted:
+        if given or self.explain == "always" or (self.explain == "abnormal" and label == "abnormal"):
             forced = self._llama.tokens(f'{said}{CLOSE_ANSWER}\n{OPEN_THINK} "', special=False)
             quote, told = yield from self._point((yield forced), text)
             if label == "abnormal":
@@ -184,17 +198,24 @@ class LlamaReasoner:
             rationale = whole(f'"{quote}"{told or f" reports {kind}."}') if quote else ""
         return self._verdict(text, label, score, category, rationale, "direct")
 
-    def _think(self, text: str, tail: list[int]) -> Task:
+    def _think(self, text: str, *, tail: list[int], given: Verdict | None = None) -> Task:
         words = self._words
         rationale = yield from self._write((yield self._message(text) + tail), self.think_tokens, text)
-        score = words.score((yield self._llama.tokens(f"{CLOSE_THINK}\n{OPEN_ANSWER}", special=False)))
-        if score < self.threshold:
-            return self._verdict(text, "normal", score, None, rationale, "think")
-        return self._verdict(text, "abnormal", score, words.category((yield [words.abnormal]))[0], rationale, "think")
+        logits = yield self._llama.tokens(f"{CLOSE_THINK}\n{OPEN_ANSWER}", special=False)
+        score, label = self._labelled(words.score(logits), given)
+        category = words.category((yield [words.abnormal]))[0] if label == "abnormal" else None
+        return self._verdict(text, label, score, category, rationale if given or self.explain != "never" else None, "think")
 
-    def _verdict(self, text: str, label: Literal["abnormal", "normal"], score: float, category: str | None, rationale: str | None, mode: str) -> Verdict:
-        told = None if self.explain == "never" else rationale or None
-        return Verdict(text, label, round(score, 4), category, told, None if told is None else grounded(text, told), mode, self.name)
+    def _labelled(self, score: float, given: Verdict | None) -> tuple[float, Label]:
+        """Score and label: those that are to be explained, or the model's own."""
+        if given is not None and given.score is not None:
+            return given.score, given.label
+        score = round(score, 4)
+        return score, "abnormal" if score >= self.threshold else "normal"
+
+    def _verdict(self, text: str, label: Label, score: float, category: str | None, rationale: str | None, mode: str) -> Verdict:
+        told = rationale or None
+        return Verdict(text, label, score, category, told, None if told is None else grounded(text, told), mode, self.name)
 
     def _point(self, logits: np.ndarray[Any, Any], text: str) -> Generator[list[int], Any, tuple[str, str]]:
         """The evidence that the model quotes, and what it says of it; nothing of that if it is not sure.

@@ -1,4 +1,4 @@
-"""The nouns: LogRecord, Template, Verdict, Detection, Session. Frozen, no behaviour beyond text.
+"""The nouns: LogRecord, Template, Verdict, Detection, Session. They are not changed once made, and have no behaviour beyond text.
 
 Names and severities are those of the OpenTelemetry log data model
 (https://opentelemetry.io/docs/specs/otel/logs/data-model/).
@@ -6,13 +6,14 @@ Names and severities are those of the OpenTelemetry log data model
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from ra_sdk.blocks import Detections
+    from ra_sdk.slabs import Slab
 
 __all__ = ["CATEGORIES", "SEVERITIES", "Detection", "Label", "LogRecord", "Session", "Template", "Verdict"]
 
@@ -54,7 +55,7 @@ class Verdict:
     """What was said of a template.
 
     ``score`` is P(abnormal) in 0..1, None if and only if ``label`` is undecided. ``category`` is one of
-    ``CATEGORIES`` for abnormal ones, else None. ``rationale`` speaks of the template, placeholders and all;
+    ``CATEGORIES`` for abnormal ones that a model has explained, else None. ``rationale`` speaks of the template, placeholders and all;
     ``grounded`` is False when it names a specific that the template lacks, None without a rationale.
     ``mode``: direct or think (the model), rule (no words to judge), override (an operator), none (not judged).
     """
@@ -82,67 +83,180 @@ class Verdict:
         return f"{self.label}{score}: {self.rationale or self.template}"
 
 
-class Detection(tuple["Detections", int]):
-    """A record with its verdict: a row of a block of detections. Its fields are built when asked for.
+class Detection:
+    """A record with its verdict.
 
-    A tuple, because millions a second are made of it; ``Detections.of`` makes one by hand.
+    Small, and apart from a few rows beside it nothing is held with it: detections can be collected, hashed, compared, pickled and copied.
+    Two are equal if source, position, body and verdict are. Fields are read when asked for. Sorting puts them in the order of their source.
     """
 
-    __slots__ = ()
+    __slots__ = ("_row", "_slab")
+
+    def __init__(self, slab: Slab, row: int) -> None:
+        self._slab = slab
+        self._row = row
+
+    @classmethod
+    def of(
+        cls,
+        record: LogRecord,
+        verdict: Verdict,
+        *,
+        source: str = "",
+        identity: str | None = None,
+        line: int = 1,
+        last_line: int | None = None,
+        cached: bool = False,
+    ) -> Detection:
+        """A detection made by hand."""
+        from ra_sdk.slabs import Slab
+
+        return Slab.of(source, source if identity is None else identity, record, verdict, (line, last_line or line), cached)[0]
+
+    @property
+    def body(self) -> str:
+        """The record's body."""
+        return self._slab.rows.bodies[self._row]
+
+    @property
+    def timestamp(self) -> datetime | None:
+        """The record's time, with its zone."""
+        return self._slab.rows.fields[self._row][0]
+
+    @property
+    def severity(self) -> str | None:
+        """The record's severity, one of ``SEVERITIES``."""
+        return self._slab.rows.fields[self._row][1]
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What else the record carried."""
+        text = self._slab.rows.fields[self._row][2]
+        attributes: dict[str, Any] = json.loads(text) if text else {}
+        return attributes
 
     @property
     def record(self) -> LogRecord:
         """The record, as it was read."""
-        return self[0].record(self[1])
+        return LogRecord(self.body, self.timestamp, self.severity, self.attributes)
 
     @property
     def verdict(self) -> Verdict:
         """The verdict of the record's template, about the template."""
-        return self[0].verdict(self[1])
+        return self._slab.verdicts[self._row]
+
+    @property
+    def label(self) -> Label:
+        """The verdict's label."""
+        return self._slab.verdicts[self._row].label
 
     @property
     def abnormal(self) -> bool:
         """Whether the verdict is abnormal."""
-        return self[0].verdict(self[1]).label == "abnormal"
+        return self._slab.verdicts[self._row].label == "abnormal"
+
+    @property
+    def score(self) -> float | None:
+        """The verdict's score, P(abnormal)."""
+        return self._slab.verdicts[self._row].score
+
+    @property
+    def category(self) -> str | None:
+        """The verdict's category."""
+        return self._slab.verdicts[self._row].category
+
+    @property
+    def grounded(self) -> bool | None:
+        """Whether the rationale names nothing that the template lacks."""
+        return self._slab.verdicts[self._row].grounded
+
+    @property
+    def mode(self) -> str:
+        """How the verdict was made."""
+        return self._slab.verdicts[self._row].mode
 
     @property
     def template(self) -> str:
         """Text of the template that the record was mined to."""
-        return self[0].verdict(self[1]).template
+        return self._slab.verdicts[self._row].template
 
     @property
     def rationale(self) -> str | None:
         """The verdict's rationale with this record's own values in place of placeholders."""
-        return self[0].rationale(self[1])
+        return self._slab.rationale(self._row)
 
     @property
     def cached(self) -> bool:
         """Whether the verdict was in the store before this run."""
-        return self[0].cached(self[1])
+        return self._slab.rows.known[self._row]
 
     @property
     def source(self) -> str:
         """The source as the user named it."""
-        return self[0].source
+        return self._slab.source
 
     @property
     def line(self) -> int:
         """First physical line (1-based) of the record; the position in an iterable."""
-        return self[0].line(self[1])
+        return self._slab.rows.lines[self._row]
 
     @property
     def last_line(self) -> int:
         """Last physical line (1-based) of the record."""
-        return self[0].last_line(self[1])
+        return self._slab.rows.last_lines[self._row]
 
     def to_dict(self) -> dict[str, Any]:
         """The object of ``ra detect --output jsonl``: keys and types as documented there."""
-        return self[0].to_dict(self[1])
+        timestamp = self.timestamp
+        return {
+            "source": self.source,
+            "line": self.line,
+            "last_line": self.last_line,
+            "timestamp": timestamp.isoformat() if timestamp else None,
+            "severity": self.severity,
+            "body": self.body,
+            "attributes": self.attributes,
+            "template": self.template,
+            "label": self.label,
+            "score": self.score,
+            "category": self.category,
+            "rationale": self.rationale,
+            "grounded": self.grounded,
+            "mode": self.mode,
+            "cached": self.cached,
+        }
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Detection):
+            return NotImplemented
+        return self._place == other._place and self.body == other.body and self.verdict == other.verdict
+
+    def __hash__(self) -> int:
+        return hash((self._place, self.body))
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Detection):
+            return NotImplemented
+        return self._place < other._place
+
+    @property
+    def _place(self) -> tuple[str, str, int, int]:
+        return self.source, self._slab.identity, self.line, self.last_line
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (self.record, self.verdict, self.source, self._slab.identity, self.line, self.last_line, self.cached)
+
+    def __repr__(self) -> str:
+        return f"Detection({self.source!r}, line={self.line}, label={self.label!r}, score={self.score}, body={self.body!r})"
 
     def __str__(self) -> str:
-        verdict = self.verdict
-        score = "" if verdict.score is None else f" {verdict.score:.2f}"
-        return f"{self.source}:{self.line} {verdict.label}{score} {self.record.body}"
+        score = "" if self.score is None else f" {self.score:.2f}"
+        return f"{self.source}:{self.line} {self.label}{score} {self.body}"
+
+
+def _restored(record: LogRecord, verdict: Verdict, source: str, identity: str, line: int, last_line: int, cached: bool) -> Detection:
+    """A detection that was pickled or copied."""
+    return Detection.of(record, verdict, source=source, identity=identity, line=line, last_line=last_line, cached=cached)
 
 
 @dataclass(frozen=True, slots=True)

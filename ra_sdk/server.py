@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import warnings
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from ra_sdk.metrics import KIND, Meters
 from ra_sdk.openapi import document
 from ra_sdk.service import Overloaded, Service
 from ra_sdk.tokens import Tokens
+from ra_sdk.trouble import RateLimited
 from ra_sdk.wire import Refusal
 
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ class Door:
     def __init__(self, limits: Limits, outside: Outside) -> None:
         self.limits, self.outside = limits, outside
         self.service: Service | None = None
+        self._trouble = RateLimited()
         self.meters, self.bodies = Meters(), Bodies(limits)
         self.watch = Watch(limits, self.meters.connections_refused.inc)
         self.meters.watch("ra_templates", "Templates that were mined.", lambda: len(self.service.detector.miner) if self.service else 0)
@@ -119,7 +120,7 @@ class Door:
         if self.outside.tokens is None or request.scope["path"] in OPEN:  # not request.url, in which a Host header may put another path
             return
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer" or not _is_known(token.strip(), self.outside.tokens):
+        if scheme.lower() != "bearer" or not _is_known(token.strip(), self.outside.tokens, self._trouble):
             why = "no bearer token was given" if scheme.lower() != "bearer" else "the bearer token is not known"
             raise Refusal(401, "unauthorized", f"{why}; send Authorization: Bearer TOKEN, one made with ra token", {"WWW-Authenticate": 'Bearer realm="ra"'})
 
@@ -223,12 +224,12 @@ class Door:
         return self._refuse(request, Refusal(500, "broken", f"{type(error).__name__} in the service; its log has more"))
 
 
-def _is_known(token: str, tokens: Tokens) -> bool:
+def _is_known(token: str, tokens: Tokens, trouble: RateLimited) -> bool:
     """Whether it is somebody's token. Raises Refusal if nobody can tell; where the file is, is not the business of who has no token."""
     try:
         return tokens.name(token) is not None
     except StoreError as error:
-        warnings.warn(f"nobody is let in: {error}", RuntimeWarning, stacklevel=2)
+        trouble.warning("tokens", f"nobody is let in: {error}")
         raise Refusal(503, "unusable", "the tokens cannot be read, the service's log has more; try again later", {"Retry-After": "10"}) from error
 
 

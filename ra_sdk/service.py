@@ -10,7 +10,6 @@ import asyncio
 import queue
 import threading
 import time
-import warnings
 from collections import OrderedDict, deque
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING
 from ra_sdk.errors import RaError, WorldError
 from ra_sdk.limits import Limits
 from ra_sdk.records import Template, Verdict
+from ra_sdk.trouble import RateLimited
 
 if TYPE_CHECKING:
     from ra_sdk.detector import Detector
@@ -86,6 +86,7 @@ class Service:
         self._listing: tuple[float, list[tuple[Template, Verdict]]] = (float("-inf"), [])
         self._closing = self._hurried = False
         self._deadline = float("inf")
+        self._trouble = RateLimited()
         self._threads = [threading.Thread(target=work, name=name, daemon=True) for work, name in ((self._mine, "ra-mine"), (self._ask, "ra-model"))]
         for thread in self._threads:
             thread.start()
@@ -119,7 +120,7 @@ class Service:
         """The verdict with this key, undecided while its template waits for the model; None: there is none. Raises StoreError."""
         text = self._texts.get(key)
         if text is None:
-            return self._judging.store.by_key(key)
+            return self._judging.by_key(key)
         return self._judging.look_up([text]).get(text, (self._undecided(text), False))[0]
 
     def key(self, text: str) -> str:
@@ -235,7 +236,7 @@ class Service:
         try:
             self.detector.save_state()
         except RaError as error:
-            warnings.warn(f"what was mined is not kept: {error}", RuntimeWarning, stacklevel=2)
+            self._trouble.warning("state", f"what was mined is not kept: {error}")
 
     def _found(self, batch: _Batch, places: list[int], texts: list[str], known: dict[str, Known]) -> tuple[Judged, _Waiter | None]:
         """A batch's share of a block; its cold templates are put in the queue."""
@@ -252,6 +253,9 @@ class Service:
             done = self._judging.remembered(cold)
             pending = [text for text in cold if text not in done and self._admit(text)]
             self._state.notify_all()
+            if failing := sum(self._failed.get(text, 0.0) > time.monotonic() for text in cold):
+                what = "template of a request stays" if failing == 1 else "templates of a request stay"
+                self._trouble.warning("failing", f"{failing} {what} undecided: the model failed on it, and is asked again {AGAIN_S:.0f} s later")
             if not waits or not cold or self._hurried:
                 return None
             waiter = _Waiter(pending)
@@ -287,7 +291,7 @@ class Service:
                     if time.monotonic() > self._deadline:
                         break
             except Exception as error:  # noqa: BLE001  this thread must not die of a store that is full
-                warnings.warn(f"{len(left)} templates stay undecided: {error!r}", RuntimeWarning, stacklevel=2)
+                self._trouble.warning("asking", f"{len(left)} templates stay undecided: {error!r}")
                 for text in left:
                     self._settle(text, True, alone=True)
             self.meters.asked(len(texts), getattr(self.detector.reasoner, "decoded", 0) - tokens, time.perf_counter() - started)

@@ -11,13 +11,14 @@ import json
 import math
 import sys
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
-from ra_sdk.blocks import Block, Detections
-from ra_sdk.records import Detection, Label, Session
+from ra_sdk.blocks import Detections
+from ra_sdk.records import Label, Session
+from ra_sdk.slabs import Slab
 from ra_sdk.window import Window
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def sessions(blocks: Iterable[Detections], window: Window) -> Iterator[Session]:
     return _by_count(blocks, window)
 
 
-_Evidence = tuple[float, int, Detections, int]  # negative score, line, where it stands, in which row
+_Evidence = tuple[float, int, Detections | Slab, int]  # negative score, line, where it stands, in which row
 
 
 def _worst(evidence: list[_Evidence]) -> list[_Evidence]:
@@ -88,7 +89,7 @@ class _Open:
 
     def session(self) -> Session:
         label: Label = "abnormal" if self.evidence else "undecided" if self.undecided else "normal"
-        evidence = [Detection((where, row)) for _, _, where, row in _worst(self.evidence)]
+        evidence = [where[row] for _, _, where, row in _worst(self.evidence)]
         return Session(self.source, self.first_line, self.last_line, self.key, label, self.score, evidence, self.count)
 
 
@@ -101,7 +102,7 @@ class _Rows:
         self.last_lines: list[int] = block.block.last_lines.to_list()
         self.keys = None if key is None else _keys(block.block.fields["attributes"], key)
         self.filled: dict[int, _Open] = {}  # those whose evidence stands in this block
-        self._copies: dict[int, tuple[Detections, dict[int, int]]] = {}
+        self._copies: dict[int, tuple[Slab, dict[int, int]]] = {}
 
     def pieces(self, start: int, stop: int) -> Iterable[tuple[int, int, str | None]]:
         """Rows that belong together: all of them, or each for itself if there are keys."""
@@ -122,7 +123,7 @@ class _Rows:
                 abnormal[code] = -(verdict.score or 0.0)
             part.undecided = part.undecided or verdict.label == "undecided"
         if abnormal:
-            found = [(abnormal[code], self.lines[row], self.block, row) for row, code in enumerate(codes, start) if code in abnormal]
+            found: list[_Evidence] = [(abnormal[code], self.lines[row], self.block, row) for row, code in enumerate(codes, start) if code in abnormal]
             part.evidence = _worst(found) if len(found) > MOST_EVIDENCE else found
         return part
 
@@ -133,7 +134,7 @@ class _Rows:
         rows = sorted({row for session in self.filled.values() for _, _, where, row in session.evidence if where is self.block})
         if not rows:
             return
-        copy, place = _copy(self.block, rows), {row: at for at, row in enumerate(rows)}
+        copy, place = Slab.copy(self.block, rows), {row: at for at, row in enumerate(rows)}
         for session in self.filled.values():
             session.evidence = [(*entry[:2], copy, place[entry[3]]) if entry[2] is self.block else entry for entry in session.evidence]
 
@@ -142,12 +143,12 @@ class _Rows:
         evidence = _worst(session.evidence)
         session.evidence = [(*entry[:2], *self._copied(entry[3])) if entry[2] is self.block else entry for entry in evidence]
 
-    def _copied(self, row: int) -> tuple[Detections, int]:
+    def _copied(self, row: int) -> tuple[Slab, int]:
         at = row // COPIED_AT_ONCE
         if at not in self._copies:
             stop = min(len(self.codes), (at + 1) * COPIED_AT_ONCE)
             rows = [row for row in range(at * COPIED_AT_ONCE, stop) if self.block.verdicts[self.codes[row]].label == "abnormal"]
-            self._copies[at] = _copy(self.block, rows), {row: place for place, row in enumerate(rows)}
+            self._copies[at] = Slab.copy(self.block, rows), {row: place for place, row in enumerate(rows)}
         copy, place = self._copies[at]
         return copy, place[row]
 
@@ -308,23 +309,3 @@ def _keys(attributes: pl.Series, name: str) -> list[str | None]:
         found = found.fill_null(attributes.str.json_path_match("$" + "".join(f'["{part}"]' for part in name.split("."))))
     keys: list[str | None] = found.to_list()
     return keys
-
-
-def _copy(block: Detections, rows: Sequence[int]) -> Detections:
-    """A few rows of a block, that hold nothing of the rest."""
-    import polars as pl
-
-    source = block.block
-    fields = pl.DataFrame([_gather(column, rows) for column in source.fields.get_columns()])
-    lines, last_lines, offsets = (_gather(column, rows) for column in (source.lines, source.last_lines, source.offsets))
-    copy = Block(source.source, source.identity, _gather(source.bodies, rows), lines, last_lines, offsets, lambda: fields)
-    codes = pl.Series("code", range(len(rows)), dtype=pl.UInt32)
-    return Detections(copy, codes, [block.verdict(row) for row in rows], [block.cached(row) for row in rows])
-
-
-def _gather(column: pl.Series, rows: Sequence[int]) -> pl.Series:
-    """Rows of a column; texts anew, as Polars would let them share the memory of all."""
-    import polars as pl
-
-    taken = column.gather(list(rows))
-    return pl.Series(column.name, taken.to_list(), dtype=pl.String) if column.dtype == pl.String else taken

@@ -10,14 +10,17 @@ import hashlib
 import io
 import json
 import os
+import re
 import stat
 import sys
 from collections.abc import Iterable, Mapping
+from fnmatch import fnmatch
+from glob import has_magic
 from itertools import combinations, product
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ra_sdk.blocks import Detections
+from ra_sdk.blocks import Detections, dated
 from ra_sdk.errors import BadOption, SinkError
 from ra_sdk.hookspecs import Sink, hookimpl
 from ra_sdk.inert import inert_json
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["JsonlSink", "json_columns", "json_lines", "keep_apart", "ra_sdk_open_sink", "record_ids"]
 
 _UNESCAPED = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))  # json.dumps would make one each time
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:")  # two letters at least: C: is a drive
+SYNC = getattr(os, "fdatasync", os.fsync)  # macOS has the latter only
 TAIL = 64 << 20  # bytes of an existing file whose ids are known when appending
 
 
@@ -50,6 +55,8 @@ def keep_apart(places: Iterable[str], sources: Iterable[str]) -> None:
     for place, source in product(places, sources):
         if _same(_path(place), source.removeprefix("file:")):
             raise BadOption(f"{place!r} is the source {source!r} itself, which would be overwritten; choose another file")
+        if _within(_path(place), source.removeprefix("file:")):
+            raise BadOption(f"{place!r} would be read as a part of the source {source!r}; choose another folder")
     for one, other in combinations(places, 2):
         if _same(_path(one), _path(other)):
             raise BadOption(f"{one!r} and {other!r} are one file, which cannot be written for two purposes; choose another file")
@@ -115,11 +122,14 @@ class JsonlSink:
                 rest = rest[len(rest) if taken is None else taken :]  # None: of a stream of the caller's, that does not say
             self._file.flush()
             if self._durable:
-                os.fdatasync(self._file.fileno())
+                SYNC(self._file.fileno())
+            gone = self._own and not os.fstat(self._file.fileno()).st_nlink
         except BrokenPipeError:
             raise
         except OSError as error:
             raise self._failed(error) from error
+        if gone:  # what was written is nowhere, and must be written again
+            raise SinkError(f"{self.name!r} was removed while it was written to; see what removes it, and start again")
 
     def _failed(self, error: OSError) -> SinkError:
         return SinkError(f"{self.name!r} cannot be written: {error.strerror or error}; make room or choose another place")
@@ -183,7 +193,7 @@ def json_lines(columns: pl.DataFrame) -> bytes:
 
 def _rfc3339(stamps: pl.Series) -> pl.Series:
     """As datetime.isoformat() writes them: with microseconds only where there are some."""
-    texts: pl.Series = stamps.dt.strftime("%Y-%m-%dT%H:%M:%S%.6f").str.strip_suffix(".000000") + "+00:00"
+    texts: pl.Series = dated(stamps).dt.strftime("%Y-%m-%dT%H:%M:%S%.6f").str.strip_suffix(".000000") + "+00:00"
     return texts
 
 
@@ -212,7 +222,9 @@ def _halves(verdict: Verdict, cached: bool) -> tuple[str, str]:
 
 
 def _path(url: str) -> str:
-    return url.removeprefix("jsonl:").removeprefix("//")
+    """The file of a path or of a URL of this sink; empty for other schemes, whose names are no files."""
+    path = url.removeprefix("jsonl:").removeprefix("//")
+    return path if path != url or not _SCHEME.match(url) else ""
 
 
 def _same(one: str, other: str) -> bool:
@@ -221,6 +233,18 @@ def _same(one: str, other: str) -> bool:
         if Path(one).exists():
             return Path(one).is_file() and Path(one).samefile(other)
         return one not in ("", "-", ":memory:") and "://" not in one and Path(one).resolve() == Path(other).resolve()
+    except (OSError, ValueError):
+        return False
+
+
+def _within(place: str, source: str) -> bool:
+    """Whether a file is one of those of a folder or a pattern."""
+    if place in ("", "-", ":memory:") or "://" in place:
+        return False
+    try:
+        if Path(source).is_dir():
+            return Path(source).resolve() in Path(place).resolve().parents
+        return has_magic(source) and fnmatch(str(Path(place).absolute()), str(Path(source).absolute()))
     except (OSError, ValueError):
         return False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import re
@@ -19,29 +20,38 @@ from ra_sdk import streams
 from ra_sdk.errors import BadRecord, SourceError, UsageError
 from ra_sdk.files import FileSource
 from ra_sdk.hookspecs import Lines, Source, hookimpl
+from ra_sdk.journald import JournalSource
 from ra_sdk.records import LogRecord
+from ra_sdk.several import FilesSource
 
 __all__ = ["IterableSource", "StreamSource", "as_source", "ra_sdk_open_source"]
 
 PIECE = 1 << 20  # bytes of a stream that make a piece, if they come
 MOMENT = 0.02  # seconds in which they have to come: the work on a piece pays off with its size
+FIRST = 256  # items of an iterable that are judged together before it is known how quickly they come
+PATIENCE = 0.5  # seconds: the longest that an item waits for others
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:")  # two letters at least: C: is a drive
 
 
 @hookimpl
 def ra_sdk_open_source(url: str, options: Mapping[str, Any]) -> Source | None:
-    """Paths and ``file:``; ``stdin:`` and ``-``."""
+    """Paths and ``file:``, folders and patterns; ``stdin:`` and ``-``; ``journald:``."""
     force = options.get("format") == "plain"
     if url in ("-", "stdin:", "stdin://"):
         if sys.stdin is None:
             raise SourceError(f"{url!r} cannot be read: this process has no standard input; name a file")
         return StreamSource(sys.stdin.buffer, url, "stdin:", force=force)
+    if url.startswith("journald:"):
+        return JournalSource(url, options)
     path = url
     if url.startswith("file:"):
         path = unquote(re.sub("^file:(?://(?:localhost(?=/))?)?", "", url))
-    elif SCHEME.match(url) and ("://" in url or not _exists(url)):
+    elif SCHEME.match(url) and ("://" in url or _mode(url) is None):
         return None
-    if _is_regular(path):
+    mode = _mode(path)
+    if (mode is None and glob.has_magic(path)) or (mode and stat.S_ISDIR(mode)):
+        return FilesSource(path, name=url, options=options)
+    if mode is None or stat.S_ISREG(mode):  # what is missing too, for its error
         return FileSource(path, name=url, options=options)
     return StreamSource(_device(path, url), url, str(Path(path).absolute()), force=force, owned=True)
 
@@ -69,20 +79,27 @@ def as_source(thing: object) -> Source | None:
 class IterableSource:
     """Strings, mappings or LogRecords: each is a record of its own. ``nulls``: None and NaN are empty records, as a column may have them.
 
-    Iterating raises BadRecord for anything else.
+    It is read in the thread of who asks for detections: a database's cursor may not be used in another. One that is made as it goes may take its
+    time, so a None comes after what came slowly: there is no thread that could look whether more comes. Iterating raises BadRecord for anything else.
     """
+
+    bound = True
 
     def __init__(self, items: Iterable[Any], *, nulls: bool = False) -> None:
         self.name = self.identity = "<iterable>"
         self.live = not hasattr(items, "__len__")  # what is made as it goes may take its time
         self._items, self._nulls = items, nulls
 
-    def __iter__(self) -> Iterator[str | Mapping[str, Any] | LogRecord]:
+    def __iter__(self) -> Iterator[str | Mapping[str, Any] | LogRecord | None]:
+        return _paced(self._records()) if self.live else self._records()
+
+    def _records(self) -> Iterator[str | Mapping[str, Any] | LogRecord]:
         for position, item in enumerate(self._items):
             if isinstance(item, str):
                 yield item if item.isascii() else _speakable(item)
             elif isinstance(item, LogRecord):
-                yield item if item.body.isascii() else replace(item, body=_speakable(item.body))
+                body = str(item.body)
+                yield item if body is item.body and body.isascii() else replace(item, body=_speakable(body))
             elif isinstance(item, Mapping):
                 yield item
             elif isinstance(item, bytes):
@@ -148,6 +165,21 @@ class StreamSource:
         return bool(look.poll(max(0.0, end - time.monotonic()) * 1_000))
 
 
+def _paced(items: Iterable[Any]) -> Iterator[Any]:
+    """The items, and a None after each that took its time, after a few others at first and ever more as long as they come quickly."""
+    held, most, since = 0, FIRST, time.monotonic()
+    asked = since
+    for item in items:
+        now = time.monotonic()
+        slow = now - asked > MOMENT
+        yield item
+        held += 1
+        if slow or held >= most or now - since > PATIENCE:
+            yield None
+            held, most, since = 0, 1 if slow else 2 * most, time.monotonic()
+        asked = time.monotonic()
+
+
 def _descriptor(stream: IO[bytes]) -> int | None:
     try:
         return stream.fileno()
@@ -155,20 +187,12 @@ def _descriptor(stream: IO[bytes]) -> int | None:
         return None
 
 
-def _exists(path: str) -> bool:
+def _mode(path: str) -> int | None:
+    """What kind of file it is; None if there is none, or the text cannot be a path."""
     try:
-        return Path(path).exists()
-    except (OSError, ValueError):  # a text that no path can be
-        return False
-
-
-def _is_regular(path: str) -> bool:
-    """Whether it is to be opened as a file; so is what is missing, for its error."""
-    try:
-        mode = Path(path).stat().st_mode
+        return Path(path).stat().st_mode
     except (OSError, ValueError):
-        return True
-    return stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+        return None
 
 
 def _device(path: str, name: str) -> IO[bytes]:

@@ -20,7 +20,7 @@ from ra_sdk.locks import locked
 
 __all__ = ["read_state", "write_state"]
 
-VERSION = 1
+VERSION = 2
 SIGN = "ra_sdk-state"  # the file name in gzip's header, by which a broken file is known as one of ours
 
 
@@ -74,17 +74,20 @@ def write_state(path: Path, state: Mapping[str, Any]) -> None:
 
 
 class _Newer(Exception):
-    """A state of another version."""
+    """A state of a later version."""
 
 
 def _checked(state: Any) -> dict[str, Any]:
     """The state, if it has the shape of one. Raises TypeError, ValueError, KeyError or _Newer."""
+    if isinstance(state["version"], int) and state["version"] < VERSION:
+        raise ValueError(f"it has version {state['version']}, whose templates are others")
     if state["version"] != VERSION:
         raise _Newer(f"has version {state['version']!r}, this is version {VERSION}")
     pairs = [*state["memo"], *state["counts"], *state["clusters"]]
     if not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         raise ValueError("its entries are not pairs")
-    texts = [*(text for pair in state["memo"] for text in pair), *(text for text, _ in state["counts"])]
+    places = [place for _, place in state["memo"] if type(place) is not int or not 0 <= place < len(state["clusters"])]
+    texts = [*(text for text, _ in state["memo"]), *places, *(text for text, _ in state["counts"])]
     words = [word for tokens, _ in state["clusters"] for word in tokens]
     numbers = [number for _, number in (*state["counts"], *state["clusters"])]
     if set(map(type, [*texts, *words])) - {str} or set(map(type, numbers)) - {int}:
@@ -98,7 +101,7 @@ def _set_aside(path: Path, reason: str) -> None:
         path.rename(aside)
     except OSError as error:
         raise _unwritable(path, error) from error
-    said = f"state {str(path)!r} was corrupt ({reason}); it has been set aside as {str(aside)!r}, and mining starts afresh"
+    said = f"state {str(path)!r} cannot be used ({reason}); it has been set aside as {str(aside)!r}, and mining starts afresh"
     warnings.warn(said, RuntimeWarning, stacklevel=4)
 
 

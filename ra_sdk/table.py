@@ -8,10 +8,11 @@ from __future__ import annotations
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ra_sdk.grounding import fill
 from ra_sdk.inert import visible
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class TemplateTable:
 
     def write(self, detections: Detections) -> None:
         """Take a block."""
+        if detections.moved:
+            self._move(detections)
         for code, count, index, first, last in _grouped(detections):
             verdict = detections.verdicts[code]
             row = self.rows.get((detections.source, verdict.template))
@@ -87,6 +90,21 @@ class TemplateTable:
         self.rows[detections.source, verdict.template] = row
         if self._on_abnormal is not None and verdict.abnormal:
             self._on_abnormal(row)
+
+    def _move(self, detections: Detections) -> None:
+        """Merge the rows of templates that became others, with the verdicts of these."""
+        verdicts = {verdict.template: verdict for verdict in detections.verdicts}
+        moving = [key for key in self.rows if key[1] in detections.moved]
+        for row in [self.rows.pop(key) for key in moving]:
+            template, told = detections.moved[row.verdict.template], row.verdict.abnormal
+            row.verdict = verdicts.get(template) or replace(row.verdict, template=template)
+            there = self.rows.setdefault((row.source, template), row)
+            if there is not row:
+                there.count, there.first, there.last = there.count + row.count, min(there.first, row.first), max(there.last, row.last)
+            elif row.verdict.rationale is not None:
+                row.rationale = fill(row.verdict.rationale, template, row.example)
+            if there is row and row.verdict.abnormal and not told and self._on_abnormal is not None:
+                self._on_abnormal(row)
 
     def _drop_least(self) -> None:
         """Drop a quarter of the rows: normal ones before undecided before abnormal ones, and last the worst and the most frequent."""

@@ -15,6 +15,8 @@ from ra_sdk.placeholders import WILDCARD
 __all__ = ["ProtectedDrain"]
 
 FEW = 16  # clusters of a leaf that are all looked at
+LONG = 80  # words: longer messages are compared only with the NEWEST clusters that begin with the same HEAD words
+HEAD, NEWEST = 4, 24
 
 
 class ProtectedDrain(Drain):
@@ -70,13 +72,14 @@ class ProtectedDrain(Drain):
             wild += known == WILDCARD
         return (same + wild if include_params else same) / length, wild
 
-    def plant(self, tokens: Sequence[str], size: int) -> None:
+    def plant(self, tokens: Sequence[str], size: int) -> LogCluster:
         """Put a cluster of a saved state back."""
         self.clusters_counter += 1
         cluster = LogCluster(tokens, self.clusters_counter)
         cluster.size = size
         self.id_to_cluster[cluster.cluster_id] = cluster
         self.add_seq_to_prefix_tree(self.root_node, cluster)
+        return cluster
 
 
 class _Leaf:
@@ -90,10 +93,14 @@ class _Leaf:
         self._ids: list[int] = []
         self._few: list[LogCluster] = []  # as long as all of them are looked at, no index is needed
         self._places: dict[tuple[int, str], list[int]] = {}
+        self._heads: dict[tuple[str, ...], list[int]] = {}  # of long messages, which have no index
 
     def add(self, cluster: LogCluster) -> None:
         """Take up a cluster; ids come in ascending order."""
         self._ids.append(cluster.cluster_id)
+        if len(cluster.log_template_tokens) > LONG:
+            self._heads.setdefault(tuple(cluster.log_template_tokens[:HEAD]), []).append(cluster.cluster_id)
+            return
         self._few.append(cluster)
         if len(self._ids) > FEW:
             for other in self._few:
@@ -102,7 +109,7 @@ class _Leaf:
 
     def note(self, cluster_id: int, tokens: Sequence[str | None]) -> None:
         """Note words that a cluster has got, by their places; None: nothing new there."""
-        if len(self._ids) > FEW:
+        if len(self._ids) > FEW and len(tokens) <= LONG:
             self._index(cluster_id, tokens)
 
     def _index(self, cluster_id: int, tokens: Sequence[str | None]) -> None:
@@ -111,7 +118,9 @@ class _Leaf:
                 self._places.setdefault((place, token), []).append(cluster_id)
 
     def candidates(self, tokens: Sequence[str], similarity: float) -> Sequence[int]:
-        """The ids of all clusters that may share so many of the tokens, in ascending order."""
+        """The ids of the clusters that may share so many of the tokens, in ascending order."""
+        if len(tokens) > LONG:
+            return self._heads.get(tuple(tokens[:HEAD]), [])[-NEWEST:]
         if len(self._ids) <= FEW:
             return self._ids
         found = sorted((self._places.get(place, ()) for place in enumerate(tokens)), key=len)

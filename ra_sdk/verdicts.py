@@ -21,7 +21,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ra_sdk.errors import BadOption, StoreError
+from ra_sdk.errors import BadOption, Closed, StoreError
 from ra_sdk.locks import locked
 from ra_sdk.prompt import PROMPT_VERSION
 from ra_sdk.records import CATEGORIES, Verdict
@@ -47,6 +47,9 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (  # entry n takes a file from schema 
     ),
 )
 _COLUMNS = "template, label, score, category, rationale, grounded, mode, model"
+_PUT = f"""INSERT INTO verdicts (key, {_COLUMNS}, judged_at) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (key) DO UPDATE
+    SET label = excluded.label, category = excluded.category, rationale = excluded.rationale, grounded = excluded.grounded
+    WHERE excluded.rationale IS NOT NULL AND (verdicts.rationale IS NULL OR (verdicts.label = 'normal' AND excluded.label = 'abnormal'))"""
 _OVERRIDE = "INSERT OR {} INTO overrides (template, label, category, rationale, by, at) VALUES (?,?,?,?,?,?)"
 _Row = tuple[Any, ...]
 _T = TypeVar("_T")
@@ -54,6 +57,10 @@ _T = TypeVar("_T")
 
 class StoreWarning(RuntimeWarning):
     """A store file was broken and has been set aside."""
+
+
+class ClosedStore(StoreError, Closed):
+    """A store is used after it was closed."""
 
 
 def store_key(template: str, digest: str, mode: str) -> str:
@@ -64,6 +71,9 @@ def store_key(template: str, digest: str, mode: str) -> str:
 class VerdictStore:
     """Verdicts in SQLite (WAL): safe with several threads and processes; a child process opens its own.
 
+    A verdict is kept with the label that it was made with, to which its category and rationale belong. Which label its score has is for the
+    reader to decide; ``Detector`` does, by its threshold.
+
     ``path``: a file, ":memory:", or None for ``RA_STORE`` or else the user's cache. A corrupt store is set aside with a StoreWarning, and
     a new one gets the overrides that can still be read. Raises StoreError where the path cannot be used, and for a file that is
     not a store, which stays as it is. ``statements`` counts the SQL statements that were run.
@@ -72,7 +82,7 @@ class VerdictStore:
     def __init__(self, path: str | Path | None = None) -> None:
         self.path = _place(path)
         self.statements = 0
-        self._lock = threading.RLock()
+        self._lock, self._closed = threading.RLock(), False
         self._connection, self._file = _open(self.path)
 
     def get(self, templates: Sequence[str], digest: str, mode: str) -> list[Verdict | None]:
@@ -94,9 +104,10 @@ class VerdictStore:
         return _overridden(names[0]) if names else _verdict(rows[0])
 
     def put(self, verdicts: Iterable[Verdict], digest: str, mode: str) -> None:
-        """Keep verdicts, in one transaction; undecided ones are not kept.
+        """Keep verdicts as they were made, in one transaction; undecided ones are not kept.
 
-        The first writer of a key wins: who comes second with another number (other hardware) does not change what others have shown.
+        The first writer of a key wins: who comes second with another number (other hardware) does not change what others have shown. Only what
+        was not explained yet, or explained as normal, may be explained later, as abnormal.
         """
         now = time.time()
         rows = [
@@ -105,7 +116,7 @@ class VerdictStore:
             if v.label in JUDGED
         ]
         if rows:
-            self._write(f"INSERT OR IGNORE INTO verdicts (key, {_COLUMNS}, judged_at) VALUES (?,?,?,?,?,?,?,?,?,?)", rows)
+            self._write(_PUT, rows)
 
     def override(self, template: str, label: str, category: str | None = None, rationale: str | None = None, by: str = "") -> None:
         """An operator's own verdict on a template, for every model and mode. Raises BadOption for a label or category that cannot be."""
@@ -124,8 +135,9 @@ class VerdictStore:
         return [_overridden(row) for row in self._read("SELECT template, label, category, rationale FROM overrides ORDER BY template")]
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file. Whatever is asked of the store afterwards raises ClosedStore."""
         with self._lock:
+            self._closed = True
             self._connection.close()
 
     def __len__(self) -> int:
@@ -158,6 +170,8 @@ class VerdictStore:
     def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Do it, and once more if the file turns out to be corrupt, or was replaced by another process meanwhile."""
         with self._lock:
+            if self._closed:
+                raise ClosedStore(f"store {self.path!r} was closed; open it again")
             self._follow()
             try:
                 done = self._attempt(work)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from ra_sdk.formats.structured import HINTS, completed
+from ra_sdk.formats.structured import HINTS, completed, uncoloured
 from ra_sdk.grounding import fill
 from ra_sdk.limits import MOST_WAIT_MS, Limits
 from ra_sdk.records import Label, Verdict
@@ -136,7 +136,7 @@ def texts_of(ask: Ask, limits: Limits) -> list[str]:
     """What is mined of the records. Raises Refusal for too many, or one that is too long."""
     if len(ask.records) > limits.batch:
         raise Refusal(413, "batch_too_large", f"{len(ask.records)} records are more than the {limits.batch} of one batch; send smaller ones")
-    texts = [record.body if not record.attributes else _with_cause(record.body, record.attributes) for record in ask.records]
+    texts = [uncoloured(record.body if not record.attributes else _with_cause(record.body, record.attributes)) for record in ask.records]
     for place, text in enumerate(texts):
         if len(text) > limits.line:
             raise Refusal(413, "line_too_long", f"record {place} has {len(text)} characters, more than {limits.line}; cut it, or send the batch without it")

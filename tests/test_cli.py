@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ra_sdk import __version__
+from ra_sdk import __version__, hookimpl
 from ra_sdk.cli import main
 from ra_sdk.errors import StoreError
 
@@ -140,7 +140,6 @@ def test_fail_on_abnormal(ra, log, tmp_path):
 
 FAULTS = {  # command -> exit code, what the one line says
     "detect missing.log": (1, "missing.log"),
-    "detect .": (1, "directory"),
     "detect nosuch://host": (2, "nosuch"),
     "detect app.log --to nosuch://host": (2, "nosuch"),
     "detect app.log --to jsonl:missing/out.jsonl": (1, "missing/out.jsonl"),
@@ -165,7 +164,20 @@ FAULTS = {  # command -> exit code, what the one line says
     "detect app.log --output xml": (2, "'xml' is not one of"),
     "detect app.log --mode guess": (2, "guess"),
     "detect app.log --plugin-option x": (2, "NAME=VALUE"),
-    "detect app.log app.log --follow": (2, "--follow"),
+    "detect app.log --plugin-option chekpoint=x": (2, "did you mean checkpoint?"),
+    "detect app.log app.log --output none --plugin-option column=message": (2, "column=message: no source or sink"),
+    "detect app.log --plugin-option follow=yes": (2, "write --follow"),
+    "detect app.log --window 100": (2, "--window 100 has no effect with --output table"),
+    "detect app.log --window 60s --output jsonl": (2, "add --output sessions"),
+    "detect app.log --all --output jsonl": (2, "--all has no effect with --output jsonl"),
+    "detect app.log --width 4": (2, "--width has no effect with the model echo"),
+    "detect app.log --gpu-layers -1 --model echo": (2, "--gpu-layers has no effect"),
+    "judge x --threads 2": (2, "--threads has no effect"),
+    "bench app.log --width 2": (2, "--width has no effect"),
+    "serve --context 99": (2, "--context has no effect"),
+    "detect app.log --folow": (2, "--follow"),
+    "detct app.log": (2, "detect"),
+    "model inof": (2, "info"),
     "detect app.log --nosuch": (2, "--nosuch"),
     "detect": (2, "SOURCE"),
     "judge": (2, "LINE"),
@@ -343,6 +355,43 @@ def test_lists_and_info(ra):
     assert code == 0
     assert "echo" in out.lower()
     assert ra("--version")[1] == f"ra {__version__}\n"
+
+
+@pytest.mark.parametrize("args", [["--version"], ["--version", "detect"], ["--version", "nosuch", "--what"]])
+def test_the_version_comes_before_all_else(ra, args):
+    assert ra(*args) == (0, f"ra {__version__}\n", "")
+
+
+def test_plugins_options_reach_their_plugin(ra, log, tmp_path, monkeypatch):
+    asked = []
+
+    class Plugin:
+        @hookimpl
+        def ra_sdk_open_source(self, url, options):
+            asked.append(options.get("column"))
+
+    from ra_sdk import detector
+
+    make = detector.PluginSet
+    monkeypatch.setattr(detector, "PluginSet", lambda plugins: make([*plugins, Plugin()]))
+    assert ra("detect", log, "--store", ":memory:", "-o", "none", "--plugin-option", "column=message") == (0, "", "")
+    assert asked == ["message"]
+    code, _, err = ra("detect", log, "--store", ":memory:", "-o", "none", "--plugin-option", "colum=message")
+    assert (code, "did you mean column?" in err) == (2, True)
+
+
+def test_troubles_are_told_and_the_exit_code_says_so(ra, log, monkeypatch):
+    def full(*_):
+        raise StoreError("store 'v.db' cannot be used: database or disk is full; choose another with --store PATH")
+
+    monkeypatch.setattr("ra_sdk.verdicts.VerdictStore.put", full)
+    code, out, err = ra("detect", log, "--store", ":memory:")
+    assert code == 1
+    assert out.startswith("Abnormal: 1 template, 1 record\n")
+    assert (
+        err
+        == "ra: warning: 2 verdicts are not kept for the next run: store 'v.db' cannot be used: database or disk is full; choose another with --store PATH\n"
+    )
 
 
 @pytest.mark.parametrize("args", [[], ["--help"], ["detect", "--help"], ["judge", "-h"], ["templates", "-h"], ["model"], ["model", "info", "-h"]])

@@ -68,8 +68,8 @@ def test_state_survives_a_restart(tmp_path):
     bodies = [f"session of user {name} begins from terminal {name}" for name in ("bob", "eve", "mallory")]
     options = {"store": ":memory:", "state": tmp_path / "state"}
     first = [d.template for d in ra_sdk.detect(bodies, model=EchoReasoner(), **options)]
-    assert first[1] != first[0]
-    assert [d.template for d in ra_sdk.detect(bodies, model=EchoReasoner(), **options)] == first
+    assert set(first) == {"session of user <*> begins from terminal <*>"}
+    assert [d.template for d in ra_sdk.detect(bodies[:1], model=EchoReasoner(), **options)] == first[:1]
 
 
 @pytest.mark.parametrize(
@@ -137,6 +137,37 @@ def test_judge_says_of_a_line_what_detect_says(echo, line):
         assert detector.judge(line) == found.verdict
 
 
+HEADED = [
+    "2025-03-01T10:00:01Z ERROR disk read failed on sda with code 5",
+    "\x1b[31mERROR\x1b[0m disk \x1b[Kfailed",
+    "Mar  1 10:00:01 web sshd[812]: Failed password for root from 10.0.0.7 port 51514 ssh2",
+    '{"level":"error","msg":"disk sda failed","time":"2025-03-01T10:00:01Z"}',
+    "disk sda failed after 31 errors",
+    "worker 17 started\r\n",
+]
+
+
+@pytest.mark.parametrize("line", HEADED)
+def test_a_line_gets_the_same_verdict_at_every_door(line, capsys):
+    from ra_sdk.cli import main
+
+    with Detector(model="echo", store=":memory:") as detector:
+        (found,) = detector.detect([line])
+        judged = detector.judge(line)
+    assert main(["judge", line, "--model", "echo", "--store", ":memory:", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert judged == found.verdict
+    assert {**told, "rationale": found.rationale} == {"body": found.body, **found.verdict.to_dict(), "rationale": found.rationale, "cached": False}
+    assert "2025" not in found.template
+    assert told["body"] == found.body
+
+
+def test_judge_knows_what_was_mined(echo):
+    with Detector(model=echo, store=":memory:") as detector:
+        list(detector.detect([f"session of user {name} begins from terminal {name}" for name in ("bob", "eve")]))
+        assert detector.judge("session of user mallory begins from terminal x").template == "session of user <*> begins from terminal <*>"
+
+
 def test_judge_takes_one_line_and_its_header_off(echo):
     with Detector(model=echo, store=":memory:") as detector:
         verdict = detector.judge("2025-03-01T10:00:01Z ERROR disk read failed on sda with code 5")
@@ -188,9 +219,10 @@ def test_a_source_is_not_overwritten(log, echo):
     assert log.read_bytes() == content
 
 
-def test_a_model_that_fails_leaves_templates_undecided_and_the_stream_goes_on():
-    with pytest.warns(RuntimeWarning, match="undecided"):
-        found = list(ra_sdk.detect(["fine", "cursed", "after"], model=Moody(), store=":memory:"))
+def test_a_model_that_fails_leaves_templates_undecided_and_the_stream_goes_on(caplog):
+    found = list(ra_sdk.detect(["fine", "cursed", "after"], model=Moody(), store=":memory:"))
+    assert [record.name for record in caplog.records] == ["ra_sdk"]
+    assert "2 templates stay undecided, the model 'moody' failed: ValueError('unreadable reply')" in caplog.text
     assert [(d.record.body, d.verdict.label, d.verdict.score) for d in found] == [
         ("fine", "normal", 0.1),
         ("cursed", "undecided", None),

@@ -10,6 +10,7 @@ import sys
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta, timezone
 from itertools import chain
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -21,6 +22,7 @@ from ra_sdk.cli import main
 from ra_sdk.detector import Detector
 from ra_sdk.errors import SourceError
 from ra_sdk.inert import inert_json, visible
+from ra_sdk.records import LogRecord
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is measured in /proc")
 zstandard = pytest.importorskip("zstandard")  # not needed from Python 3.14 on
@@ -197,3 +199,40 @@ def test_what_the_system_refuses_is_not_the_fault_of_a_plugin(tmp_path):
     with Detector(model="echo", store=":memory:") as detector, pytest.raises(SourceError, match=said) as caught:
         list(detector.detect("/proc/self/mem"))
     assert "authors" not in str(caught.value)
+
+
+DEEP = json.loads('{"a":' * 900 + "1" + "}" * 900)
+UTC = timezone.utc
+RECORDS = {
+    "a time after 9999": LogRecord("x", datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5)))),
+    "a time before 1": LogRecord("x", datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))),
+    "a number that is not finite": LogRecord("x", attributes={"v": float("inf"), "w": [float("nan")]}),
+    "a number that no double holds": LogRecord("x", attributes={"v": 10**400}),
+    "a number too long to be read": LogRecord("x", attributes={"v": 10**5_000}),
+    "half a surrogate pair": LogRecord("x\ud800", attributes={"v\udc00": {"\ud800": ["\ud800"]}}),
+    "deep attributes": LogRecord("x", attributes=DEEP),
+    "attributes that are not an object": LogRecord("x", attributes=["v"]),
+    "attributes of any type": LogRecord("x", attributes={None: b"v", (1, 2): {3}, "d": UTC}),
+    "a severity that is a number": LogRecord("x", severity=17),
+    "a body that is a number": LogRecord(5),
+    "a deep mapping": {"msg": "x", **DEEP},
+    "half a surrogate pair in a mapping": {"msg": "x\ud800", "v": "\udc00"},
+}
+
+
+def not_json(text):
+    raise AssertionError(f"{text} is not JSON")
+
+
+@pytest.mark.parametrize("record", RECORDS.values(), ids=RECORDS)
+def test_every_record_leaves_whatever_it_holds(tmp_path, record):
+    with Detector(model="echo", store=":memory:") as detector:
+        detector.write([record, "next"], f"jsonl:{tmp_path / 'out'}")
+        found = [detection.to_dict() for detection in detector.detect([record, "next"])]
+    lines = (tmp_path / "out").read_text(encoding="utf-8").splitlines()
+    written = [json.loads(line, parse_constant=not_json) for line in lines]
+    assert [{**line, "id": None} for line in written] == [{"id": None, **one, "cached": False} for one in found]
+    assert [line["body"] for line in written][1:] == ["next"]
+    for line in written:
+        assert line["timestamp"] is None
+        assert isinstance(line["attributes"], dict)

@@ -11,28 +11,39 @@ import ra_sdk
 
 PACKAGE = Path(ra_sdk.__file__).parent
 MODULES = sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py")])
-TOP = {"__init__", "cli", "cli_serve", "serving", "server", "service", "table", "bench"}
-DOORS = {"cli": {"cli_serve"}, "cli_serve": {"serving"}, "serving": {"server", "service"}, "server": {"service"}}  # which of them opens which
+TOP = {"__init__", "cli", "cli_detect", "cli_say", "cli_serve", "serving", "server", "service", "table", "bench"}
+DOORS = {
+    "cli": {"cli_detect", "cli_say", "cli_serve"},
+    "cli_detect": {"cli_say"},
+    "cli_serve": {"cli_say", "serving"},
+    "serving": {"server", "service"},
+    "server": {"service"},
+}  # which of them opens which
 BELOW = {  # what each room may import of the others; the detector joins, the doors stand above it
     "config": set(),
-    "formats": {"config", "errors", "hookspecs", "records"},
+    "formats": {"config", "errors", "hookspecs", "jsontext", "records"},
     "errors": set(),
     "inert": set(),
+    "jsontext": set(),
     "locks": set(),
+    "trouble": set(),
     "llama": {"errors"},
-    "records": {"blocks"},  # for types only
+    "records": {"slabs"},  # the type, and to make one by hand
     "prompt": {"records"},
     "placeholders": set(),
     "codes": {"placeholders"},
-    "masks": {"codes", "placeholders"},
+    "generated": set(),
+    "own_masks": {"config", "errors", "placeholders"},
+    "masks": {"codes", "generated", "placeholders"},
     "window": {"errors"},
     "grounding": {"masks", "placeholders"},
-    "blocks": {"grounding", "records"},
+    "slabs": {"blocks", "grounding", "jsontext", "records"},  # the first for types only
+    "blocks": {"grounding", "records", "slabs"},
 }
-BASE = {"errors", "records", "blocks", "hookspecs"}
+BASE = {"errors", "records", "blocks", "slabs", "hookspecs"}
 EXTRA = {
-    "lines": {"formats"},
-    "templates": {"masks", "placeholders", "state", "tree"},
+    "lines": {"formats", "jsontext"},
+    "templates": {"codes", "masks", "placeholders", "state", "tree"},
     "state": {"locks"},
     "tree": {"placeholders"},
     "echo": {"prompt", "grounding"},
@@ -41,21 +52,27 @@ EXTRA = {
     "evidence": set(),
     "model": {"llama"},
     "verdicts": {"locks", "prompt"},
-    "judging": {"prompt", "templates", "verdicts"},
+    "judging": {"prompt", "templates", "trouble", "verdicts"},
+    "aio": set(),
     "limits": {"errors"},
     "options": {"errors", "window"},
     "tokens": {"config", "errors", "locks"},
     "metrics": set(),
     "wire": {"formats", "grounding", "limits", "records", "service"},  # the last for a type only
-    "otlp": {"formats", "wire"},
+    "otlp": {"jsontext", "formats", "wire"},
     "guard": {"limits", "wire"},
     "openapi": {"wire"},
     "hookspecs": {"prompt"},
     "sessions": {"window"},
-    "sources": {"files", "streams"},
-    "files": {"streams"},
+    "sources": {"files", "journald", "several", "streams"},
+    "several": {"files", "rotation", "trouble"},
+    "journald": {"checkpoints", "files"},
+    "files": {"checkpoints", "generations", "logfile", "rotation", "trouble"},
+    "generations": {"checkpoints", "logfile", "rotation", "trouble"},
+    "logfile": {"streams"},
     "sinks": {"inert"},
-    "plugins": {"sources", "sinks", "reasoner", "formats", "files", "streams"},
+    "watched": set(),
+    "plugins": {"own_masks", "placeholders", "several", "sources", "sinks", "reasoner", "formats", "files", "streams", "watched"},
 }
 
 
@@ -115,8 +132,9 @@ def test_a_bare_import_loads_nothing_heavy():
 
 def test_public_names():
     assert set(ra_sdk.__all__) == {
-        *"BadFormat BadOption BadRecord Counts Detection Detections Detector EchoReasoner Lines LlamaReasoner LogRecord ModelError Progress RaError".split(),
-        *"Session SinkError SourceError StoreError Template UnknownFormat UnknownScheme UsageError Verdict VerdictStore Window WorldError".split(),
+        *"BadFormat BadOption BadRecord Counts Detection Detections Detector EchoReasoner Items Lines LlamaReasoner LogRecord ModelError Progress".split(),
+        *"RaError Session SinkError SourceError Sources StoreError Template UnknownFormat UnknownScheme UsageError Verdict VerdictStore Window".split(),
+        *"WorldError".split(),
         *"adetect detect hookimpl".split(),
     }
     assert all(getattr(ra_sdk, name).__module__.startswith("ra_sdk") for name in ra_sdk.__all__ if name != "hookimpl")

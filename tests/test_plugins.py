@@ -64,7 +64,7 @@ def test_built_in_ones_come_through_the_same_hooks():
     assert sorted(hook for plugin in found.values() for hook in plugin.hooks) == sorted(
         name
         for name in dir(hookspecs)
-        if name.startswith("ra_sdk_") and name != "ra_sdk_open_listener"  # OTLP/gRPC is not built in
+        if name.startswith("ra_sdk_") and name not in ("ra_sdk_open_listener", "ra_sdk_masks")  # OTLP/gRPC is not built in; masks.toml is a file
     )
     assert all(plugin.version and plugin.error is None for plugin in found.values())
 
@@ -238,3 +238,104 @@ def test_reasoners_may_be_objects():
     with pytest.raises(BadOption, match="has no judge"):
         PluginSet().open_reasoner(42, {})
     assert PluginSet().open_reasoner("echo", {}).name.startswith("echo")
+
+
+class Breaking:
+    """A source and a sink that open well and fail at work."""
+
+    def __init__(self, fault, where):
+        self.fault, self.where, self.wrote = fault, where, 0
+
+    def fail(self, place):
+        if self.where == place:
+            raise self.fault
+
+    @hookimpl
+    def ra_sdk_open_source(self, url):
+        return self.Source(self) if url.startswith("mine:") else None
+
+    @hookimpl
+    def ra_sdk_open_sink(self, url):
+        kind = {"mine:": self.Sink, "prepares:": self.Prepares}.get(url.split(":")[0] + ":")
+        return kind(self) if kind else None
+
+    class Source:
+        name, identity, live = "mine:x", "mine:x", False
+
+        def __init__(self, plugin):
+            self.plugin = plugin
+
+        def __iter__(self):
+            yield "disk failed"
+            self.plugin.fail("iterates")
+            yield "all good"
+
+        def acknowledge(self, checkpoint):
+            pass
+
+        def close(self):
+            self.plugin.fail("closes")
+
+    class Sink:
+        name = "mine:out"
+
+        def __init__(self, plugin):
+            self.plugin = plugin
+
+        def write(self, detections):
+            self.plugin.wrote += len(detections)
+            self.plugin.fail("writes")
+
+        def close(self):
+            pass
+
+    class Prepares(Sink):
+        def prepare(self, detections):
+            self.plugin.fail("prepares")
+            return detections
+
+        def write_prepared(self, prepared):
+            self.write(prepared)
+
+
+@pytest.mark.parametrize("where", ["iterates", "closes", "writes", "prepares"])
+@pytest.mark.parametrize("fault", [KeyError("host"), ConnectionResetError(104, "Connection reset by peer"), SinkError("its own"), SourceError("its own")])
+def test_what_a_plugin_does_wrong_at_work_has_its_name(where, fault):
+    from ra_sdk import Detector
+
+    plugin = Breaking(fault, where)
+    error = SinkError if where in ("writes", "prepares") else SourceError
+    said = "cannot be written: " if error is SinkError else "cannot be read: "
+    said = {
+        KeyError: said + r"plugin 'Breaking-0' failed with KeyError\('host'\); report it",
+        ConnectionResetError: said + r".*reset by peer \(plugin 'Breaking-0'\)",
+    }
+    with Detector(model="echo", store=":memory:", plugins=[plugin]) as detector:
+        with pytest.raises((error, type(fault)), match=said.get(type(fault), "its own")) as caught:
+            detector.write("mine:x", "prepares:out" if where == "prepares" else "mine:out")
+        assert caught.value is fault or (isinstance(caught.value, error) and caught.value.__cause__ is fault)
+        if where == "iterates" and type(fault) is KeyError:
+            found = detector.detect("mine:x")
+            with pytest.raises(SourceError, match="plugin 'Breaking-0'"):
+                list(found)
+
+
+def test_what_a_caller_gives_fails_as_it_does():
+    from ra_sdk import Detector
+
+    plugin = Breaking(KeyError("host"), "iterates")
+    with Detector(model="echo", store=":memory:") as detector, pytest.raises(KeyError):
+        list(detector.detect(plugin.Source(plugin)))
+
+
+def test_sinks_of_plugins_still_prepare():
+    from ra_sdk import Detector
+    from ra_sdk.hookspecs import Preparing
+
+    plugin = Breaking(None, "nowhere")
+    with Detector(model="echo", store=":memory:", plugins=[plugin]) as detector:
+        sink = detector.plugins.open_sink("prepares:out", {})
+        assert isinstance(detector.plugins.watched(sink), Preparing)
+        assert not isinstance(detector.plugins.watched(detector.plugins.open_sink("mine:out", {})), Preparing)
+        detector.write("mine:x", "prepares:out")
+    assert plugin.wrote == 2

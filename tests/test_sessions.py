@@ -163,7 +163,7 @@ def test_little_is_held_of_a_long_window(window):
     (session,) = sessions(blocks(rows, 90), window)
     assert (session.count, len(session.evidence)) == (900, module.MOST_EVIDENCE)
     assert [d.line for d in session.evidence] == list(range(1, 300, 3))
-    assert max(len(d[0]) for d in session.evidence) <= module.MOST_EVIDENCE
+    assert max(len(d._slab.verdicts) for d in session.evidence) <= module.MOST_EVIDENCE
 
 
 def test_blocks_are_let_go():

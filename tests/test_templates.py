@@ -51,12 +51,27 @@ def test_values_that_decide_never_merge(one, other):
     assert len(set(texts)) == 2
 
 
-def test_words_that_vary_become_a_wildcard_and_each_record_keeps_the_text_it_was_mined_to():
+SESSIONS = [f"session of user {name} begins from terminal {name}" for name in ("bob", "eve", "mallory")]
+
+
+def test_words_that_vary_become_a_wildcard_in_all_records_of_the_block():
     miner = Miner()
-    bodies = [f"session of user {name} begins from terminal {name}" for name in ("bob", "eve", "mallory")]
-    first = mine(miner, bodies)
-    assert first == [bodies[0], "session of user <*> begins from terminal <*>", "session of user <*> begins from terminal <*>"]
-    assert mine(miner, bodies) == first
+    first = mine(miner, SESSIONS)
+    assert first == ["session of user <*> begins from terminal <*>"] * 3
+    assert miner.moved == {}
+    assert mine(miner, SESSIONS) == first
+
+
+def test_what_became_of_templates_of_earlier_blocks_is_told():
+    miner = Miner()
+    assert [mine(miner, [body])[0] for body in SESSIONS] == [SESSIONS[0], *["session of user <*> begins from terminal <*>"] * 2]
+    miner = Miner()
+    mine(miner, SESSIONS[:1])
+    final = mine(miner, SESSIONS[1:])[0]
+    assert miner.moved == {SESSIONS[0]: final}
+    assert [(template.text, template.count) for template in miner.templates()] == [(final, 3)]
+    assert mine(miner, SESSIONS[:1]) == [final]
+    assert miner.moved == {}
 
 
 def some_bodies(count):
@@ -69,11 +84,14 @@ def some_bodies(count):
 
 
 @pytest.mark.parametrize("size", [1, 7, 100, 2_000])
-def test_where_blocks_are_cut_changes_nothing(size):
+def test_where_blocks_are_cut_changes_nothing_in_the_end(size):
     bodies = some_bodies(2_000)
     miner = Miner()
-    cut = list(itertools.chain.from_iterable(mine(miner, bodies[at : at + size]) for at in range(0, len(bodies), size)))
-    assert cut == mine(Miner(), bodies)
+    for at in range(0, len(bodies), size):
+        mine(miner, bodies[at : at + size])
+    whole = Miner()
+    assert mine(miner, bodies) == mine(whole, bodies)
+    assert sorted(template.text for template in miner.templates()) == sorted(template.text for template in whole.templates())
 
 
 def test_a_saved_state_gives_the_same_again(tmp_path):
@@ -145,7 +163,7 @@ def test_a_broken_state_is_set_aside(tmp_path, damage):
         data = path.read_bytes()
     path.write_bytes(data)
     miner = Miner()
-    with pytest.warns(RuntimeWarning, match=r"was corrupt \(.+\); it has been set aside as .*, and mining starts afresh"):
+    with pytest.warns(RuntimeWarning, match=r"cannot be used \(.+\); it has been set aside as .*, and mining starts afresh"):
         miner.load(path)
     assert len(miner) == 0
     (aside,) = tmp_path.glob("state.corrupt-*")

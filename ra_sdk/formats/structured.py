@@ -7,7 +7,6 @@ record by record. A record that cannot be decoded is its own body; nothing here 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ra_sdk.formats.layouts import Example
 from ra_sdk.formats.patterns import COLOUR, SEVERITY, severity_of
 from ra_sdk.formats.times import times_of
+from ra_sdk.jsontext import dumped
 
 if TYPE_CHECKING:
     import polars as pl
@@ -28,7 +28,6 @@ __all__ = [
     "body_of",
     "completed",
     "decoded",
-    "dumped",
     "nothing_quick",
     "object_of",
     "otlp_records",
@@ -52,7 +51,6 @@ _PAIR = re.compile(r'(?<![^\s,])([A-Za-z_@][\w.@/-]*)=(?:"((?:[^"\\]|\\.)*)"|(\S
 _PAIRS = r'(?:[A-Za-z_@][A-Za-z0-9_.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$))'
 _LOGFMT = rf"^{_PAIRS}*?(?:msg|message|level|lvl|time|ts)=.*?\s[A-Za-z_@][A-Za-z0-9_.@/-]*=|^{_PAIRS}{{3,}}"
 _DECODE = json.JSONDecoder(parse_constant=str, strict=False).decode
-_ENCODE = json.JSONEncoder(ensure_ascii=False, default=str).encode
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
@@ -108,7 +106,7 @@ class DecodedFormat:
             {
                 "timestamp": pl.Series(times, dtype=pl.Datetime("us", "UTC")),
                 "severity": pl.Series([row.severity for row in rows], dtype=pl.String),
-                "attributes": pl.Series([dumped(rest) for rest in kept], dtype=pl.String),
+                "attributes": pl.Series([dumped(rest) if rest else None for rest in kept], dtype=pl.String),
             }
         )
 
@@ -225,11 +223,12 @@ def otlp_records(line: str) -> list[tuple[str, str | None]]:
     found, row = [], object_of(line) or {}
     for resource in _objects(row.get("resourceLogs")):
         told = resource.get("resource")
-        outer = dumped(_attributes(told.get("attributes"))) if isinstance(told, dict) else None
+        attributes = _attributes(told.get("attributes")) if isinstance(told, dict) else {}
+        outer = dumped(attributes) if attributes else None
         for scope in _objects(resource.get("scopeLogs")):
             for record in _objects(scope.get("logRecords")):
                 kept = {key: value for key, value in record.items() if value not in ("", 0, None)}
-                found.append((dumped({"body": "", **kept}) or "{}", outer))
+                found.append((dumped({"body": "", **kept}), outer))
     return found
 
 
@@ -255,10 +254,7 @@ def text_of(value: object) -> str:
     value = _value(value)
     if isinstance(value, str):
         return value
-    try:
-        return json.dumps(_finite(value), ensure_ascii=False, default=str, separators=(",", ":"))
-    except (ValueError, RecursionError):
-        return ""
+    return dumped(value, compact=True)
 
 
 def cleaned(text: str) -> str:
@@ -269,25 +265,6 @@ def cleaned(text: str) -> str:
 def uncoloured(text: str) -> str:
     """Without a terminal's colours, which are taken off lines before they are decoded."""
     return re.sub(COLOUR, "", text).rstrip("\r") if "\x1b[" in text else text
-
-
-def dumped(row: Mapping[str, Any]) -> str | None:
-    """A mapping as JSON; None if it is empty or cannot be written. Numbers that JSON has not (1e999) become text."""
-    try:
-        text = _ENCODE(row) if row else None
-        if text and ("Infinity" in text or "NaN" in text):
-            text = _ENCODE(_finite(row))
-        return cleaned(text) if text else None
-    except (ValueError, RecursionError):
-        return None
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _finite(inner) for key, inner in value.items()}
-    return [_finite(inner) for inner in value] if isinstance(value, list) else value
 
 
 def level_of(level: object, *, otel: bool = False) -> str | None:

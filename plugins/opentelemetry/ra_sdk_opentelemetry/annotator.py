@@ -52,12 +52,15 @@ class Annotator:
 
     def annotated(self, items: Sequence[Any]) -> list[Any]:
         """The items that are ready: records with their verdict, and marks (anything else), which never overtake a record."""
-        records = [item for item in items if isinstance(item, ReadableLogRecord)]
+        records = [item for item in items if isinstance(item, ReadableLogRecord) and not _is_ours(item)]
         bodies = [text_of(record) for record in records]
         found = iter(zip(bodies, self._verdicts(bodies)))
         ready: list[Any] = []
         end = time.monotonic() + self._hold_s
         for item in items:
+            if isinstance(item, ReadableLogRecord) and _is_ours(item):
+                ready.append(item)
+                continue
             if not isinstance(item, ReadableLogRecord):
                 if self._held:
                     self._held.append(item)
@@ -112,6 +115,12 @@ class Annotator:
             attributes[self._names.rationale] = fill(verdict.rationale, verdict.template, body) if "<" in verdict.rationale else verdict.rationale
         annotate(record, attributes)
         return record
+
+
+def _is_ours(record: ReadableLogRecord) -> bool:
+    """Whether ra-sdk itself has logged it: to judge that a model fails, that model would be asked."""
+    scope = record.instrumentation_scope
+    return scope is not None and scope.name.partition(".")[0] == "ra_sdk"
 
 
 class Unannotated:

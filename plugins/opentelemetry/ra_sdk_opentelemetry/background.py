@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import warnings
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ra_sdk.errors import BadOption
 from ra_sdk.prompt import Mode
 from ra_sdk.records import Verdict
+from ra_sdk.trouble import RateLimited
 
 if TYPE_CHECKING:
     from ra_sdk.hookspecs import Reasoner
@@ -46,7 +46,7 @@ class Background:
     def __init__(self, inner: Reasoner, wait_s: float) -> None:
         self.inner, self.wait_s = inner, wait_s
         self.name, self.digest = inner.name, inner.digest
-        self._state = threading.Condition()
+        self._state, self._trouble = threading.Condition(), RateLimited()
         self._cold: deque[tuple[str, Mode]] = deque()
         self._pending: set[tuple[str, Mode]] = set()
         self._known: OrderedDict[tuple[str, Mode], Verdict] = OrderedDict()
@@ -81,13 +81,13 @@ class Background:
             mode, texts = batch
             left = list(texts)
             try:
-                for text, verdict in zip(texts, self.inner.judge(texts, mode)):
-                    left.remove(text)
-                    self._settle(text, mode, verdict)
+                for verdict in self.inner.judge(texts, mode):
+                    left.remove(verdict.template)  # in whatever order; what was not asked is an error
+                    self._settle(verdict.template, mode, verdict)
                     if self._closed:
                         return
             except Exception as error:  # noqa: BLE001  whatever a model does, the stream goes on
-                warnings.warn(f"{len(left)} templates stay undecided, the model failed: {error!r}", RuntimeWarning, stacklevel=2)
+                self._trouble.warning("model", f"{len(left)} templates stay undecided, the model {self.name!r} failed: {error!r}")
             for text in left:
                 self._settle(text, mode, None)
 

@@ -137,8 +137,16 @@ class RaLogRecordProcessor(LogRecordProcessor):
         self._pass_on(annotator.released(all_of_them=late))
         while self._queue and not self._given_up.is_set():
             items = [self._queue.popleft() for _ in range(min(self._batch, len(self._queue)))]
-            self._pass_on(annotator.annotated(items))
+            self._pass_on(self._annotated(annotator, items))
             self._pass_on(annotator.released())
+
+    def _annotated(self, annotator: Annotator | Unannotated, items: list[Any]) -> list[Any]:
+        """The items that are ready. This thread must outlive whatever goes wrong with one of them: they leave as they are."""
+        try:
+            return annotator.annotated(items)
+        except Exception as error:  # noqa: BLE001
+            _say.warning("ra: log records leave without a verdict: %r", error)
+            return items
 
     def _pass_on(self, items: list[Any]) -> None:
         """Export the records, and tell who waits at the marks between them."""

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +16,7 @@ from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadW
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
 from ra_sdk.formats.structured import HINTS, body_of, completed
+from ra_sdk.jsontext import dumped
 
 __all__ = ["LogRecordExporter", "LogRecordProcessor", "ReadWriteLogRecord", "ReadableLogRecord", "annotate", "is_success", "readable", "suppressed", "text_of"]
 
@@ -32,16 +32,25 @@ def readable(record: ReadWriteLogRecord) -> ReadableLogRecord:
 
 
 def text_of(record: ReadableLogRecord) -> str:
-    """What is mined and judged: the body as text, completed from an exception's attributes, as everywhere in ra-sdk. The record is one of ``readable``."""
+    """What is mined and judged: the body as text, completed from an exception's attributes, as everywhere in ra-sdk.
+
+    The record is one of ``readable``. Never raises: an application may log objects whose own methods do.
+    """
     body, attributes = record.log_record.body, _plain(record)
     if isinstance(body, str) and body.isascii() and HINTS.isdisjoint(attributes):
         return body
     known = {} if HINTS.isdisjoint(attributes) else {name: attributes[name] for name in HINTS if name in attributes}
+    try:
+        text = _completed(body, known)
+    except Exception:  # noqa: BLE001
+        return dumped(body, compact=True)
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()  # lone surrogates have no UTF-8
+
+
+def _completed(body: Any, known: Mapping[str, Any]) -> str:
     if isinstance(body, Mapping):
-        return body_of({**known, **body}, _dumped(body))
-    text = body if isinstance(body, str) else "" if body is None else _dumped(body)
-    if not text.isascii():
-        text = text.encode("utf-8", "replace").decode()  # lone surrogates have no UTF-8
+        return body_of({**known, **body}, dumped(body, compact=True))
+    text = body if isinstance(body, str) else "" if body is None else dumped(body, compact=True)
     return completed(text, known) if known else text
 
 
@@ -80,10 +89,3 @@ def suppressed() -> Iterator[None]:
         yield
     finally:
         detach(token)
-
-
-def _dumped(value: object) -> str:
-    try:
-        return json.dumps(value, ensure_ascii=False, default=str, separators=(",", ":"))
-    except (ValueError, TypeError, RecursionError):
-        return str(type(value).__name__)

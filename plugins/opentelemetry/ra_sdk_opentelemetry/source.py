@@ -32,7 +32,7 @@ class OtlpSource:
     """Receives OTLP logs: ``otlp://HOST:PORT`` over gRPC, ``otlp+http://HOST:PORT`` over HTTP.
 
     The URL's query: ``ack``: sink, the default (a batch is answered when every sink has it), or receipt (as soon as the pipeline takes it, for
-    programs that iterate over ``detect()``, which acknowledges nothing); ``queue``: MiB that may wait (64; beyond, clients are told to come
+    programs that take long between two blocks of ``detect()``); ``queue``: MiB that may wait (64; beyond, clients are told to come
     again); ``batch``: records of one; ``max_body``: MiB of one; ``tokens``: a file made by ``ra token``, only who has one may send; ``cert`` and
     ``key``: PEM files, for TLS. Port 0 is any that is free; ``port`` tells which. Raises SourceError and BadOption.
     """

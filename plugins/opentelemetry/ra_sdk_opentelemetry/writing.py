@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Chunk", "Writer"]
 
 BYTES = 3 << 20  # of a request, unless one record is larger; receivers take 4 MiB as a rule
+LATEST = ((1 << 64) - 1) // 1_000  # microseconds: the last time that OTLP has is in the year 2554
+DEEPEST = 24  # levels of an attribute: protobuf's readers stop at a depth of 100 messages, and a level takes three
 _SCOPE = "ra_sdk"
 
 
@@ -115,14 +117,17 @@ class Writer:
         block, observed = detections.block, time.time_ns()
         path = detections.source.removeprefix("file:")
         place = {"log.file.path": path} if Path(path).is_file() else {}
-        for body, (stamp, severity, attributes) in zip(block.bodies.to_list(), block.fields.iter_rows()):
+        fields = block.fields
+        stamps, severities, attributes_ = fields["timestamp"].dt.epoch("us"), fields["severity"], fields["attributes"]
+        for body, stamp, severity, attributes in zip(block.bodies.to_list(), stamps.to_list(), severities.to_list(), attributes_.to_list()):
             record = LogRecord(observed_time_unix_nano=observed)
             record.body.string_value = body
-            if stamp is not None and stamp.timestamp() > 0:
-                record.time_unix_nano = int(stamp.timestamp()) * 1_000_000_000 + stamp.microsecond * 1_000
+            if stamp is not None and 0 < stamp <= LATEST:
+                record.time_unix_nano = stamp * 1_000
             if severity:
-                number: Any = 4 * SEVERITIES.index(severity) + 1  # the stubs have an enum of their own
-                record.severity_text, record.severity_number = severity, number
+                record.severity_text = severity
+                number: Any = 4 * SEVERITIES.index(severity) + 1 if severity in SEVERITIES else 0  # the stubs have an enum of their own
+                record.severity_number = number
             found = {**place, **(json.loads(attributes) if attributes else {})}
             record.attributes.extend(_pair(key, value) for key, value in found.items())
             yield self._resource, self._scope, record
@@ -161,7 +166,7 @@ def _pair(key: str, value: Any) -> Any:
     return KeyValue(key=key, value=_any(value))
 
 
-def _any(value: Any) -> Any:
+def _any(value: Any, depth: int = 0) -> Any:
     """An AnyValue of what JSON can have."""
     found = AnyValue()
     if isinstance(value, bool):
@@ -170,12 +175,14 @@ def _any(value: Any) -> Any:
         found.string_value = value
     elif isinstance(value, int) and -(1 << 63) <= value < 1 << 63:
         found.int_value = value
-    elif isinstance(value, float | int):
+    elif isinstance(value, float) or (isinstance(value, int) and value.bit_length() < 1_024):
         found.double_value = float(value)
+    elif isinstance(value, int) or (value is not None and depth == DEEPEST):  # no double is as large, no reader goes as deep
+        found.string_value = json.dumps(value, ensure_ascii=False)
     elif isinstance(value, Mapping):
         found.kvlist_value.SetInParent()
-        found.kvlist_value.values.extend(_pair(str(key), item) for key, item in value.items())
+        found.kvlist_value.values.extend(KeyValue(key=str(key), value=_any(item, depth + 1)) for key, item in value.items())
     elif isinstance(value, list):
         found.array_value.SetInParent()
-        found.array_value.values.extend(_any(item) for item in value)
+        found.array_value.values.extend(_any(item, depth + 1) for item in value)
     return found

@@ -45,7 +45,6 @@ def test_it_waits_as_long_as_it_may():
     short.close()
 
 
-@pytest.mark.filterwarnings("ignore:.*stay undecided")
 def test_a_model_that_fails_is_asked_again():
     class Moody(Slow):
         def judge(self, templates, mode="direct"):

@@ -10,6 +10,7 @@ import time
 
 import pytest
 import ra_sdk
+from opentelemetry._logs import LogRecord
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.metrics import MeterProvider
@@ -98,6 +99,19 @@ def test_records_go_out_annotated(application):
         "log.record.template": "disk <num> failed",
     }  # fmt: skip
     assert dict(second.log_record.attributes) == {"ra.label": "normal", "ra.score": 0.1, "log.record.template": "all good"}
+
+
+def test_what_ra_sdk_logs_itself_goes_out_as_it_is():
+    out = InMemoryLogRecordExporter()
+    processor = RaLogRecordProcessor(out, delay_s=0.05, hold_s=20, **ECHO)
+    provider = LoggerProvider(shutdown_on_exit=False)
+    provider.add_log_record_processor(processor)
+    for name in ("ra_sdk", "ra_sdk.deeper", "ra_sdk_not"):
+        provider.get_logger(name).emit(body="the model failed")
+    assert processor.force_flush()
+    provider.shutdown()
+    judged = {r.instrumentation_scope.name: "ra.label" in (r.log_record.attributes or {}) for r in out.get_finished_logs()}
+    assert judged == {"ra_sdk": False, "ra_sdk.deeper": False, "ra_sdk_not": True}
 
 
 def test_verdicts_are_those_of_detect(application):
@@ -338,3 +352,36 @@ def test_a_child_of_a_fork_goes_on_without_verdicts(application, http_receiver):
     assert [record.body.string_value for _, _, record in http_receiver.records] == ["from the child"]
     assert not http_receiver.records[0][2].attributes
     assert [record.log_record.body for record in out.get_finished_logs()] == ["from the parent"]
+
+
+class Mute:
+    """An object of an application that cannot be shown."""
+
+    def __str__(self):
+        raise RuntimeError("no")
+
+    __repr__ = __str__
+
+
+def test_whatever_is_logged_leaves_and_so_does_what_comes_after(application):
+    logger, processor, out = application()
+    circle = {}
+    circle["self"] = circle
+    bodies = [Mute(), {"a": Mute()}, {"message": Mute()}, circle, b"\xff", float("nan"), {"message": "\ud800"}, {1: 2}, "the last"]
+    for body in bodies:
+        logger.emit(LogRecord(body=body, attributes={"exception.message": b"\xff"}))
+    assert processor.force_flush()
+    assert [found.log_record.body for found in out.get_finished_logs()] == bodies
+
+
+def test_a_fault_of_the_annotator_costs_verdicts_and_no_records(application, monkeypatch):
+    logger, processor, out = application()
+    monkeypatch.setattr("ra_sdk_opentelemetry.annotator.text_of", None)
+    logger.emit(LogRecord(body="disk failed"))
+    assert processor.force_flush()
+    monkeypatch.undo()
+    logger.emit(LogRecord(body="disk failed"))
+    assert processor.force_flush()
+    first, second = (dict(found.log_record.attributes or {}) for found in out.get_finished_logs())
+    assert "ra.label" not in first
+    assert "ra.label" in second

@@ -1,8 +1,10 @@
 """The sink: what it sends, and what it does when the receiver does not take it."""
 
+import json
 import threading
 import time
 import warnings
+from datetime import datetime, timedelta, timezone
 
 import grpc
 import pytest
@@ -12,6 +14,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsPartialSuccess, ExportLogsServiceResponse
 from ra_sdk.detector import Detector
+from ra_sdk.records import LogRecord
 
 from ra_sdk_opentelemetry import Names, OtlpSink
 from ra_sdk_opentelemetry.delivery import Backoff
@@ -286,3 +289,25 @@ def test_log_text_is_inert(block, receiver):
     assert all(
         name == "ra-sdk-opentelemetry" or "failed" not in value for headers in receiver.headers for name, value in headers.items() if isinstance(value, str)
     )
+
+
+DEEP = json.loads('{"a":' * 90 + "1" + "}" * 90)
+
+
+@pytest.mark.parametrize(
+    "record",
+    {
+        "a time after 2554": LogRecord("x", datetime(2600, 1, 1, tzinfo=timezone.utc)),
+        "a time before 1970": LogRecord("x", datetime(1900, 1, 1, tzinfo=timezone.utc)),
+        "a time after 9999": LogRecord("x", datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5)))),
+        "an unknown severity": LogRecord("x", severity="LOUD"),
+        "a number that no double holds": LogRecord("x", attributes={"v": 10**400}),
+        "a number that is not finite": LogRecord("x", attributes={"v": float("inf")}),
+        "half a surrogate pair": LogRecord("x\ud800", attributes={"v\udc00": "\ud800"}),
+        "deep attributes": LogRecord("x", attributes=DEEP),
+        "attributes that are not an object": LogRecord("x", attributes=["v"]),
+    }.values(),
+)
+def test_every_record_leaves_whatever_it_holds(receiver, block, record):
+    assert sent(block([record, LogRecord("next")]), f"otlp://127.0.0.1:{receiver.port}").sent == 2
+    assert [found.body.string_value[:1] for _, _, found in receiver.records] == ["x", "n"]

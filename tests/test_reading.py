@@ -1,0 +1,301 @@
+"""Reading without loss: what is read of logs that are rotated, truncated, moved and removed, over runs that end and begin again."""
+
+import gzip
+import json
+import logging
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from ra_sdk import Detector, Window
+from ra_sdk.errors import BadOption, SinkError, SourceError, StoreError
+from tests.loss import trial
+
+LIFE = "service starting\nconnecting\ndisk error failed\n"
+BANNER = "=" * 300 + "\n" + "- a line of the licence that never changes\n" * 30
+
+
+@pytest.fixture
+def reading(tmp_path, caplog):
+    """A log, and what a run of ``ra detect --to jsonl --checkpoint`` adds to the output: (line, body) of each record."""
+    log, out, checkpoint = tmp_path / "app.log", tmp_path / "out", tmp_path / "checkpoint"
+    caplog.set_level(logging.WARNING, "ra_sdk")
+    seen = 0
+
+    def run(*paths, **options):
+        nonlocal seen
+        with Detector(model="echo", store=":memory:", checkpoint=checkpoint, **options) as detector:
+            for path in paths or [log]:
+                detector.write(path, f"jsonl:{out}")
+        rows = [json.loads(line) for line in out.read_text().splitlines()]
+        fresh, seen = rows[seen:], len(rows)
+        assert len({row["id"] for row in rows}) == len(rows)
+        return [(row["line"], row["body"]) for row in fresh]
+
+    def said():
+        found = [record.getMessage() for record in caplog.records]
+        caplog.clear()
+        return found
+
+    return SimpleNamespace(log=log, out=out, checkpoint=checkpoint, folder=tmp_path, run=run, said=said)
+
+
+def numbered(text, first=1):
+    return list(enumerate(text.splitlines(), first))
+
+
+def append(path, text):
+    with path.open("a") as file:
+        file.write(text)
+
+
+def test_a_file_that_was_emptied_and_holds_the_same_lines_again(reading):
+    reading.log.write_text(LIFE)
+    assert reading.run() == numbered(LIFE)
+    reading.log.write_text("")
+    assert reading.run() == []
+    assert reading.said() == [
+        f"'{reading.log}' was truncated after byte {len(LIFE)} was read: 0 bytes seen behind it are lost, and any that were written later"
+    ]
+    append(reading.log, LIFE)
+    assert reading.run() == numbered(LIFE)
+    assert reading.run() == []
+    assert reading.said() == []
+
+
+@pytest.mark.parametrize("longer", ["", "more\nand more\nand still more\n"])
+def test_a_file_that_was_rewritten_with_the_same_first_line(reading, longer):
+    reading.log.write_text(LIFE.replace("connecting", "connecting to 1"))
+    assert len(reading.run()) == 3
+    second = LIFE.replace("connecting", "connecting to 2") + longer
+    reading.log.write_text(second)
+    assert reading.run() == numbered(second)
+
+
+@pytest.mark.parametrize("moved", ["copied", "renamed", "copied and compressed"])
+def test_a_long_banner_does_not_make_two_files_one(reading, moved):
+    first = f"{BANNER}{LIFE}"
+    reading.log.write_text(first)
+    assert reading.run() == numbered(first)
+    append(reading.log, "unread\n")
+    old = reading.folder / "app.log.1"
+    if moved == "renamed":
+        reading.log.rename(old)
+    else:
+        shutil.copy(reading.log, old)
+    if "compressed" in moved:
+        old.with_name("app.log.1.gz").write_bytes(gzip.compress(old.read_bytes()))
+        old.unlink()
+    second = BANNER + "".join(f"line {n}\n" for n in range(9))
+    reading.log.write_text(second)
+    assert reading.run() == [(35, "unread"), *numbered(second)]
+    assert reading.run() == []
+
+
+@pytest.mark.parametrize("how", ["append", "hole"])
+def test_a_file_that_was_truncated_and_has_grown_past_the_position(reading, how):
+    reading.log.write_text(LIFE)
+    reading.run()
+    more = "one\ntwo\nthree\n" * 9
+    reading.log.write_text(("\0" * len(LIFE) if how == "hole" else "") + more)
+    assert reading.run() == numbered(more)
+    assert reading.run() == []
+
+
+def test_line_numbers_are_those_of_the_file_that_a_record_is_in(reading):
+    reading.log.write_text(LIFE)
+    reading.run()
+    reading.log.rename(reading.folder / "app.log.1")
+    reading.log.write_text("one\ntwo\n")
+    assert reading.run() == [(1, "one"), (2, "two")]
+    append(reading.folder / "app.log.1", "late\n")
+    append(reading.log, "three\n")
+    assert reading.run() == [(4, "late"), (3, "three")]
+
+
+def test_many_rotations_while_nobody_read(reading):
+    reading.log.write_text("0\n")
+    reading.run()
+    expected = []
+    for turn in range(1, 8):
+        append(reading.log, f"{turn} last\n")
+        expected += [(2, f"{turn} last"), (1, f"{turn} first")]
+        for number in range(turn - 1, 0, -1):
+            (reading.folder / f"app.log.{number}").rename(reading.folder / f"app.log.{number + 1}")
+        reading.log.rename(reading.folder / "app.log.1")
+        reading.log.write_text(f"{turn} first\n")
+    assert reading.run() == expected
+    assert reading.run() == []
+
+
+def test_an_unfinished_line_waits_for_its_end(reading):
+    reading.log.write_text("one\ntw")
+    assert reading.run() == [(1, "one")]
+    append(reading.log, "o\nthr")
+    assert reading.run() == [(2, "two")]
+    reading.log.rename(reading.folder / "app.log.1")
+    reading.log.write_text("four\n")
+    assert reading.run() == [(3, "thr"), (1, "four")]
+    with Detector(model="echo", store=":memory:") as detector:
+        reading.log.write_text("no checkpoint\nso no later ru")
+        assert [detection.record.body for detection in detector.detect(reading.log)] == ["no checkpoint", "so no later ru"]
+
+
+def test_a_link_that_was_moved(reading):
+    pods = reading.folder / "pods"
+    pods.mkdir()
+    for number in range(4):
+        (pods / f"{number}.log").write_text(f"of {number}\n")
+    reading.log.symlink_to(pods / "0.log")
+    assert reading.run() == [(1, "of 0")]
+    append(pods / "0.log", "last of 0\n")
+    (pods / "1.log").rename(pods / "1.log.20260301-120000")
+    (pods / "1.log").write_text("more of 1\n")
+    reading.log.unlink()
+    reading.log.symlink_to(pods / "3.log")
+    assert reading.run() == [(2, "last of 0"), (1, "of 1"), (1, "more of 1"), (1, "of 2"), (1, "of 3")]
+    (pods / "3.log").rename(pods / "3.log.1")
+    append(pods / "3.log.1", "late\n")
+    (pods / "3.log").write_text("anew\n")
+    assert reading.run() == [(2, "late"), (1, "anew")]
+    assert reading.said() == []
+
+
+@pytest.mark.parametrize("how", ["moved away", "removed", "replaced"])
+def test_what_is_gone_before_it_was_read_is_said(reading, how):
+    reading.log.write_text("".join(f"line {n}\n" for n in range(100)))
+    size = reading.log.stat().st_size
+    with Detector(model="echo", store=":memory:", checkpoint=reading.checkpoint, block=10) as detector:
+        blocks = detector.blocks(reading.log)
+        for _ in range(2):
+            next(blocks)
+        blocks.close()
+    saved = json.loads(reading.checkpoint.read_text())[str(reading.log)]["generations"][0]
+    assert (saved["offset"], saved["size"]) == (0, size)
+    if how == "moved away":
+        (reading.folder / "elsewhere").mkdir()
+        reading.log.rename(reading.folder / "elsewhere" / "app.log")
+    else:
+        reading.log.unlink()
+    reading.log.write_text("of another file\n")
+    assert reading.run() == [(1, "of another file")]
+    (said,) = reading.said()
+    assert f"{size} bytes seen behind it are lost" in said
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_sink_that_vanishes_ends_the_run_and_moves_no_checkpoint(tmp_path, monkeypatch, what):
+    log, out, checkpoint = tmp_path / "app.log", tmp_path / "out", tmp_path / "checkpoint"
+    log.write_text("one\n")
+    out.mkdir()
+    with Detector(model="echo", store=":memory:", checkpoint=checkpoint) as detector:
+        source = detector.plugins.open_source(log, {"follow": True, "checkpoint": checkpoint, "poll": 0.01})
+
+        def written(*_):
+            if what == "folder":
+                shutil.rmtree(out, ignore_errors=True)
+            elif (out / "rows").exists():
+                (out / "rows").unlink()
+            append(log, "two\n")
+
+        monkeypatch.setattr(detector, "save_state", written)
+        with pytest.raises(SinkError, match="was removed while it was written to"):
+            detector.write(source, f"jsonl:{out / 'rows'}")
+    saved = json.loads(checkpoint.read_text())[str(log)]["generations"][-1]
+    assert saved["offset"] == len("one\n")
+
+
+# --- the checkpoint
+
+
+@pytest.mark.parametrize(
+    "content",
+    {
+        "a package": '{"name": "app", "version": "1.0.0", "dependencies": {"left-pad": "1"}}',
+        "a list": "[1, 2]",
+        "lines": '{"id": "1"}\n{"id": "2"}\n',
+        "deep": "[" * 100_000,
+        "broken": '{"/var/log/app.log": {"offs',
+        "bytes": "\0\1\2",
+    }.values(),
+)
+def test_a_file_that_is_not_a_checkpoint_is_refused_and_left_alone(reading, content):
+    reading.log.write_text(LIFE)
+    reading.checkpoint.write_text(content)
+    with pytest.raises(StoreError, match=r"checkpoint .* cannot be read: "):
+        reading.run()
+    assert reading.checkpoint.read_text() == content
+
+
+def test_a_checkpoint_of_the_version_before_is_understood(reading):
+    reading.log.write_text(LIFE)
+    saved = {"offset": 17, "inode": reading.log.stat().st_ino, "head": "0:e3b0c44298fc1c14", "identity": "x", "line": 2}
+    reading.checkpoint.write_text(json.dumps({str(reading.log): saved}))
+    assert reading.run() == numbered(LIFE)[1:]
+
+
+def test_nothing_is_left_beside_a_checkpoint(reading):
+    reading.log.write_text(LIFE)
+    (reading.folder / ".checkpoint.tmp").write_text('{"half of')  # of a run that was killed
+    reading.run()
+    assert sorted(path.name for path in reading.folder.iterdir()) == ["app.log", "checkpoint", "out"]
+
+
+def test_two_runs_with_one_checkpoint(reading):
+    other = reading.folder / "other.log"
+    for path in (reading.log, other):
+        path.write_text(LIFE)
+    options = {"checkpoint": reading.checkpoint}
+    with Detector(model="echo", store=":memory:") as detector:
+        first, second, same = (detector.plugins.open_source(str(path), options) for path in (reading.log, other, reading.log))
+        for source in (first, second):
+            (piece,) = source
+            source.acknowledge(piece.checkpoint)
+        assert sorted(json.loads(reading.checkpoint.read_text())) == sorted([str(reading.log), str(other)])
+        with pytest.raises(StoreError, match=r"was moved by another run that reads .*app.log'; stop one of them"):
+            list(same)
+        for source in (first, second, same):
+            source.close()
+
+
+@pytest.mark.parametrize("door", ["detect", "blocks"])
+def test_a_checkpoint_moves_when_what_comes_next_is_asked_for(reading, door):
+    reading.log.write_text("".join(f"{n}\n" for n in range(30)))
+
+    def read(count):
+        with Detector(model="echo", store=":memory:", checkpoint=reading.checkpoint) as detector:
+            found = getattr(detector, door)(reading.log)
+            taken = [item for _, item in zip(range(count), found)]
+            found.close() if door == "blocks" else None
+            return taken
+
+    assert len(read(1)) == 1
+    everything = 30 if door == "detect" else 1
+    assert len(read(everything)) == everything  # it was not asked for more
+    assert len(read(99)) == everything
+    assert read(99) == []
+
+
+def test_sessions_refuse_a_checkpoint(reading):
+    reading.log.write_text(LIFE)
+    with Detector(model="echo", store=":memory:", checkpoint=reading.checkpoint, window=Window(lines=2)) as detector:
+        with pytest.raises(BadOption, match="checkpoint with sessions: a restart would"):
+            detector.sessions(reading.log)
+        assert len(list(detector.sessions(["a", "b", "c"]))) == 2
+
+
+def test_a_log_that_is_missing_is_an_error(reading):
+    with pytest.raises(SourceError, match="No such file"):
+        reading.run()
+
+
+# --- killed, over and over
+
+
+@pytest.mark.parametrize("mode", ["rename", "symlink", "copytruncate"])
+def test_loss(mode):
+    found = trial(mode, 3_000, 12, 2, 6.0)
+    print(found)
+    assert (found.records - found.repeated + found.missing, found.rotations, found.kills, found.renamed_ids) == (3_000, 12, 2, 0)
+    assert found.missing == 0 or (mode == "copytruncate" and found.missing < 200 and any("truncated" in line for line in found.said))
