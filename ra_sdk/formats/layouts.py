@@ -188,7 +188,9 @@ class TableFormat:
     def has(self, lines: pl.Series) -> pl.Series:
         """Boolean: the line begins a record of this format."""
         found = lines.str.contains(self.pattern)
-        return found & ~lines.str.contains(expanded(self.unless)) if self.unless else found
+        if not self.unless or not found.any():
+            return found
+        return found.scatter(found.arg_true(), ~lines.filter(found).str.contains(expanded(self.unless)))
 
     def bodies(self, records: pl.Series) -> pl.Series:
         """What follows the header; the whole record where there is none."""

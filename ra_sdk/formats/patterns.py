@@ -108,12 +108,17 @@ def ascii_classes(pattern: str) -> str:
         text = match[0]
         if text == r"\S":
             return rf"[^{ranges[chr(92) + 's']}]"
-        inner = re.sub(r"\\.", lambda escape: ranges.get(escape[0], escape[0]), text)
-        return f"[{inner}]" if text in ranges else inner
+        if text in ranges:
+            return f"[{ranges[text]}]"
+        return _ESCAPE.sub(lambda escape: ranges.get(escape[0], escape[0]), text) if text[0] == "[" and "\\" in text else text
 
-    return re.sub(r"\[(?:\\.|[^\]\\])*\]|\\.", spelled, pattern)
+    return _CLASS.sub(spelled, pattern)
 
 
+_ESCAPE, _CLASS = re.compile(r"\\."), re.compile(r"\[(?:\\.|[^\]\\])*\]|\\.")
+
+
+@lru_cache(4096)
 def expanded(pattern: str) -> str:
     """The pattern with its ``{NAME}`` fragments put in, and with ASCII classes. Raises KeyError for an unknown name."""
     return ascii_classes(re.sub(r"(?<!\\[pPx])\{([A-Z]{2,})\}", lambda match: FRAGMENTS[match[1]], pattern))

@@ -91,7 +91,7 @@ class Reader:
         named = [kind for kind in kinds if kind.name == only] if only else [kind for kind in kinds if kind is not PLAIN]
         self.plain = PLAIN in named
         self.otherwise = named[0] if only and not isinstance(named[0], Container) else PLAIN  # reads what has no header
-        self.kinds: list[Any] = [*named, *formats] if named and isinstance(named[0], Container) else named
+        self.kinds: list[Any] = [*named, *formats] if only and isinstance(named[0], Container) else named
         self._formats = formats
         if not only and len(named) > len(formats):
             self.kinds.insert(0, Comments(kinds))
@@ -188,6 +188,8 @@ class Reader:
     def _inner_codes(self, bodies: pl.Series) -> tuple[pl.Series | None, pl.Series]:
         """The rows of bodies that have a header of their own, and the codes of those."""
         rows = bodies.str.contains(_HEADED).arg_true()
+        if not len(rows):
+            return None, rows
         codes = self.messages.recogniser.codes(bodies.gather(rows))
         known = codes != NONE
         return (rows.filter(known), codes.filter(known)) if known.any() else (None, codes)

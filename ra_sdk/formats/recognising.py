@@ -47,8 +47,10 @@ class Recogniser:
     def _surely(self, lines: pl.Series, code: int) -> pl.Series:
         """Boolean: the line has this format, and none that comes before it."""
         hit: pl.Series = self.kinds[code].has(lines)
-        rivals = self._rivals(code)
-        return hit & ~_any_of([self.kinds[rival] for rival in rivals], lines) if rivals and hit.any() else hit
+        rivals = [self.kinds[rival] for rival in self._rivals(code)]
+        if not rivals or not hit.any():
+            return hit
+        return hit.scatter(hit.arg_true(), ~_any_of(rivals, lines if hit.all() else lines.filter(hit)))
 
     def _in_order(self, left: _Left) -> None:
         for first, last, pattern in self._groups:
@@ -128,14 +130,17 @@ def _one_of(patterns: Sequence[str]) -> str:
 
 def _any_of(kinds: Sequence[Any], lines: pl.Series) -> pl.Series:
     """Boolean: the line has one of these formats."""
-    simple = [str(kind.pattern) for kind in kinds if _is_simple(kind)]
-    found: pl.Series = lines.str.contains(_one_of(simple) if simple else "[^\\s\\S]")
-    for kind in kinds:
-        if not _is_simple(kind):
-            found = found | kind.has(lines)
-    return found
+    import polars as pl
 
-
-def _is_simple(kind: Any) -> bool:
-    """Whether the pattern says all."""
-    return bool(getattr(kind, "pattern", "")) and not getattr(kind, "unless", "")
+    patterns = [str(getattr(kind, "pattern", "")) for kind in kinds]  # one of a plugin may have none
+    maybe = lines.str.contains(_one_of(patterns))
+    if not maybe.any():
+        return maybe
+    some = lines.filter(maybe)
+    asked = [not pattern or bool(getattr(kind, "unless", None)) for kind, pattern in zip(kinds, patterns)]
+    surely = [pattern for pattern, ask in zip(patterns, asked) if not ask]
+    found = some.str.contains(_one_of(surely)) if surely else pl.repeat(value=False, n=len(some), dtype=pl.Boolean, eager=True)
+    for kind, ask in zip(kinds, asked):
+        if ask and not found.all():
+            found = found | kind.has(some)
+    return maybe.scatter(maybe.arg_true(), found)
