@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["RawBlock", "raw_blocks", "without_ends"]
 
 PIECE = 4 << 20  # bytes: what is split at once
-LONGEST_LINE = 4 << 20  # bytes: a longer line is cut, so that a stream without newlines cannot fill the memory
+LONGEST_LINE = 8 << 20  # bytes: a longer line is cut, so that a stream without newlines cannot fill the memory
 _MAYBE_COLOUR = r"(?:\x1b|1b|1B|33|\^\[|\\e)\["  # quickly found, in what has none
 _AS_TEXT = b"\n"  # before a piece: Polars would unpack one that begins as compressed files do, as a log line may, be it by chance or to do harm
 
@@ -221,15 +221,16 @@ class Cutter:
     def _cut(self, *, final: bool, idle: bool = False) -> Iterator[RawBlock]:
         data = b"".join(self.bytes_)
         end = len(data) if final else data.rfind(b"\n") + 1
-        if len(data) - end >= LONGEST_LINE:
-            end = len(data)
+        endless = len(data) - end >= LONGEST_LINE
+        if endless:
+            end += LONGEST_LINE
         if not end:
             self._hold(data)
             return
         whole = data[:end]
         texts = split(whole)
         offsets = line_offsets(whole, texts, self.offset)
-        records = self.reader.read(texts, whole=final or idle)
+        records = self.reader.read(texts, whole=final or idle or endless)
         count = len(texts) - records.back
         if records.back:
             end = int(offsets[count]) - self.offset

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 __all__ = ["Miner", "distinct", "has_words", "is_protected"]
 
 Place: TypeAlias = "LogCluster | str"
+LONGEST = 64 << 10  # characters of a body that its template is made of: the memory is one of texts, which have to be short
 SIMILARITY = 0.6  # share of words that must be equal; Drain's usual 0.4 merges messages that merely share their frame
 
 _STATES = """
@@ -163,6 +164,8 @@ class Miner:
 def distinct(bodies: pl.Series, own: Sequence[Mask] = ()) -> tuple[pl.Series, list[str], list[int]]:
     """Coarsely masked bodies: codes (UInt32) into the distinct texts, in order of first appearance, and how often each occurs."""
 
+    if (bodies.str.len_bytes() > LONGEST).any():
+        bodies = bodies.str.head(LONGEST)
     codes, texts = _coded(without_values(bodies, own))
     again, texts = _coded(without_times(texts))
     codes = again.gather(codes) if len(texts) < len(again) else codes

@@ -11,7 +11,7 @@ import pytest
 
 from ra_sdk.formats import builtin_formats
 from ra_sdk.hookspecs import Lines
-from ra_sdk.lines import raw_blocks
+from ra_sdk.lines import LONGEST_LINE, Cutter, raw_blocks
 
 GOLDEN = Path(__file__).parent / "data" / "formats"
 LOGS = sorted(path for name in ("field", "more", "incidents") for path in (GOLDEN / name).glob("*.log"))
@@ -77,3 +77,16 @@ def test_a_line_of_many_records_gives_each_an_offset_of_its_own():
     assert [row[0] for row in found] == [1] * 5 + [2] * 5
     assert len({row[2] for row in found}) == 10
     assert all(row[2] < len(line) for row in found[:5])
+
+
+def test_an_endless_line_is_cut_and_not_kept():
+    piece = b"x" * (1 << 20)
+    source = Pieces([b"2025-03-01 10:00:00 INFO a\n", *[piece] * 40], live=True)
+    cutter, most, found = Cutter(source, FORMATS, None, 10_000), 0, []
+    for item in source:
+        found += [raw for raw in cutter.add(item) if raw is not None]
+        most = max(most, cutter.held)
+    found += cutter.flush()
+    assert most <= LONGEST_LINE + len(piece)
+    assert sum(body.count("x") for raw in found for body in raw.parse().bodies.to_list()) == 40 << 20
+    assert len(found) >= 5
