@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["RawBlock", "raw_blocks", "without_ends"]
 
 PIECE = 4 << 20  # bytes: what is split at once
-LONGEST_LINE = 8 << 20  # bytes: a longer line is cut, so that a stream without newlines cannot fill the memory
+LONGEST_LINE = 16 << 20  # bytes: a longer line is cut, so that a stream without newlines cannot fill the memory
 _MAYBE_COLOUR = r"(?:\x1b|1b|1B|33|\^\[|\\e)\["  # quickly found, in what has none
 _AS_TEXT = b"\n"  # before a piece: Polars would unpack one that begins as compressed files do, as a log line may, be it by chance or to do harm
 
