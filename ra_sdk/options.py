@@ -128,9 +128,7 @@ To = Annotated[list[str] | None, _opt("--to", metavar="SINK", help="Also write e
 Out = Annotated[Output, typer.Option("--output", "-o", help="What goes to standard output.")]
 WindowText = Annotated[str | None, _opt(metavar="WINDOW", help="Group records into sessions: 100 (records), 60s, 5m, 1h, or key=trace_id.")]
 Follow = Annotated[bool, _opt("--follow", "-f", help="Keep reading as logs grow, rotate and appear; Ctrl-C ends it.")]
-Format = Annotated[
-    str | None, _opt("--format", metavar="NAME", help="Force a log format, see ra formats; plain: every line is a message.")
-]
+Format = Annotated[str | None, _opt("--format", metavar="NAME", help="Force a log format, see ra formats; plain: every line is a message.")]
 FormatFile = Annotated[list[str] | None, _opt("--format-file", metavar="FILE", help="A TOML file with log formats of your own. Repeatable.")]
 Store = Annotated[str | None, _opt(metavar="PATH", help="Where verdicts are kept: a file, or :memory:. Default: a file in your cache directory.")]
 State = Annotated[str | None, _opt(metavar="PATH", help="File that keeps the mined templates, for the next run.")]
