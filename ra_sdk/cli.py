@@ -184,7 +184,7 @@ def info(
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Run ``ra``. Returns the exit code; every error that is no bug is one line on stderr."""
+    """Run ``ra``. Returns the exit code; every error that is not a bug is one line on stderr."""
     _ready_streams()
     with troubles_told():
         try:
@@ -207,7 +207,7 @@ def _ready_streams() -> None:
 
 
 def _unwritten(error: OSError) -> int:
-    """What standard output did not take: its reader has left, or there is no room. Any other error is a bug."""
+    """Standard output failed: its reader has left, or the disk is full. Any other error is a bug."""
     if not isinstance(error, BrokenPipeError) and error.errno not in NO_ROOM:
         raise error
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # else Python complains once more when it flushes at its end

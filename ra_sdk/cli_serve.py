@@ -16,8 +16,8 @@ __all__ = ["add"]
 
 SERVE = """Judge over HTTP: one model for many clients.
 
-Answers batches of records at POST /v1/verdicts, and takes OTLP logs at POST /v1/logs; GET /openapi.json has the whole of it. Templates
-that nobody has judged yet are undecided at first, unless the client waits (wait_ms), and are judged meanwhile.
+Answers batches of records at POST /v1/verdicts, and takes OTLP logs at POST /v1/logs; GET /openapi.json describes them all. New templates
+are undecided at first, unless the client waits (wait_ms), and are judged in the background.
 
 \b
   ra serve                                      for this machine, on http://127.0.0.1:8765
@@ -28,7 +28,7 @@ that nobody has judged yet are undecided at first, unless the client waits (wait
   curl -s http://127.0.0.1:8765/v1/verdicts -H 'Content-Type: application/json' \\
     -d '{"records": [{"body": "disk sda: I/O error"}], "wait_ms": 5000}'
 
-Bound to another address than this machine's own, it needs tokens; clients send Authorization: Bearer TOKEN. The file of tokens is read
+On any address that other machines can reach, it needs tokens; clients send Authorization: Bearer TOKEN. The file of tokens is read
 again when it changes. Too much at once is answered 429, with Retry-After. SIGTERM ends it when what was accepted is done.
 """
 MAKE = """Make a token for a client of ra serve. It is shown once; only its hash is kept.
@@ -39,23 +39,24 @@ MAKE = """Make a token for a client of ra serve. It is shown once; only its hash
 """
 _D = Limits()
 Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen; 0.0.0.0 or :: is everywhere.")]
-Port = Annotated[int, typer.Option(metavar="N", min=0, max=65_535, help="Port; 0: any that is free.")]
+Port = Annotated[int, typer.Option(metavar="N", min=0, max=65_535, help="Port; 0 takes any free one.")]
 TokenFile = Annotated[
     Path | None, typer.Option("--tokens", envvar="RA_TOKENS", metavar="PATH", show_default=False, help="File of tokens; else in your configuration directory.")
 ]
-Cert = Annotated[Path | None, typer.Option(metavar="PEM", show_default=False, help="Certificate chain: serve HTTPS.")]
-Key = Annotated[Path | None, typer.Option(metavar="PEM", show_default=False, help="The certificate's key, where it is not in the same file.")]
+Cert = Annotated[Path | None, typer.Option(metavar="PEM", show_default=False, help="Certificate chain, to serve HTTPS.")]
+Key = Annotated[Path | None, typer.Option(metavar="PEM", show_default=False, help="The certificate's private key, if it is in another file.")]
 OtlpGrpc = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", show_default=False, help="Take OTLP/gRPC logs there, too, as 127.0.0.1:4317; needs ra-sdk-opentelemetry.")
+    str | None,
+    typer.Option(metavar="HOST:PORT", show_default=False, help="Also accept OTLP/gRPC logs there, such as 127.0.0.1:4317; needs ra-sdk-opentelemetry."),
 ]
-MaxBody = Annotated[int, typer.Option(metavar="MIB", min=1, max=512, help="Size of one request, as sent and as unpacked.")]
-MaxBatch = Annotated[int, typer.Option(metavar="N", min=1, help="Records of one request.")]
-MaxLine = Annotated[int, typer.Option(metavar="N", min=1, help="Characters of one record's body.")]
-MaxQueue = Annotated[int, typer.Option(metavar="N", min=1, help="Records that wait to be mined; beyond, 429.")]
-MaxCold = Annotated[int, typer.Option(metavar="N", min=1, help="Templates that wait for the model; beyond, they stay undecided until they come again.")]
-MaxConnections = Annotated[int, typer.Option(metavar="N", min=1, help="Open connections; beyond, the one idle longest is closed.")]
+MaxBody = Annotated[int, typer.Option(metavar="MIB", min=1, max=512, help="Largest request, as sent and unpacked.")]
+MaxBatch = Annotated[int, typer.Option(metavar="N", min=1, help="Most records of one request.")]
+MaxLine = Annotated[int, typer.Option(metavar="N", min=1, help="Most characters of one record.")]
+MaxQueue = Annotated[int, typer.Option(metavar="N", min=1, help="Most records waiting to be mined; more are answered 429.")]
+MaxCold = Annotated[int, typer.Option(metavar="N", min=1, help="Most templates waiting for the model; more stay undecided until they come again.")]
+MaxConnections = Annotated[int, typer.Option(metavar="N", min=1, help="Most open connections; then the one idle longest is closed.")]
 Grace = Annotated[float, typer.Option(metavar="SECONDS", min=1, help="How long a shutdown may take to finish what was accepted.")]
-Revoke = Annotated[bool, typer.Option("--revoke", show_default=False, help="Take the token back; a running service refuses it at once.")]
+Revoke = Annotated[bool, typer.Option("--revoke", show_default=False, help="Revoke the token; a running service refuses it at once.")]
 
 
 def add(app: typer.Typer) -> None:
@@ -106,20 +107,20 @@ def _limits(body: int, queue: int, batch: int, **others: Any) -> Limits:
 
 
 def token(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose it is: letters, digits, '_', '.' and '-'.", show_default=False)],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the client: letters, digits, '_', '.' and '-'.", show_default=False)],
     tokens: TokenFile = None,
     revoke: Revoke = False,
 ) -> int:
-    """Make a token, or take one back."""
+    """Make or revoke a token."""
     from ra_sdk.tokens import default_path, make_token, revoke_token
 
     path = tokens or default_path()
     if revoke:
         revoke_token(name, path)
         if sys.stderr.isatty():
-            say(f"{name} is taken back in {path}")
+            say(f"{name} is revoked in {path}")
     else:
         print(make_token(name, path))
         if sys.stderr.isatty():
-            say(f"its hash is kept in {path}; this is the only time that it is shown")
+            say(f"its hash is kept in {path}; the token is shown only this once")
     return 0

@@ -70,10 +70,10 @@ class Detector:
     ``state``: a file that keeps what was mined across runs. ``format``: name of a log format (None: each line's is detected).
     ``format_files``: TOML files with formats of your own, see ``ra formats``.
     ``window``: for ``sessions``. ``mode``: "direct" reads the verdict at once, "think" after reasoning. ``explain``: write rationales for
-    abnormal templates. ``threshold``: P(abnormal) from which a template is abnormal; it is held against stored scores, so to change it costs
-    the model no more than rationales for what is abnormal now. ``follow``, ``checkpoint``: see ``ra_sdk.sources``.
+    abnormal templates. ``threshold``: P(abnormal) from which a template is abnormal; it is applied to stored scores, so another
+    one costs no model calls but the rationales of what is abnormal now. ``follow``, ``checkpoint``: see ``ra_sdk.sources``.
     ``block``: records in a block; ``wait_ms``: a block of a live source closes after so many milliseconds. ``threads``, ``context`` (tokens),
-    ``gpu_layers``, ``width`` (templates at once) are the model's; None is a sane default. ``plugins``: more plugin objects.
+    ``gpu_layers``, ``width`` (templates at once) are the model's; None means the default. ``plugins``: more plugin objects.
 
     Raises UsageError for wrong options, ModelError and StoreError, all at the call.
     """
@@ -144,12 +144,12 @@ class Detector:
     def sessions(self, source: object) -> Iterator[Session]:
         """The source's windows with their own verdicts. Raises BadOption without a window, and with a checkpoint."""
         if self.window is None:
-            raise BadOption("window None: sessions need a window; give the detector one, as in Window(lines=100)")
+            raise BadOption("sessions need a window, and this detector has none; make it with one, as in Window(lines=100)")
         self._check_open()
         opened: Source = self.plugins.open_source(source, self._reading)
         if getattr(opened, "resumable", False):
             opened.close()
-            raise BadOption("checkpoint with sessions: a restart would begin in the middle of windows that were not finished; leave out one of the two")
+            raise BadOption("sessions cannot be used with a checkpoint: a restart would begin in the middle of unfinished windows; leave out one of the two")
         return _with_known_key(sessions(self.blocks(opened), self.window), self.window.key)
 
     def judge(self, line: str, *, mode: Mode | None = None) -> Verdict:
@@ -233,7 +233,7 @@ class Detector:
         return Detections(block, codes, [verdict for verdict, _ in found], [known for _, known in found], self.miner.moved)
 
     def _prepared(self, source: Source, *, fields: bool) -> Iterator[Prepared]:
-        """Blocks parsed (``fields`` too, if asked) and masked in threads, a few ahead of who asks; Polars lets go of the interpreter while it works."""
+        """Blocks parsed (``fields`` too, if asked) and masked in threads, a few ahead of the caller; Polars releases the GIL while it works."""
         waiting: deque[Future[Prepared]] = deque()
         broken: SourceError | None = None
         try:
@@ -327,7 +327,7 @@ def _with_known_key(found: Iterable[Session], key: str | None) -> Iterator[Sessi
         if session.key is not None:
             key = None
     if key is not None and without:
-        LOG.warning("no record has an attribute %r, so the windows are not by key; see the attributes in --output jsonl", key)
+        LOG.warning("no record has an attribute %r, so records are not grouped by it; --output jsonl shows which attributes they have", key)
 
 
 def _nothing() -> None:
@@ -356,11 +356,11 @@ def _prepare(raw: RawBlock, fields: bool, masks: Sequence[Mask]) -> Prepared:
 
 def _check(*, mode: object, threshold: object, block: object, wait_ms: object, window: object) -> None:
     if mode not in ("direct", "think"):
-        raise BadOption(f"mode {mode!r} is neither 'direct' nor 'think'; choose one of them")
+        raise BadOption(f"mode must be 'direct' or 'think', got {mode!r}")
     if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
-        raise BadOption(f"threshold {threshold!r} is no probability; give a number from 0 to 1")
+        raise BadOption(f"threshold must be between 0 and 1, got {threshold!r}")
     for name, value in (("block", block), ("wait_ms", wait_ms)):
         if not isinstance(value, int) or value < 1:
-            raise BadOption(f"{name} {value!r} is no whole number of at least 1; give one, or leave it out")
+            raise BadOption(f"{name} must be a whole number of at least 1, got {value!r}")
     if window is not None and not isinstance(window, Window):
-        raise BadOption(f"window {window!r} is no Window; give one, as in Window(lines=100)")
+        raise BadOption(f"window must be a Window, such as Window(lines=100), got {window!r}")

@@ -1,20 +1,20 @@
-"""The error tree: what the world did, and what the caller did.
+"""The error tree: faults of the environment, and faults of the call.
 
     RaError
-    ├── WorldError              the world did it: trying again, or elsewhere, may help
+    ├── WorldError              a fault of the environment: trying again, or elsewhere, may help
     │   ├── SourceError         a source cannot be opened or read
     │   ├── SinkError           a sink cannot be opened or written
     │   ├── ModelError          a model is missing, broken or too small for the work
     │   └── StoreError          a verdict store or state file cannot be used
-    └── UsageError (ValueError) the caller did it: the call has to change
+    └── UsageError (ValueError) a fault of the call: the call has to change
         ├── UnknownFormat       no log format has this name
         ├── UnknownScheme       no plugin opens URLs of this scheme
-        ├── BadRecord           an item of an iterable is no log record
+        ├── BadRecord           an item of an iterable is not a log record
         ├── BadFormat           a file of formats cannot be used as it is
-        ├── BadOption           an option has a value that it cannot have
+        ├── BadOption           an option has an invalid value
         └── Closed              a detector, model or store is used after it was closed
 
-Every message has the value, why it cannot be, and what to do.
+Every message names the value, the reason and the remedy.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class RaError(Exception):
 
 
 class WorldError(RaError):
-    """Something outside the program is not as it must be."""
+    """The cause is outside the program; trying again, or elsewhere, may help."""
 
 
 class SourceError(WorldError):
@@ -73,7 +73,7 @@ class UnknownScheme(UsageError):
 
 
 class BadRecord(UsageError):
-    """An item of an iterable is no log record."""
+    """An item of an iterable is not a log record."""
 
 
 class BadFormat(UsageError):
@@ -81,7 +81,7 @@ class BadFormat(UsageError):
 
 
 class BadOption(UsageError):
-    """An option has a value that it cannot have."""
+    """An option has an invalid value."""
 
 
 class Closed(UsageError, RuntimeError):

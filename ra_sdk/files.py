@@ -285,5 +285,5 @@ def _seconds(value: object) -> float:
     except ValueError:
         seconds = 0.0
     if not 0 < seconds < 3600:
-        raise BadOption(f"poll {value!r} is no time to wait; give seconds, as in poll=0.2")
+        raise BadOption(f"poll must be a number of seconds above 0 and below 3600, such as poll=0.2, got {value!r}")
     return seconds

@@ -98,7 +98,7 @@ class Bodies:
                 if stream.eof and at < len(data):
                     stream = zlib.decompressobj(wbits=31)
         except zlib.error as error:
-            raise Refusal(400, "no_gzip", f"the body is no gzip: {error}; send what Content-Encoding says") from error
+            raise Refusal(400, "no_gzip", f"the body is not valid gzip: {error}; send what Content-Encoding announces") from error
         if not stream.eof:
             raise Refusal(400, "no_gzip", "the body's gzip ends in the middle; send all of it")
         return bytes(out)

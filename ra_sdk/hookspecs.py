@@ -69,15 +69,15 @@ def ra_sdk_masks() -> list[tuple[str, str]] | None:
 
 @hookspec
 def ra_sdk_formats() -> list[Format] | None:
-    """Called once per detector: the log formats that you know. A line that yours and a built-in one have is yours."""
+    """Called once per detector: the log formats that you know. Where yours and a built-in one both fit a line, yours is used."""
 
 
 @hookspec(firstresult=True)
 def ra_sdk_open_listener(url: str, options: Mapping[str, Any]) -> Listener | None:
-    """Called by ``ra serve`` for every address that it is to listen on besides its own, before the model is loaded.
+    """Called by ``ra serve`` for every further address that it is to listen on, before the model is loaded.
 
-    If its scheme is yours, bind it and return the listener, else None. ``options`` has ``limits``, ``tokens`` (None: whoever comes may in),
-    ``cert`` and ``key`` (PEM files, None: no TLS). Raise WorldError or BadOption if it cannot be had.
+    If its scheme is yours, bind it and return the listener, else None. ``options`` has ``limits``, ``tokens`` (None: every client is accepted),
+    ``cert`` and ``key`` (PEM files, None: no TLS). Raise WorldError or BadOption if it cannot be bound.
     """
 
 
@@ -193,7 +193,7 @@ class Preparing(Protocol):
 class Reasoner(Protocol):
     """A model that judges templates. ``digest`` tells its verdicts from those of other models.
 
-    The label of a verdict is read from its score, at the threshold of who asks: a score is needed, or a label that stands for 0 or 1.
+    The label of a verdict is read from its score, at the threshold of the caller: a score is needed, or a label that stands for 0 or 1.
     """
 
     name: str

@@ -102,7 +102,7 @@ def _arguments(url: str) -> list[str]:
     arguments = []
     if path:
         if not Path(path).exists():
-            raise SourceError(f"{url!r} cannot be read: {path!r} does not exist; name a journal file or the folder of some")
+            raise SourceError(f"{url!r} cannot be read: {path!r} does not exist; name a journal file, or a folder of journal files")
         arguments.append(f"--directory={path}" if Path(path).is_dir() else f"--file={path}")
     for key, value in parse_qsl(query, keep_blank_values=True):
         if key not in _OPTIONS:

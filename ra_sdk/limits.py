@@ -38,6 +38,6 @@ class Limits:
         for field in fields(self):
             value = getattr(self, field.name)
             if not 0 < value < float("inf"):
-                raise BadOption(f"limit {field.name} {value!r} is no number above 0 and below infinity; give one")
+                raise BadOption(f"limit {field.name} must be a finite number above 0, got {value!r}")
         if self.bodies < self.body or self.queue < self.batch:
             raise BadOption(f"limits bodies {self.bodies} and queue {self.queue} must hold one request, body {self.body} and batch {self.batch}; raise them")

@@ -309,7 +309,7 @@ class Cutter:
 
 
 def split(data: bytes) -> pl.Series:
-    """Bytes to lines. Only a newline ends a line; undecodable bytes become U+FFFD; what is no text is taken off, see ``_cleaned``."""
+    """Bytes to lines. Only a newline ends a line; undecodable bytes become U+FFFD; what is not text is removed, see ``_cleaned``."""
     import polars as pl
 
     try:

@@ -1,4 +1,4 @@
-"""What ``ra`` can be told: the texts of its help, and its options. ``cli`` has the commands."""
+"""The help texts and options of ``ra``. ``cli`` has the commands."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ __all__ = [
 ]
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-CODES = """Exit codes: 0 fine · 1 the world's fault (a source, sink, model or store) · 2 wrong usage ·
+CODES = """Exit codes: 0 fine · 1 a source, sink, model or store failed · 2 wrong usage ·
 3 something abnormal was found (with --fail-on abnormal) · 130 interrupted · 141 the reader of the output left."""
 
 ABOUT = f"""Finds anomalies in logs and says why, on the machine where the logs are.
@@ -64,15 +64,16 @@ ABOUT = f"""Finds anomalies in logs and says why, on the machine where the logs 
 \b
   ra detect app.log                      what is wrong in it, by template
   ra detect app.log --output jsonl       every record with its verdict
-  ra judge "disk sda: I/O error"         one line, with the whole reasoning
+  ra judge "disk sda: I/O error"         one line, with its rationale
   ra templates app.log                   what kinds of lines there are; no model
 
 \b
 {CODES}"""
 DETECT = """Detect anomalies in SOURCEs, and say why.
 
-A SOURCE is a path or a URL (file:…, stdin: or -, journald:unit=…&priority=…, what plugins add), a folder or a quoted
-pattern. Compressed files are read as they are. With --follow, several are read together, and new files are picked up.
+A SOURCE is a path, a folder, a quoted pattern such as '/srv/*/app.log', or a URL: file:…, stdin: (or -),
+journald:unit=…&priority=…, and what plugins add. Compressed files are read as they are. With --follow, several
+sources are read at the same time, and new files are picked up.
 
 \b
   ra detect /var/log/syslog app.log.gz
@@ -82,17 +83,17 @@ pattern. Compressed files are read as they are. With --follow, several are read 
   ra detect app.log --follow --to jsonl:verdicts.jsonl --checkpoint app.pos
   ra detect build.log --output none --fail-on abnormal
 
-The first run judges every template once. Verdicts are kept: the next run needs no model call for what is known.
+The first run judges every template once. Verdicts are kept, so later runs need no model calls for known templates.
 """
-JUDGE = """Judge one LINE, and show the whole reasoning. The model sees the line's template only.
+JUDGE = """Judge one LINE, and say why. The model sees only the line's template.
 
 \b
   ra judge "Failed password for root from 203.0.113.7 port 51514 ssh2"
   ra judge --think "check finished with 14 errors"
 """
 
-Sources = Annotated[list[str], typer.Argument(metavar="SOURCE", help="Paths or URLs; - is standard input.", show_default=False)]
-Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A path or URL; - is standard input.", show_default=False)]
+Sources = Annotated[list[str], typer.Argument(metavar="SOURCE", help="Paths, folders, patterns or URLs; - is standard input.", show_default=False)]
+Source = Annotated[str, typer.Argument(metavar="SOURCE", help="A path, folder, pattern or URL; - is standard input.", show_default=False)]
 
 
 class Output(str, Enum):
@@ -123,26 +124,26 @@ def _opt(*names: str, **more: Any) -> Any:
     return typer.Option(*names, show_default=False, **more)
 
 
-To = Annotated[list[str] | None, _opt("--to", metavar="SINK", help="Also write every record there (jsonl:PATH, what plugins add). Repeatable.")]
+To = Annotated[list[str] | None, _opt("--to", metavar="SINK", help="Also write every record there: jsonl:PATH, and what plugins add. Repeatable.")]
 Out = Annotated[Output, typer.Option("--output", "-o", help="What goes to standard output.")]
 WindowText = Annotated[str | None, _opt(metavar="WINDOW", help="Group records into sessions: 100 (records), 60s, 5m, 1h, or key=trace_id.")]
-Follow = Annotated[bool, _opt("--follow", "-f", help="Go on reading as the file grows or is rotated; Ctrl-C ends it.")]
-Format = Annotated[str | None, _opt("--format", metavar="NAME", help="Log format, else detected; plain: every line is a message. See ra formats.")]
+Follow = Annotated[bool, _opt("--follow", "-f", help="Keep reading as logs grow, rotate and appear; Ctrl-C ends it.")]
+Format = Annotated[str | None, _opt("--format", metavar="NAME", help="Force a log format, see ra formats; plain: every line is a message.")]
 FormatFile = Annotated[list[str] | None, _opt("--format-file", metavar="FILE", help="A TOML file with log formats of your own. Repeatable.")]
-Store = Annotated[str | None, _opt(metavar="PATH", help="Where verdicts are kept: a file or :memory:. Else in your cache directory.")]
-State = Annotated[str | None, _opt(metavar="PATH", help="Keeps what was mined, so that the next run goes on from it.")]
-Checkpoint = Annotated[str | None, _opt(metavar="PATH", help="Keeps how far was read and written, so that the next run goes on there.")]
-Mode = Annotated[ModeName, typer.Option(help="direct reads the verdict at once; think lets the model reason first.")]
+Store = Annotated[str | None, _opt(metavar="PATH", help="Where verdicts are kept: a file, or :memory:. Default: a file in your cache directory.")]
+State = Annotated[str | None, _opt(metavar="PATH", help="File that keeps the mined templates, for the next run.")]
+Checkpoint = Annotated[str | None, _opt(metavar="PATH", help="File that keeps how far was read and written, for the next run to resume there.")]
+Mode = Annotated[ModeName, typer.Option(help="direct: the verdict at once; think: the model reasons first.")]
 Explain = Annotated[bool, typer.Option("--explain/--no-explain", help="Write a rationale for what is abnormal.")]
-Threshold = Annotated[float, typer.Option(metavar="P", help="P(abnormal) from which a template is abnormal.")]
+Threshold = Annotated[float, typer.Option(metavar="P", help="P(abnormal) from which a template counts as abnormal.")]
 Fail = Annotated[FailOn | None, _opt("--fail-on", help="Exit with 3 if something abnormal was found.")]
 All = Annotated[bool, _opt("--all", help="Show every template in the table, normal ones too.")]
 Plugin = Annotated[list[str] | None, _opt("--plugin-option", metavar="NAME=VALUE", help="An option for a plugin's source or sink. Repeatable.")]
-Model = Annotated[str | None, _opt(envvar="RA_MODEL", metavar="MODEL", help="A GGUF file, a plugin's model, or echo: no model, for trials.")]
-Threads = Annotated[int | None, _opt(metavar="N", min=1, help="Threads of the model.")]
-Context = Annotated[int | None, _opt(metavar="N", min=1, help="Tokens of one template's prompt and reply.")]
+Model = Annotated[str | None, _opt(envvar="RA_MODEL", metavar="MODEL", help="A GGUF file, a plugin's model, or echo, which judges by keywords, for trials.")]
+Threads = Annotated[int | None, _opt(metavar="N", min=1, help="Threads that the model uses.")]
+Context = Annotated[int | None, _opt(metavar="N", min=1, help="Size of one template's prompt and reply, in tokens.")]
 GpuLayers = Annotated[int | None, _opt("--gpu-layers", metavar="N", help="Layers of the model on the GPU; -1: all.")]
-Width = Annotated[int | None, _opt(metavar="N", min=1, help="Templates judged at once.")]
+Width = Annotated[int | None, _opt(metavar="N", min=1, help="Templates judged at the same time.")]
 AsJson = Annotated[bool, _opt("--json", help="Print one JSON object.")]
 List = Annotated[Listing, typer.Option("--output", "-o", help="How the list is printed.")]
 
@@ -179,7 +180,7 @@ class Given(Mapping[str, Any]):
         for name in self._given.keys() - self._asked:
             near = difflib.get_close_matches(name, self._asked, 1)
             hint = f"did you mean {near[0]}? " if near else ""
-            raise BadOption(f"--plugin-option {name}={self._given[name]}: no source or sink of this run knows it; {hint}see the plugin's documentation")
+            raise BadOption(f"--plugin-option {name}={self._given[name]} is unknown to all sources and sinks of this run; {hint}see the plugin's documentation")
 
 
 def sizes(model: str | None, **given: int | None) -> dict[str, Any]:
@@ -187,7 +188,7 @@ def sizes(model: str | None, **given: int | None) -> dict[str, Any]:
     found = {name: value for name, value in given.items() if value is not None}
     if model == "echo" and found:
         name = next(iter(found)).replace("_", "-")
-        raise BadOption(f"--{name} has no effect with the model echo, which is none; leave it out, or name a model")
+        raise BadOption(f"--{name} has no effect with --model echo, which runs no model; leave it out, or name a model")
     return found
 
 

@@ -143,7 +143,7 @@ def _json_scopes(data: bytes) -> list[Sequence[Any]]:
 
 
 def parsed(data: bytes) -> Any:
-    """An ExportLogsServiceRequest. Text that is no UTF-8 gets U+FFFD, as in files: the Collector sends what it got. Raises Refusal for what is none."""
+    """An ExportLogsServiceRequest. Text that is not UTF-8 gets U+FFFD, as in files: the Collector sends what it got. Raises Refusal for anything else."""
     from google.protobuf.message import DecodeError
     from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
@@ -215,7 +215,7 @@ def value_of(value: Any, depth: int = 0) -> Any:
 
 
 def _json_value(value: Any, depth: int = 0) -> Any:
-    """An AnyValue of OTLP's JSON, ``{"stringValue": …}``, as Python has it. What it has besides is passed over, as the specification wants."""
+    """An AnyValue of OTLP's JSON, ``{"stringValue": …}``, as Python has it. Other keys are ignored, as the specification demands."""
     if not value or not isinstance(value, dict) or depth > DEEPEST:
         return None
     kind = next((kind for kind in value if kind in _KINDS and value[kind] is not None), "")
@@ -234,12 +234,12 @@ def _json_value(value: Any, depth: int = 0) -> Any:
 
 
 def _mended(data: bytes, kind: Any, left: list[int], depth: int = 0) -> bytes:
-    """A message with its text made UTF-8. ``left``: fields that may yet be looked at. Raises ValueError and IndexError for what is no message."""
+    """A message with its text made UTF-8. ``left``: fields that may yet be looked at. Raises ValueError and IndexError for anything else."""
     out, at = bytearray(), 0
     while at < len(data):
         left[0] -= 1
         if left[0] < 0 or depth > 2 * DEEPEST:
-            raise ValueError("it has text that is no UTF-8, and too many or too deep fields to mend it")
+            raise ValueError("it has text that is not UTF-8, and too many or too deeply nested fields to repair it")
         tag, start = _read_varint(data, at)
         if tag & 7 != 2:  # no text: a number of 64 or 32 bits, or of as many bytes as it needs
             end = start + {1: 8, 5: 4}[tag & 7] if tag & 7 in (1, 5) else _read_varint(data, start)[1]

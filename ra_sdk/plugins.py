@@ -143,7 +143,7 @@ class PluginSet:
         """Another address of the service, from a URL. Raises WorldError, UnknownScheme, BadOption."""
         found = self._ask("ra_sdk_open_listener", WorldError, "url start close", url=url, options=options)
         if found is None:
-            raise UnknownScheme(f"{url!r} cannot be listened on, no plugin is installed that does; OTLP needs: pip install ra-sdk-opentelemetry")
+            raise UnknownScheme(f"{url!r} cannot be listened on: no installed plugin knows this scheme; for OTLP, pip install ra-sdk-opentelemetry")
         return cast("Listener", found)
 
     def open_reasoner(self, model: object, options: Mapping[str, Any]) -> Reasoner:
@@ -155,7 +155,7 @@ class PluginSet:
         name = None if model is None else str(model)
         found = self._ask("ra_sdk_open_reasoner", ModelError, "name digest judge", model=name, options=options)
         if found is None:
-            raise ModelError(f"model {model!r} is opened by no plugin; give the path of a GGUF file")
+            raise ModelError(f"no plugin opens the model {model!r}; give the path of a GGUF file")
         return cast("Reasoner", found)
 
     def listing(self) -> list[Listed]:
@@ -175,7 +175,7 @@ class PluginSet:
             if not callers:
                 raise ValueError("it marks no function with ra_sdk.hookimpl")
             if any(hook.wrapper or hook.hookwrapper for caller in callers for hook in caller.get_hookimpls() if hook.plugin is plugin):
-                raise ValueError("it wraps hooks of others, which has no meaning here")
+                raise ValueError("it wraps the hooks of others, which is not supported")
         except Exception as error:  # noqa: BLE001  a plugin's attributes may do anything when they are looked at
             if self._manager.get_plugin(name) is plugin:
                 self._manager.unregister(name=name)
@@ -186,7 +186,7 @@ class PluginSet:
     def _skip(self, listed: Listed, error: BaseException) -> None:
         self._listed.append(listed._replace(error=_reason(error)))
         whose = f"plugin {listed.name!r} of {listed.distribution} {listed.version}"
-        warnings.warn(f"{whose} is skipped: {_reason(error)}; mend or uninstall it, or leave it out with RA_PLUGINS", PluginWarning, stacklevel=4)
+        warnings.warn(f"{whose} is skipped: {_reason(error)}; repair or uninstall it, or leave it out with RA_PLUGINS", PluginWarning, stacklevel=4)
 
     def _implementations(self, hook: str) -> list[pluggy.HookImpl]:
         """Who implements a hook, in the order in which they are asked: who came last first, but for those that ask to be last."""
@@ -227,14 +227,14 @@ class PluginSet:
             self._makers[id(found)] = plugin
 
     def _unknown(self, url: str, kind: str, builtin: Sequence[str]) -> UnknownScheme:
-        """What to say of a URL that nobody opens. By custom a plugin has the name of its scheme."""
+        """The error for a URL that no plugin opens. By convention a plugin has the name of its scheme."""
         scheme, hook = url.split(":")[0], f"ra_sdk_open_{kind}"
         broken = next((f"; plugin {scheme!r} is skipped: {p.error}" for p in self._listed if p.error and p.name == scheme), "")
         known = [*builtin, *(p.name for p in self._listed if hook in p.hooks and p.distribution != OWN)]
         near = difflib.get_close_matches(scheme, known, 1)
         hint = f"did you mean {near[0]}:? " if near else ""
         names = ", ".join(f"{name}:" for name in known)
-        return UnknownScheme(f"{url!r} is no {kind} that a plugin opens{broken}; {hint}known are {names}; ra plugins lists what is installed")
+        return UnknownScheme(f"no plugin opens the {kind} {url!r}{broken}; {hint}known are {names}; `ra plugins` lists what is installed")
 
 
 class _Named:

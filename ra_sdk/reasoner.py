@@ -97,7 +97,7 @@ class LlamaReasoner:
     ) -> None:
         for name, value in (("context", 1 if context is None else context), ("width", width), ("threads", 1 if threads is None else threads)):
             if not isinstance(value, int) or value < 1:
-                raise BadOption(f"{name} {value!r} is no whole number of at least 1; give one, or leave it out")
+                raise BadOption(f"{name} must be a whole number of at least 1, got {value!r}")
         self.files = resolve(model, adapter)
         self.threads, self.gpu_layers, self.width = threads or _cores(), gpu_layers, width
         self.think_tokens, self.explain_tokens, self.threshold, self.explain = think_tokens, explain_tokens, threshold, explain
@@ -341,7 +341,7 @@ def _calibration(known: str | None) -> tuple[float, float]:
     try:
         slope, shift = map(float, (known or "1 0").split())
     except ValueError:
-        raise ModelError(f"the model's ra.calibration {known!r} is no pair of numbers; export it again") from None
+        raise ModelError(f"the model's ra.calibration must be a pair of numbers, got {known!r}; export the model again") from None
     return slope, shift
 
 

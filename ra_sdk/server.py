@@ -229,7 +229,7 @@ def _is_known(token: str, tokens: Tokens, trouble: RateLimited) -> bool:
     try:
         return tokens.name(token) is not None
     except StoreError as error:
-        trouble.warning("tokens", f"nobody is let in: {error}")
+        trouble.warning("tokens", f"all clients are refused: {error}")
         raise Refusal(503, "unusable", "the tokens cannot be read, the service's log has more; try again later", {"Retry-After": "10"}) from error
 
 
@@ -257,14 +257,14 @@ def _need_type(request: Request, *kinds: str) -> str:
 def _choice(request: Request, name: str, choices: tuple[str, ...]) -> str:
     value = request.query_params.get(name, choices[0])
     if value not in choices or (value == "" and name in request.query_params):
-        raise Refusal(422, "bad_parameter", f"{name} {value[:80]!r} is none of {', '.join(filter(None, choices))}; choose one of them")
+        raise Refusal(422, "bad_parameter", f"{name} {value[:80]!r} is not one of {', '.join(filter(None, choices))}")
     return value
 
 
 def _number(request: Request, name: str, default: int, least: int, most: int) -> int:
     value = request.query_params.get(name, str(default))
     if not (value.isascii() and value.isdecimal() and len(value) <= 12 and least <= int(value) <= most):
-        raise Refusal(422, "bad_parameter", f"{name} {value[:80]!r} is no number from {least} to {most}; give one")
+        raise Refusal(422, "bad_parameter", f"{name} must be a number from {least} to {most}, got {value[:80]!r}")
     return int(value)
 
 

@@ -39,7 +39,7 @@ TAIL = 64 << 20  # bytes of an existing file whose ids are known when appending
 
 @hookimpl
 def ra_sdk_open_sink(url: str, options: Mapping[str, Any]) -> Sink | None:
-    """``jsonl:PATH``, and ``jsonl:-`` for standard output. A run with a checkpoint goes on with the file, others begin it anew."""
+    """``jsonl:PATH``, and ``jsonl:-`` for standard output. A run with a checkpoint goes on with the file, others overwrite it."""
     if not url.startswith("jsonl:"):
         return None
     path = _path(url)
@@ -59,7 +59,7 @@ def keep_apart(places: Iterable[str], sources: Iterable[str]) -> None:
             raise BadOption(f"{place!r} would be read as a part of the source {source!r}; choose another folder")
     for one, other in combinations(places, 2):
         if _same(_path(one), _path(other)):
-            raise BadOption(f"{one!r} and {other!r} are one file, which cannot be written for two purposes; choose another file")
+            raise BadOption(f"{one!r} and {other!r} are the same file, which cannot serve two purposes; choose another for one of them")
 
 
 class JsonlSink:
@@ -129,7 +129,7 @@ class JsonlSink:
         except OSError as error:
             raise self._failed(error) from error
         if gone:  # what was written is nowhere, and must be written again
-            raise SinkError(f"{self.name!r} was removed while it was written to; see what removes it, and start again")
+            raise SinkError(f"{self.name!r} was removed while it was written to; find out what removes it, and start again")
 
     def _failed(self, error: OSError) -> SinkError:
         return SinkError(f"{self.name!r} cannot be written: {error.strerror or error}; make room or choose another place")
@@ -222,13 +222,13 @@ def _halves(verdict: Verdict, cached: bool) -> tuple[str, str]:
 
 
 def _path(url: str) -> str:
-    """The file of a path or of a URL of this sink; empty for other schemes, whose names are no files."""
+    """The file of a path or of a URL of this sink; empty for other schemes, which do not name files."""
     path = url.removeprefix("jsonl:").removeprefix("//")
     return path if path != url or not _SCHEME.match(url) else ""
 
 
 def _same(one: str, other: str) -> bool:
-    """Whether both are one file, which may not exist yet. Standard output and devices are no files."""
+    """Whether both are one file, which may not exist yet. Standard output and devices do not count."""
     try:
         if Path(one).exists():
             return Path(one).is_file() and Path(one).samefile(other)

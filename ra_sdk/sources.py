@@ -73,14 +73,14 @@ def as_source(thing: object) -> Source | None:
         raise UsageError(f"a {kind} is a table, not a column of log lines; name the column, as in frame['message']")
     if isinstance(thing, Iterable) and not isinstance(thing, bytes | bytearray | Mapping):
         return IterableSource(thing)
-    raise UsageError(f"{_short(thing)} ({kind}) is no source; give a path, a URL, or an iterable of strings, mappings or LogRecords")
+    raise UsageError(f"{_short(thing)} ({kind}) is not a source; give a path, a URL, or an iterable of strings, mappings or LogRecords")
 
 
 class IterableSource:
     """Strings, mappings or LogRecords: each is a record of its own. ``nulls``: None and NaN are empty records, as a column may have them.
 
-    It is read in the thread of who asks for detections: a database's cursor may not be used in another. One that is made as it goes may take its
-    time, so a None comes after what came slowly: there is no thread that could look whether more comes. Iterating raises BadRecord for anything else.
+    It is read in the thread that asks for detections: a database cursor may not be used in another. A generator may
+    be slow, so a None follows items that came slowly: no other thread could see whether more comes. Iterating raises BadRecord for anything else.
     """
 
     bound = True
@@ -108,7 +108,7 @@ class IterableSource:
                 yield ""
             else:
                 kind = type(item).__name__
-                raise BadRecord(f"item {position} is {_short(item)} ({kind}), no log record; give strings, mappings or LogRecords")
+                raise BadRecord(f"item {position} is {_short(item)} ({kind}), not a log record; give strings, mappings or LogRecords")
 
     def acknowledge(self, checkpoint: object) -> None:
         """Nothing to keep: an iterable cannot be resumed."""
@@ -154,7 +154,7 @@ class StreamSource:
                 self.position += taken
                 yield b"".join(pieces)
         except OSError as error:
-            raise SourceError(f"{self.name!r} cannot be read on: {error.strerror or error}; see what feeds it") from error
+            raise SourceError(f"{self.name!r} cannot be read any further: {error.strerror or error}; check the program that writes to it") from error
 
     def _has_more(self, end: float) -> bool:
         """Whether more comes in time."""
@@ -204,7 +204,7 @@ def _device(path: str, name: str) -> IO[bytes]:
 
 
 def _speakable(text: str) -> str:
-    """The text with U+FFFD for lone surrogates, which are no characters and have no UTF-8."""
+    """The text with U+FFFD for lone surrogates, which UTF-8 cannot encode."""
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -80,7 +80,7 @@ class _Newer(Exception):
 def _checked(state: Any) -> dict[str, Any]:
     """The state, if it has the shape of one. Raises TypeError, ValueError, KeyError or _Newer."""
     if isinstance(state["version"], int) and state["version"] < VERSION:
-        raise ValueError(f"it has version {state['version']}, whose templates are others")
+        raise ValueError(f"it has version {state['version']}, whose templates differ")
     if state["version"] != VERSION:
         raise _Newer(f"has version {state['version']!r}, this is version {VERSION}")
     pairs = [*state["memo"], *state["counts"], *state["clusters"]]

@@ -133,7 +133,7 @@ def _grouped(detections: Detections) -> Iterator[tuple[int, int, int, int, int]]
 
 
 def console(file: TextIO | None = None) -> Console:
-    """A console for log text: no markup, no emoji codes, no highlighting; plain and wide where it is no terminal."""
+    """A console for log text: no markup, no emoji codes, no highlighting; plain and wide where it is not a terminal."""
     import os
 
     from rich.console import Console

@@ -75,7 +75,7 @@ def default_path() -> Path:
 def make_token(name: str, path: Path) -> str:
     """Make a token and keep its hash; a name may be used again once it is revoked. Raises BadOption, StoreError."""
     if not _NAME.fullmatch(name):
-        raise BadOption(f"token name {name!r} has other characters than letters, digits, '_', '.' and '-'; choose another, as in es-cluster-1")
+        raise BadOption(f"token name {name!r} may hold only letters, digits, '_', '.' and '-'; choose another, as in es-cluster-1")
     token = f"ra_{secrets.token_urlsafe(32)}"
     with _change(path) as known:
         if name in known:

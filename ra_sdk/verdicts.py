@@ -121,7 +121,7 @@ class VerdictStore:
     def override(self, template: str, label: str, category: str | None = None, rationale: str | None = None, by: str = "") -> None:
         """An operator's own verdict on a template, for every model and mode. Raises BadOption for a label or category that cannot be."""
         if label not in JUDGED:
-            raise BadOption(f"label {label!r} is neither 'normal' nor 'abnormal'; an override says one of them")
+            raise BadOption(f"label must be 'normal' or 'abnormal', got {label!r}")
         if category is not None and (category not in CATEGORIES or label == "normal"):
             raise BadOption(f"category {category!r} does not fit; abnormal ones have one of {', '.join(CATEGORIES)}, normal ones none")
         self._write(_OVERRIDE.format("REPLACE"), [(_safe(template), label, category, rationale, by, time.time())])
@@ -247,7 +247,7 @@ def _open(path: str, broken: tuple[int, int] | None = None) -> tuple[sqlite3.Con
     except (OSError, ValueError, sqlite3.Error) as error:
         raise _store_error(path, error) from error
     if aside:
-        warnings.warn(f"store {path!r} was corrupt; it has been set aside as {aside!r} and begun anew", StoreWarning, stacklevel=4)
+        warnings.warn(f"store {path!r} was corrupt; it has been set aside as {aside!r}, and a new one begun", StoreWarning, stacklevel=4)
     return connection, file
 
 

@@ -117,19 +117,19 @@ class Fault(Struct):
 
 
 class Failure(Struct):
-    """Every answer that is no success."""
+    """Every answer that reports an error."""
 
     error: Fault
 
 
 def decode(data: bytes, kind: type[_T]) -> _T:
-    """JSON as one of the types. Raises Refusal: 400 for what is no JSON, 422 for JSON of another shape."""
+    """JSON as one of the types. Raises Refusal: 400 for invalid JSON, 422 for JSON of another shape."""
     try:
         return _decode(data, kind)
     except msgspec.ValidationError as error:
         raise Refusal(422, "wrong_shape", f"{error}; see /openapi.json for what belongs there") from error
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Refusal(400, "no_json", f"the body ({len(data)} bytes) is no JSON: {error}; send one JSON object in UTF-8") from error
+        raise Refusal(400, "no_json", f"the body ({len(data)} bytes) is not valid JSON: {error}; send one JSON object in UTF-8") from error
 
 
 def texts_of(ask: Ask, limits: Limits) -> list[str]:
@@ -171,7 +171,7 @@ def _fill(records: list[Reference], judged: Judged, texts: Sequence[str]) -> Non
 
 
 def _decode(data: bytes, kind: type[_T]) -> _T:
-    """Lone surrogates and bytes that are no UTF-8, which loggers do write, become U+FFFD as they do in files."""
+    """Lone surrogates and invalid UTF-8, which loggers do write, become U+FFFD as they do in files."""
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:

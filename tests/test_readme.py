@@ -10,17 +10,27 @@ from pathlib import Path
 
 import pytest
 
+from ra_sdk import Detection, Detector
+from ra_sdk.formats import builtin_formats
+from ra_sdk.formats.patterns import FRAGMENTS
+from ra_sdk.placeholders import PLACEHOLDERS
+
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 LINES = [line for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 RA = [line for line in LINES if line.startswith("ra ")]
+FILES = dict(re.findall(r"```toml\n# (\S+)\n(.*?)```", TEXT, re.DOTALL))
+TILL = "till 7 | 14/Mar/2026 09:41:07 | ALARM | drawer is jammed"
 
 
 @pytest.fixture
 def place(tmp_path):
     """A copy of the examples, and `ra` on the path, judging with the echo model."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    for name, text in FILES.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    (tmp_path / "tills.log").write_text(f"{TILL}\nreceipt 4711\n", encoding="utf-8")
     command = tmp_path / "bin" / "ra"
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ra_sdk.cli "$@"\n')
@@ -39,6 +49,8 @@ def place(tmp_path):
 def test_there_is_something_to_run():
     assert len(RA) > 10
     assert len(SNIPPETS) >= 2
+    assert sorted(FILES) == ["masks.toml", "till.toml"]
+    assert TEXT.count("```toml") == len(FILES)
 
 
 @pytest.mark.parametrize("line", RA)
@@ -57,6 +69,56 @@ def test_python(place, code):
     done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
+
+
+def examined(line, **options):
+    with Detector(model="echo", store=":memory:", **options) as detector:
+        return detector.examine(line)
+
+
+def test_the_format_gives_what_its_example_says(place):
+    folder, _ = place
+    with Detector(model="echo", store=":memory:", format_files=[folder / "till.toml"]) as detector:
+        (form,) = (form for form in detector.formats if form.name == "till")
+        (example,) = form.examples
+        (found,) = detector.detect(folder / "tills.log")
+    assert example.line == TILL
+    assert f"`{TILL}`" in TEXT
+    assert found.body == f"{example.body}\nreceipt 4711"
+    assert found.timestamp.isoformat().replace("+00:00", "Z") == example.timestamp
+    assert (found.severity, found.attributes) == (example.severity, example.attributes)
+
+
+def test_the_masks_are_applied(place, monkeypatch):
+    folder, _ = place
+    assert "<id>" not in examined("order of customer ABC-XYZ").template
+    monkeypatch.setenv("RA_CONFIG_DIR", str(folder))
+    assert examined("order of customer ABC-XYZ").template == "order of customer <id>"
+
+
+def test_what_is_said_of_templates_holds():
+    rows = re.findall(r"^\| `(<\S+>)` \| (.*) \|$", TEXT, re.MULTILINE)
+    assert dict(rows) == PLACEHOLDERS
+    for decides in ("HTTP 503", "HTTP 200", "0 errors", "ORA-01555", "%ASA-4-106023"):
+        assert f"`{decides}`" in TEXT
+        assert examined(f"check: {decides}").template == f"check: {decides}"
+    assert "`14 errors`" in TEXT
+    assert examined("14 errors").template == "<num> errors"
+    assert "`worker received 17 bytes`" in TEXT
+    assert examined("worker received 17 bytes").template == "worker received <num> bytes"
+
+
+def test_what_is_said_of_formats_holds():
+    assert abs(int(re.search(r"About (\d+) formats", TEXT)[1]) - len(builtin_formats())) <= 10
+    assert set(re.findall(r"`\{([A-Z]+)\}`", TEXT)) <= set(FRAGMENTS)
+    line = '192.0.2.1 - - [14/Mar/2026:09:41:07 +0000] "GET /api/pay?id=4 HTTP/1.1" 503 19'
+    assert f"`{examined(line).body}`" in TEXT
+
+
+def test_a_detection_has_what_is_said():
+    said = re.search(r"A `Detection` has (.*?)\. ", TEXT, re.DOTALL)[1]
+    public = {name for name in dir(Detection) if not name.startswith("_")} - {"of"}
+    assert {name.removesuffix("()") for name in re.findall(r"`([\w()]+)`", said)} == public
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")

@@ -596,7 +596,7 @@ def test_what_cannot_be_followed(log):
         opened(log.path, follow=True)
     log.path.write_text("x\n")
     for poll in ("often", "0", "-1"):
-        with pytest.raises(BadOption, match=f"poll '{poll}'"):
+        with pytest.raises(BadOption, match=f"poll must be .* got '{poll}'"):
             opened(log.path, follow=True, poll=poll)
     source = opened(log.path, follow="false")
     assert (source.live, read(source)) == (False, b"x\n")
@@ -738,7 +738,7 @@ def test_columns_of_pyarrow():
 @pytest.mark.parametrize(
     ("items", "said"),
     [
-        (["a", 5], "item 1 is 5 (int), no log record; give strings, mappings or LogRecords"),
+        (["a", 5], "item 1 is 5 (int), not a log record; give strings, mappings or LogRecords"),
         ([None], "item 0 is None (NoneType)"),
         ([["a"]], "item 0 is ['a'] (list)"),
         (["a", "b", range(10**9)], "item 2 is range(0, 1000000000) (range)"),
@@ -754,7 +754,7 @@ def test_items_that_are_no_records(items, said):
 
 @pytest.mark.parametrize("thing", [42, None, b"app.log", {"message": "a"}, object()])
 def test_what_is_no_source(thing):
-    with pytest.raises(UsageError, match="is no source; give a path, a URL, or an iterable"):
+    with pytest.raises(UsageError, match="is not a source; give a path, a URL, or an iterable"):
         as_source(thing)
 
 

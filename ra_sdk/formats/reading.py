@@ -26,7 +26,7 @@ REACH = 500  # lines: what comes later in a stream than so many lines of other s
 
 
 class Comments:
-    """Lines that are no records: ``==> file <==`` of tail, and what formats call comments."""
+    """Lines that are not records: ``==> file <==`` of tail, and what formats call comments."""
 
     name = "comment"
 

@@ -19,7 +19,7 @@ _HOLE = re.compile(r"\{\{|\}\}|\{([@$]?)([\w.]+)(,-?\d+)?(?::([^{}]*))?\}")  # h
 
 
 def _decode_journald(text: str) -> Decoded | None:
-    """https://systemd.io/JOURNAL_EXPORT_FORMATS/#journal-json-format: bytes that are no text are arrays, and so are repeated fields."""
+    """https://systemd.io/JOURNAL_EXPORT_FORMATS/#journal-json-format: bytes that are not text are arrays, and so are repeated fields."""
     row = object_of(text)
     if row is None or "MESSAGE" not in row:
         return None

@@ -162,7 +162,7 @@ def _decode_logfmt(text: str) -> Decoded | None:
 
 
 def object_of(text: str) -> dict[str, Any] | None:
-    """The JSON object that a text is; None if it is none."""
+    """The JSON object of a text; None if it is something else."""
     try:
         row = _DECODE(text)
     except (ValueError, RecursionError):

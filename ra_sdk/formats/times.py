@@ -227,7 +227,7 @@ def _nothing(texts: pl.Series, now: datetime) -> pl.Series:  # noqa: ARG001
 
 
 def epoch_of(value: object) -> datetime | None:
-    """A number since the epoch in s, ms, us or ns, told apart by its size; None where it is none."""
+    """A number since the epoch in s, ms, us or ns, told apart by its size; None for anything else."""
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):

@@ -50,7 +50,7 @@ class Sections:
         self._current, self._ahead = -1, list[tuple[int, int]]()
 
     def codes(self, lines: pl.Series, codes: pl.Series, comment: int) -> pl.Series:
-        """``codes``, with those of the lines of sections put in. ``comment``: the code of lines that are no records."""
+        """``codes``, with those of the lines of sections put in. ``comment``: the code of lines that are not records."""
         import polars as pl
 
         hashes = codes == comment
