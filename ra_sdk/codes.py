@@ -41,7 +41,7 @@ SHIELDS = (
         rare=True,
     ),
     Mask(
-        "0[xX](?:8[07]|[cC]0)",
+        "0[xX]",
         r"(?-u:\b)0([xX](?:8[07][0-3]|[cC]0[0-2E])[0-9a-fA-F])([0-9a-fA-F]{4})(?-u:\b)",
         f"{OPEN}0{BREAK}${{1}}{BREAK}${{2}}{CLOSE}",
         rare=True,

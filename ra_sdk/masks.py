@@ -7,14 +7,14 @@ distinct texts that are left.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from ra_sdk.codes import BREAK, CLOSE, MNEMONIC, OPEN, PHRASES, SHIELDS, WORDS, counted, decides, is_secret, notifies
 from ra_sdk.generated import is_generated, is_generated_whole
-from ra_sdk.placeholders import JOINED, MASKS, PODS, TABLE, Mask
+from ra_sdk.placeholders import GUARDS_TOGETHER, JOINED, MASKS, PODS, TABLE, Mask
 
 if TYPE_CHECKING:
     import polars as pl
@@ -107,11 +107,23 @@ def _replaced(text: pl.Series, masks: Sequence[Mask]) -> pl.Series:
     """The masks in turn. No replacement makes a guard appear, so each guard is looked for once, and first."""
     if not len(text):
         return text
-    found = {guard: not guard or _has(text, guard) for guard in dict.fromkeys(mask.guard for mask in masks)}
+    found = _found(text, dict.fromkeys(mask.guard for mask in masks))
     for mask in masks:
         if found[mask.guard] and (not mask.rare or _has(text, mask.pattern)):
             text = text.str.replace_all(mask.pattern, mask.replacement)
     return text
+
+
+def _found(text: pl.Series, guards: Iterable[str]) -> dict[str, bool]:
+    """Which guards the column has. Those of ``GUARDS_TOGETHER`` are looked for in the few texts that have one of them."""
+    asked = set(guards)
+    found = {"": True}
+    for group in GUARDS_TOGETHER:
+        together = asked.intersection(group)
+        if len(together) > 1:
+            some = text.filter(text.str.contains("|".join(sorted(together))))
+            found |= {guard: _has(some, guard) for guard in together}
+    return found | {guard: _has(text, guard) for guard in asked.difference(found)}
 
 
 def _has(text: pl.Series, pattern: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["JOINED", "MASKS", "PLACEHOLDERS", "PODS", "RARE", "TABLE", "WILDCARD", "Mask", "Placeholder"]
+__all__ = ["GUARDS_TOGETHER", "JOINED", "MASKS", "PLACEHOLDERS", "PODS", "RARE", "TABLE", "WILDCARD", "Mask", "Placeholder"]
 
 WILDCARD = "<*>"
 
@@ -94,6 +94,7 @@ _MAC = r"(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}|[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\
 _GROUPED = (  # what hardware addresses, whole IPv6 addresses, UUIDs and compact dates have in common; one scan for all
     r"(?:[0-9a-fA-F]{1,4}[:-]){5}|[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-|[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}|(?:19|20)[0-9]{6}[T_-][0-9]{4}"
 )
+_LONG_HEX = _bounded(_hex(8))
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
 _URL = r"[A-Za-z][A-Za-z0-9+.-]{1,15}://[^\s\"'<>|,;)\]}]+"
 _EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*\.[A-Za-z]{2,}"
@@ -219,9 +220,9 @@ TABLE = (
         "a hexadecimal number other than zero, with or without 0x",
         r"(?:0[xX])?[0-9a-fA-F]+",
         (
-            Mask("0x", r"(?-u:\b)0x0+(?-u:\b)", "0x0"),
+            Mask("0[xX]", r"(?-u:\b)0x0+(?-u:\b)", "0x0"),
             Mask("0[xX]", r"(?-u:\b)0[xX][0-9a-fA-F]*[1-9a-fA-F][0-9a-fA-F]*", "<hex>"),
-            Mask("", _bounded(_hex(8)), "<hex>"),
+            Mask(_LONG_HEX, _LONG_HEX, "<hex>"),
             Mask("_[0-9a-fA-F]{8}", rf"_(?:{_hex(8)})($|[^A-Za-z0-9_<])", "_<hex>${1}", late=True),
         ),
         "|".join(
@@ -242,4 +243,5 @@ TABLE = (
     ),
 )
 PLACEHOLDERS = {row.name: row.meaning for row in TABLE}
+GUARDS_TOGETHER = ((RARE, "://", "::", "0[xX]"), (_GROUPED, _LONG_HEX))  # of each, one scan tells which texts may have any
 MASKS = tuple(mask for row in TABLE for mask in row.coarse)

@@ -36,6 +36,7 @@ __all__ = ["Miner", "distinct", "has_words", "is_protected"]
 
 Place: TypeAlias = "LogCluster | str"
 LONGEST = 64 << 10  # characters of a body that its template is made of: the memory is one of texts, which have to be short
+SAMPLE = 1_000  # bodies that are compared to tell whether masking the distinct ones pays
 SIMILARITY = 0.6  # share of words that must be equal; Drain's usual 0.4 merges messages that merely share their frame
 
 _STATES = """
@@ -166,12 +167,27 @@ def distinct(bodies: pl.Series, own: Sequence[Mask] = ()) -> tuple[pl.Series, li
 
     if (bodies.str.len_bytes() > LONGEST).any():
         bodies = bodies.str.head(LONGEST)
-    codes, texts = _coded(without_values(bodies, own))
+    codes, texts = _without_values(bodies, own)
     again, texts = _coded(without_times(texts))
     codes = again.gather(codes) if len(texts) < len(again) else codes
     sizes = codes.value_counts(sort=False)
     counts = dict(zip(sizes[sizes.columns[0]].to_list(), sizes["count"].to_list()))
     return codes, texts.to_list(), [counts[code] for code in range(len(texts))]
+
+
+def _without_values(bodies: pl.Series, own: Sequence[Mask]) -> tuple[pl.Series, pl.Series]:
+    """Bodies after the first masks, coded. Where most bodies occur more than once, only the distinct ones are masked."""
+    if not _repeated(bodies):
+        return _coded(without_values(bodies, own))
+    codes, texts = _coded(bodies)
+    again, texts = _coded(without_values(texts, own))
+    return again.gather(codes), texts
+
+
+def _repeated(bodies: pl.Series) -> bool:
+    """Whether most bodies seem to occur more than once, by a sample."""
+    sample = bodies.gather_every(max(1, len(bodies) // SAMPLE))
+    return sample.n_unique() < len(sample) // 2
 
 
 def _coded(texts: pl.Series) -> tuple[pl.Series, pl.Series]:
