@@ -29,10 +29,7 @@ def by_beginning(lines: pl.Series) -> Iterator[tuple[int, pl.Series]]:
     rows = pl.int_range(len(lines), dtype=pl.get_index_type(), eager=True)
     while len(lines):
         number = _class_of(lines[0][:1])
-        if number == _OTHER:
-            some = ~lines.str.contains(_KNOWN)
-        else:
-            some = lines.str.contains("^" + _CLASSES[number])
+        some = ~lines.str.contains(_KNOWN) if number == _OTHER else lines.str.contains("^" + _CLASSES[number])
         yield number, rows.filter(some)
         rows, lines = rows.filter(~some), lines.filter(~some)
 
@@ -53,49 +50,49 @@ def may_begin(pattern: str, number: int) -> bool:
 @lru_cache(4096)
 def _first(pattern: str) -> int:
     """The classes that matching lines may begin with, as bits; all of them for a pattern that is not understood."""
-    tokens = _TOKEN.findall(pattern)
-    if not tokens or tokens[0] != "^" or _alternates(tokens):
+    pieces = _TOKEN.findall(pattern)
+    if not pieces or pieces[0] != "^" or _alternates(pieces):
         return _ALL
     try:
-        found, optional, _ = _branches(tokens, 1, fold=False)
+        found, optional, _ = _branches(pieces, 1, fold=False)
     except (ValueError, IndexError):
         return _ALL
     return _ALL if optional else found
 
 
-def _alternates(tokens: list[str]) -> bool:
+def _alternates(pieces: list[str]) -> bool:
     """Whether the whole pattern is alternatives: ``^`` then stands for the first of them only."""
     depth = 0
-    for token in tokens:
-        depth += (token[0] == "(") - (token == ")")
-        if token == "|" and not depth:
+    for piece in pieces:
+        depth += (piece[0] == "(") - (piece == ")")
+        if piece == "|" and not depth:
             return True
     return False
 
 
-def _branches(tokens: list[str], at: int, *, fold: bool) -> tuple[int, bool, int]:
+def _branches(pieces: list[str], at: int, *, fold: bool) -> tuple[int, bool, int]:
     """First characters of alternatives, whether one of them may be empty, and the place of what ends them."""
     found, empty, optional = 0, False, True
-    while at < len(tokens) and tokens[at] != ")":
-        if tokens[at] == "|":
+    while at < len(pieces) and pieces[at] != ")":
+        if pieces[at] == "|":
             empty, optional, at = empty or optional, True, at + 1
             continue
-        first, blank, at = _item(tokens, at, fold=fold, wanted=optional)
+        first, blank, at = _item(pieces, at, fold=fold, wanted=optional)
         if optional:
             found, optional = found | first, blank
     return found, empty or optional, at
 
 
-def _item(tokens: list[str], at: int, *, fold: bool, wanted: bool) -> tuple[int, bool, int]:
+def _item(pieces: list[str], at: int, *, fold: bool, wanted: bool) -> tuple[int, bool, int]:
     """First characters of one item, whether it may be empty, and the place behind it."""
-    token, blank = tokens[at], False
-    if token[0] == "(":
-        first, blank, at = _branches(tokens, at + 1, fold=_folds(token, fold))
+    piece, blank = pieces[at], False
+    if piece[0] == "(":
+        first, blank, at = _branches(pieces, at + 1, fold=_folds(piece, fold))
     else:
-        first, blank = _single(token, fold) if wanted else (0, False)
+        first, blank = _single(piece, fold) if wanted else (0, False)
     at += 1
-    if at < len(tokens) and (tokens[at] in _OPTIONAL or tokens[at][:2] in ("{0", "{,")) and len(token) > 0:
-        blank = blank or token[0] in "([\\." or len(token) == 1
+    if at < len(pieces) and (pieces[at] in _OPTIONAL or pieces[at][:2] in ("{0", "{,")) and len(piece) > 0:
+        blank = blank or piece[0] in "([\\." or len(piece) == 1
     return first, blank, at
 
 
@@ -104,17 +101,19 @@ def _folds(opening: str, fold: bool) -> bool:
     if opening == "(?":
         raise ValueError(opening)
     on, _, off = opening[2:-1].partition("-") if opening[-1] == ":" else ("", "", "")
+    if "x" in on:
+        raise ValueError(opening)
     return ("i" in on or fold) and "i" not in off
 
 
 @lru_cache(1024)
-def _single(token: str, fold: bool) -> tuple[int, bool]:
-    """First characters of a token that is no group, and whether it matches without taking one."""
-    if token in ("^", "$", r"\b", r"\B") or token[0] in "*+?{" and len(token) > 1 or token in ("*", "+", "?"):
+def _single(piece: str, fold: bool) -> tuple[int, bool]:
+    """First characters of a piece that is no group, and whether it matches without taking one."""
+    if piece in ("^", "$", r"\b", r"\B") or (piece[0] in "*+?{" and len(piece) > 1) or piece in ("*", "+", "?"):
         return 0, True
-    if token == "." or token.startswith("[^") or re.match(r"\\[A-Za-wyzA-Z]", token):
+    if piece == "." or piece.startswith("[^") or re.match(r"\\[A-Za-wyzA-Z]", piece):
         return _ALL, False
-    characters = _members(token[1:-1]) if token[0] == "[" and len(token) > 1 else {_character(token)}
+    characters = _members(piece[1:-1]) if piece[0] == "[" and len(piece) > 1 else {_character(piece)}
     if fold:
         characters |= {each for one in characters for each in (one.lower(), one.upper())}
         characters |= {"\u017f"} if characters & set("sSkK") else set()  # the long s and the like
@@ -127,6 +126,8 @@ def _single(token: str, fold: bool) -> tuple[int, bool]:
 def _members(inner: str) -> set[str]:
     """The characters of a class. Raises ValueError for what is not understood."""
     parts = re.findall(r"\\x[0-9A-Fa-f]{2}|\\.|.", inner, re.DOTALL)
+    if not parts or "[" in parts or "&&" in inner or "~~" in inner:  # classes in classes
+        raise ValueError(inner)
     found, at = set[str](), 0
     while at < len(parts):
         low = high = _character(parts[at])
@@ -140,11 +141,11 @@ def _members(inner: str) -> set[str]:
 _ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "f": "\f", "v": "\v"}
 
 
-def _character(token: str) -> str:
-    if token[0] != "\\":
-        return token[0]
-    if len(token) == 4:
-        return chr(int(token[2:], 16))
-    if token[1].isalnum() and token[1] not in _ESCAPES:
-        raise ValueError(token)
-    return _ESCAPES.get(token[1], token[1])
+def _character(piece: str) -> str:
+    if piece[0] != "\\":
+        return piece[0]
+    if len(piece) == 4:
+        return chr(int("0" + piece[1:], 0))
+    if piece[1].isalnum() and piece[1] not in _ESCAPES:
+        raise ValueError(piece)
+    return _ESCAPES.get(piece[1], piece[1])
