@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from ra_sdk.formats.beginnings import by_beginning, may_begin
 
 if TYPE_CHECKING:
     import polars as pl
@@ -47,39 +49,59 @@ class Recogniser:
     def _surely(self, lines: pl.Series, code: int) -> pl.Series:
         """Boolean: the line has this format, and none that comes before it."""
         hit: pl.Series = self.kinds[code].has(lines)
-        rivals = [self.kinds[rival] for rival in self._rivals(code)]
-        if not rivals or not hit.any():
+        if not self._rivals(code) or not hit.any():
             return hit
-        return hit.scatter(hit.arg_true(), ~_any_of(rivals, lines if hit.all() else lines.filter(hit)))
+        rows, some = hit.arg_true(), lines if hit.all() else lines.filter(hit)
+        for beginning, part in by_beginning(some):
+            rivals = [self.kinds[rival] for rival in self._beginning(self._rivals(code), beginning)]
+            if rivals:
+                has = _any_of(rivals, some if len(part) == len(some) else some.gather(part))
+                if has.any():
+                    hit = hit.scatter(rows.gather(part.filter(has)), values=False)
+        return hit
 
     def _in_order(self, left: _Left) -> None:
-        for first, last, pattern in self._groups:
-            some = left.lines.str.contains(pattern)
-            if some.any():
-                here = _Left(left.lines.filter(some))
-                for code in range(first, last):
-                    here.take(self.kinds[code].has(here.lines), code)
-                left.take_each(some, here)
+        for beginning, rows in by_beginning(left.lines):
+            here = _Left(left.lines if len(rows) == len(left.lines) else left.lines.gather(rows))
+            for codes, pattern in self._groups(beginning):
+                some = here.lines.str.contains(pattern)
+                if some.any():
+                    group = _Left(here.lines.filter(some))
+                    for code in codes:
+                        group.take(self.kinds[code].has(group.lines), code)
+                    here.take_each(some, group)
+            left.add(left.rows.gather(rows), here)
 
-    @cached_property
-    def _groups(self) -> list[tuple[int, int, str]]:
-        """Neighbours that are tried as one: the codes from the first to that behind the last, and a pattern that all their lines match."""
-        patterns = [str(getattr(kind, "pattern", "")) for kind in self.kinds]
-        firsts = range(0, len(patterns), TOGETHER)
-        return [(first, min(first + TOGETHER, len(patterns)), _one_of(patterns[first : first + TOGETHER])) for first in firsts]
+    def _groups(self, beginning: int) -> list[tuple[list[int], str]]:
+        """Neighbours that are tried as one: the codes that lines with this beginning may have, and a pattern that all their lines match."""
+        if beginning not in self._known_groups:
+            codes = self._beginning(range(len(self.kinds)), beginning)
+            parts = [codes[first : first + TOGETHER] for first in range(0, len(codes), TOGETHER)]
+            self._known_groups[beginning] = [(part, _one_of([_pattern(self.kinds[code]) for code in part])) for part in parts]
+        return self._known_groups[beginning]
+
+    def _beginning(self, codes: Iterable[int], beginning: int) -> list[int]:
+        return [code for code in codes if may_begin(_pattern(self.kinds[code]), beginning)]
 
     def _rivals(self, code: int) -> list[int]:
         """Formats before this one that its lines may have as well: those with an example that has both, or without examples."""
         if code not in self._known_rivals:
-            import polars as pl
-
-            found = list[int]()
-            for rival, kind in enumerate(self.kinds[:code]):
-                examples = [example.line for example in getattr(kind, "examples", ())]
-                if not examples or self.kinds[code].has(pl.Series(examples, dtype=pl.String)).any():
-                    found.append(rival)
-            self._known_rivals[code] = found
+            lines, owners = self._examples
+            both = set(owners.filter(self.kinds[code].has(lines)).unique().to_list()) | set(range(len(self.kinds))) - set(owners)
+            self._known_rivals[code] = sorted(rival for rival in both if rival < code)
         return self._known_rivals[code]
+
+    @cached_property
+    def _examples(self) -> tuple[pl.Series, pl.Series]:
+        """The examples of all formats, and the code that each belongs to."""
+        import polars as pl
+
+        found = [(example.line, code) for code, kind in enumerate(self.kinds) for example in getattr(kind, "examples", ())]
+        return pl.Series([line for line, _ in found], dtype=pl.String), pl.Series([code for _, code in found], dtype=pl.Int64)
+
+    @cached_property
+    def _known_groups(self) -> dict[int, list[tuple[list[int], str]]]:
+        return {}
 
     @cached_property
     def _known_rivals(self) -> dict[int, list[int]]:
@@ -92,7 +114,7 @@ class _Left:
     def __init__(self, lines: pl.Series) -> None:
         import polars as pl
 
-        self.lines, self._rows = lines, pl.int_range(len(lines), eager=True)
+        self.lines, self.rows = lines, pl.int_range(len(lines), eager=True)
         self.codes = pl.repeat(NONE, len(lines), dtype=pl.Int16, eager=True)
         self.counts: dict[int, int] = {}
 
@@ -107,21 +129,28 @@ class _Left:
         if count == len(self.codes):
             self.codes = pl.repeat(code, count, dtype=pl.Int16, eager=True)
         else:
-            self.codes = self.codes.scatter(self._rows.filter(hit), code)
+            self.codes = self.codes.scatter(self.rows.filter(hit), code)
         self._keep(~hit)
 
     def take_each(self, some: pl.Series, found: _Left) -> None:
         """What was found among some of the lines."""
         known = found.codes != NONE
         if known.any():
-            rows = self._rows.filter(some)
-            self.codes = self.codes.scatter(rows.filter(known), found.codes.filter(known))
-            for code, count in found.counts.items():
-                self.counts[code] = self.counts.get(code, 0) + count
-            self._keep(~self._rows.is_in(rows.filter(known).implode()))
+            self.add(self.rows.filter(some), found)
+            self._keep(~some.scatter(some.arg_true(), known))
+
+    def add(self, rows: pl.Series, found: _Left) -> None:
+        """What was found in these rows, which are looked at no more."""
+        self.codes = found.codes if len(rows) == len(self.codes) else self.codes.scatter(rows, found.codes)
+        for code, count in found.counts.items():
+            self.counts[code] = self.counts.get(code, 0) + count
 
     def _keep(self, keep: pl.Series) -> None:
-        self.lines, self._rows = self.lines.filter(keep), self._rows.filter(keep)
+        self.lines, self.rows = self.lines.filter(keep), self.rows.filter(keep)
+
+
+def _pattern(kind: Any) -> str:
+    return str(getattr(kind, "pattern", ""))  # one of a plugin may have none
 
 
 def _one_of(patterns: Sequence[str]) -> str:
@@ -132,7 +161,7 @@ def _any_of(kinds: Sequence[Any], lines: pl.Series) -> pl.Series:
     """Boolean: the line has one of these formats."""
     import polars as pl
 
-    patterns = [str(getattr(kind, "pattern", "")) for kind in kinds]  # one of a plugin may have none
+    patterns = [_pattern(kind) for kind in kinds]
     maybe = lines.str.contains(_one_of(patterns))
     if not maybe.any():
         return maybe
