@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["by_beginning", "may_begin"]
+__all__ = ["common_beginning", "may_begin"]
 
 _CLASSES = ("[0-9]", "[A-Z]", "[a-z]", "[ \t]", r"\[", "<", r"\{", '"', "")  # the last: any other character, or none
 _ALL = (1 << len(_CLASSES)) - 1
@@ -22,19 +21,12 @@ _TOKEN = re.compile(
 _OPTIONAL = ("*", "?", "*?", "??")
 
 
-def by_beginning(lines: pl.Series) -> Iterator[tuple[int, pl.Series]]:
-    """The number of each class of first characters among the lines, and the rows of its lines."""
-    import polars as pl
-
-    rows = pl.int_range(len(lines), dtype=pl.get_index_type(), eager=True)
-    while len(lines):
-        number = _class_of(lines[0][:1])
-        some = ~lines.str.contains(_KNOWN) if number == _OTHER else lines.str.contains("^" + _CLASSES[number])
-        yield number, rows.filter(some)
-        rows, lines = rows.filter(~some), lines.filter(~some)
-
-
-_KNOWN = "^(?:" + "|".join(_CLASSES[:-1]) + ")"
+def common_beginning(lines: pl.Series) -> int | None:
+    """The number of the class of characters that all lines begin with; None where they differ."""
+    if not len(lines):
+        return None
+    number = _class_of(lines[0][:1])
+    return number if number != _OTHER and lines.str.contains("^" + _CLASSES[number]).all() else None
 
 
 @lru_cache(256)
@@ -42,9 +34,9 @@ def _class_of(character: str) -> int:
     return next((number for number, pattern in enumerate(_CLASSES[:-1]) if re.match(pattern, character)), _OTHER)
 
 
-def may_begin(pattern: str, number: int) -> bool:
-    """Whether a line that the pattern matches may begin with a character of this class."""
-    return bool(_first(pattern) >> number & 1)
+def may_begin(pattern: str, number: int | None) -> bool:
+    """Whether a line that the pattern matches may begin with a character of this class; None is any."""
+    return number is None or bool(_first(pattern) >> number & 1)
 
 
 @lru_cache(4096)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ra_sdk.formats.beginnings import by_beginning, may_begin
+from ra_sdk.formats.beginnings import common_beginning, may_begin
 
 if TYPE_CHECKING:
     import polars as pl
@@ -51,28 +51,20 @@ class Recogniser:
         hit: pl.Series = self.kinds[code].has(lines)
         if not self._rivals(code) or not hit.any():
             return hit
-        rows, some = hit.arg_true(), lines if hit.all() else lines.filter(hit)
-        for beginning, part in by_beginning(some):
-            rivals = [self.kinds[rival] for rival in self._beginning(self._rivals(code), beginning)]
-            if rivals:
-                has = _any_of(rivals, some if len(part) == len(some) else some.gather(part))
-                if has.any():
-                    hit = hit.scatter(rows.gather(part.filter(has)), values=False)
-        return hit
+        some = lines if hit.all() else lines.filter(hit)
+        rivals = self._beginning(self._rivals(code), common_beginning(some))
+        return hit.scatter(hit.arg_true(), ~_any_of([self.kinds[rival] for rival in rivals], some)) if rivals else hit
 
     def _in_order(self, left: _Left) -> None:
-        for beginning, rows in by_beginning(left.lines):
-            here = _Left(left.lines if len(rows) == len(left.lines) else left.lines.gather(rows))
-            for codes, pattern in self._groups(beginning):
-                some = here.lines.str.contains(pattern)
-                if some.any():
-                    group = _Left(here.lines.filter(some))
-                    for code in codes:
-                        group.take(self.kinds[code].has(group.lines), code)
-                    here.take_each(some, group)
-            left.add(left.rows.gather(rows), here)
+        for codes, pattern in self._groups(common_beginning(left.lines)):  # few patterns: polars keeps 32 compiled
+            some = left.lines.str.contains(pattern)
+            if some.any():
+                here = _Left(left.lines.filter(some))
+                for code in codes:
+                    here.take(self.kinds[code].has(here.lines), code)
+                left.take_each(some, here)
 
-    def _groups(self, beginning: int) -> list[tuple[list[int], str]]:
+    def _groups(self, beginning: int | None) -> list[tuple[list[int], str]]:
         """Neighbours that are tried as one: the codes that lines with this beginning may have, and a pattern that all their lines match."""
         if beginning not in self._known_groups:
             codes = self._beginning(range(len(self.kinds)), beginning)
@@ -80,7 +72,7 @@ class Recogniser:
             self._known_groups[beginning] = [(part, _one_of([_pattern(self.kinds[code]) for code in part])) for part in parts]
         return self._known_groups[beginning]
 
-    def _beginning(self, codes: Iterable[int], beginning: int) -> list[int]:
+    def _beginning(self, codes: Iterable[int], beginning: int | None) -> list[int]:
         return [code for code in codes if may_begin(_pattern(self.kinds[code]), beginning)]
 
     def _rivals(self, code: int) -> list[int]:
@@ -100,7 +92,7 @@ class Recogniser:
         return pl.Series([line for line, _ in found], dtype=pl.String), pl.Series([code for _, code in found], dtype=pl.Int64)
 
     @cached_property
-    def _known_groups(self) -> dict[int, list[tuple[list[int], str]]]:
+    def _known_groups(self) -> dict[int | None, list[tuple[list[int], str]]]:
         return {}
 
     @cached_property
@@ -114,7 +106,7 @@ class _Left:
     def __init__(self, lines: pl.Series) -> None:
         import polars as pl
 
-        self.lines, self.rows = lines, pl.int_range(len(lines), eager=True)
+        self.lines, self._rows = lines, pl.int_range(len(lines), eager=True)
         self.codes = pl.repeat(NONE, len(lines), dtype=pl.Int16, eager=True)
         self.counts: dict[int, int] = {}
 
@@ -129,24 +121,20 @@ class _Left:
         if count == len(self.codes):
             self.codes = pl.repeat(code, count, dtype=pl.Int16, eager=True)
         else:
-            self.codes = self.codes.scatter(self.rows.filter(hit), code)
+            self.codes = self.codes.scatter(self._rows.filter(hit), code)
         self._keep(~hit)
 
     def take_each(self, some: pl.Series, found: _Left) -> None:
         """What was found among some of the lines."""
         known = found.codes != NONE
         if known.any():
-            self.add(self.rows.filter(some), found)
+            self.codes = self.codes.scatter(self._rows.filter(some), found.codes)
+            for code, count in found.counts.items():
+                self.counts[code] = self.counts.get(code, 0) + count
             self._keep(~some.scatter(some.arg_true(), known))
 
-    def add(self, rows: pl.Series, found: _Left) -> None:
-        """What was found in these rows, which are looked at no more."""
-        self.codes = found.codes if len(rows) == len(self.codes) else self.codes.scatter(rows, found.codes)
-        for code, count in found.counts.items():
-            self.counts[code] = self.counts.get(code, 0) + count
-
     def _keep(self, keep: pl.Series) -> None:
-        self.lines, self.rows = self.lines.filter(keep), self.rows.filter(keep)
+        self.lines, self._rows = self.lines.filter(keep), self._rows.filter(keep)
 
 
 def _pattern(kind: Any) -> str:
