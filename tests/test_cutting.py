@@ -89,4 +89,4 @@ def test_an_endless_line_is_cut_and_not_kept():
     found += cutter.flush()
     assert most <= LONGEST_LINE + len(piece)
     assert sum(body.count("x") for raw in found for body in raw.parse().bodies.to_list()) == 40 << 20
-    assert len(found) >= 5
+    assert len(found) >= 3
