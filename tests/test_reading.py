@@ -280,7 +280,7 @@ def test_a_checkpoint_moves_when_what_comes_next_is_asked_for(reading, door):
 def test_sessions_refuse_a_checkpoint(reading):
     reading.log.write_text(LIFE)
     with Detector(model="echo", store=":memory:", checkpoint=reading.checkpoint, window=Window(lines=2)) as detector:
-        with pytest.raises(BadOption, match="checkpoint with sessions: a restart would"):
+        with pytest.raises(BadOption, match="sessions cannot be used with a checkpoint: a restart would"):
             detector.sessions(reading.log)
         assert len(list(detector.sessions(["a", "b", "c"]))) == 2
 
