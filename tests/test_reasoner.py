@@ -230,7 +230,7 @@ def test_what_cannot_work_is_one_clear_error(llama, tmp_path):
         LlamaReasoner(broken)
     with pytest.raises(ModelError, match="too small for the prompt"):
         LlamaReasoner(context=64)
-    with pytest.raises(BadOption, match="width 0"):
+    with pytest.raises(BadOption, match="width must be a whole number"):
         LlamaReasoner(width=0)
     with pytest.raises(BadOption, match="threads 'two'"):
         LlamaReasoner(threads="two")
@@ -274,5 +274,5 @@ def test_calibration(known, expected):
 
 
 def test_a_broken_calibration_is_an_error():
-    with pytest.raises(ModelError, match=r"ra\.calibration '1'"):
+    with pytest.raises(ModelError, match=r"ra\.calibration must be a pair of numbers, got '1'"):
         _calibration("1")
