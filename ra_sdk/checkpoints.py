@@ -22,7 +22,7 @@ class Checkpoint:
     """What one source, named by ``key``, has in a file of checkpoints, which several sources and processes may share.
 
     ``entry`` is None, or a mapping that the source makes, with at least its ``identity``. Raises StoreError: for a file that is
-    broken or holds something else, and where another run with the same file has read the same source meanwhile.
+    broken or holds something else, and where another run has since read the same source with this file.
     """
 
     def __init__(self, path: Path, key: str) -> None:
@@ -66,7 +66,7 @@ class Checkpoint:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """Nobody else writes the file meanwhile. The lock is on the file itself, which is replaced when it is written, so look again."""
+        """Hold the file's lock. Writing replaces the file, and with it the lock, so check that it is still the same file."""
         with _PROCESS:
             while True:
                 file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)

@@ -160,7 +160,7 @@ def _sinks(detector: Detector, urls: Sequence[str], output: options.Output, tabl
 
 
 def _meter(output: options.Output, follow: bool) -> AbstractContextManager[Any]:
-    """A progress bar, where somebody sees it and nothing else is written to that screen meanwhile."""
+    """A progress bar, if standard error is a terminal that nothing else is written to."""
     busy = follow or (output in LINES and sys.stdout.isatty())
     if busy or not sys.stderr.isatty():
         return nullcontext()

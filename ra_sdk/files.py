@@ -38,7 +38,7 @@ class FileSource:
 
     Options: ``follow`` waits for more, like tail -F, through rotation and truncation, from the start of the file, or with ``tail`` from its end;
     ``poll`` is how many seconds it waits between looks; ``stop``, a threading.Event, ends it after what is there. ``checkpoint`` is a file
-    that keeps the position up to which every sink has written; reading resumes there, in a file that was rotated away meanwhile too, and
+    that keeps the position up to which every sink has written; reading resumes there, also in a file that has since been rotated away, and
     a last line without its end waits for it. ``format="plain"`` reads even what looks binary. Bytes that were there and are gone, because a
     file was truncated or removed before it was read, are logged, and counted in ``lost``. Raises SourceError, StoreError for the
     checkpoint, BadOption.
@@ -191,7 +191,7 @@ class FileSource:
                 files = opened(fresh)
                 for each in files:
                     stack.callback(each.close)
-                if not rotation.same(entries, rotation.row(self.path, Path(saved["log"]))):  # the last may have been copied and emptied meanwhile
+                if not rotation.same(entries, rotation.row(self.path, Path(saved["log"]))):  # the last may just have been copied and emptied
                     raise Moved
                 stack.pop_all()
             for each in files[-1:]:

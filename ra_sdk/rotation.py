@@ -15,7 +15,7 @@ __all__ = ["Entry", "is_rotated", "moved", "row", "same"]
 
 _ROTATED = r"[-._]\d[\d_T:.-]*Z?"  # what rotation puts at the end of a name, or before its extension
 _COMPRESSED = re.compile(r"\.(?:gz|xz|zst|bz2)$")
-LOOKS, MOMENT = 50, 0.001  # a row is looked at until two looks agree, as files may be renamed meanwhile; seconds between looks
+LOOKS, MOMENT = 50, 0.001  # a row is looked at until two looks agree, because files may be renamed between them; seconds between looks
 
 
 class Entry(NamedTuple):

@@ -112,7 +112,7 @@ class Slab:
         return cls(source, identity, [verdict], _Kept([record.body], [lines[0]], [lines[1]], [known], lambda: fields))
 
     def keep(self) -> None:
-        """Copy the rows, and let the block go. Others may look into this slab meanwhile."""
+        """Copy the rows, and let the block go. Other threads may read this slab at the same time."""
         self.rows = self.rows.kept()
 
     def rationale(self, row: int) -> str | None:

@@ -82,7 +82,7 @@ class Background:
             left = list(texts)
             try:
                 for verdict in self.inner.judge(texts, mode):
-                    left.remove(verdict.template)  # in whatever order; what was not asked is an error
+                    left.remove(verdict.template)  # answers may come in any order; one for another template is an error
                     self._settle(verdict.template, mode, verdict)
                     if self._closed:
                         return
