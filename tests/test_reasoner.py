@@ -232,7 +232,7 @@ def test_what_cannot_work_is_one_clear_error(llama, tmp_path):
         LlamaReasoner(context=64)
     with pytest.raises(BadOption, match="width must be a whole number"):
         LlamaReasoner(width=0)
-    with pytest.raises(BadOption, match="threads 'two'"):
+    with pytest.raises(BadOption, match="threads must be a whole number of at least 1, got 'two'"):
         LlamaReasoner(threads="two")
 
 
