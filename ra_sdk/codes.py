@@ -30,7 +30,7 @@ SHIELDS = (
     Mask(RARE, r"(%(?:ASA|FTD|PIX|FWSM)-(?:[A-Za-z]+-)?[0-7]-[0-9]{3})([0-9]{3})", f"{OPEN}${{1}}{BREAK}${{2}}{CLOSE}", rare=True),
     Mask(
         RARE,
-        r"(?-u:\b)((?:ORA-|TNS-|RMAN-|PLS-|MY-|BEA-|CRS-|OGG-|KUP-|DRG-|AADSTS|JBAS|ISPN|ARJUNA)[0-9]{0,4})([0-9]{1,4})(?-u:\b)",
+        r"(?-u:\b)((?:ORA-|TNS-|RMAN-|PLS-|MY-|BEA-|CRS-|OGG-|KUP-|DRG-|AADSTS|JBAS|ISPN|ARJUNA|AH|IST|UT|IJ|DEP|AMQ)[0-9]{0,4})([0-9]{1,4})(?-u:\b)",
         f"{OPEN}${{1}}{BREAK}${{2}}{CLOSE}",
         rare=True,
     ),
@@ -41,8 +41,14 @@ SHIELDS = (
         rare=True,
     ),
     Mask(
+        RARE,
+        r"(?-u:\b)(?:(ERROR [0-9]{4} \([0-9A-Z]{2})([0-9A-Z]{3}\))|(E11)(000)(?-u:\b)|(SQL[0-9]{3})([0-9]{2}[NCW])(?-u:\b))",
+        f"{OPEN}${{1}}${{3}}${{5}}{BREAK}${{2}}${{4}}${{6}}{CLOSE}",
+        rare=True,
+    ),
+    Mask(
         "0[xX]",
-        r"(?-u:\b)0([xX](?:8[07][0-3]|[cC]0[0-2E])[0-9a-fA-F])([0-9a-fA-F]{4})(?-u:\b)",
+        r"(?-u:\b)0([xX](?:(?:8[07][0-3]|[eE]0[46]|[cC]0[0-2E])[0-9a-fA-F]|8bad|dead|baad))([0-9a-fA-F]{4})(?-u:\b)",
         f"{OPEN}0{BREAK}${{1}}{BREAK}${{2}}{CLOSE}",
         rare=True,
     ),
@@ -52,7 +58,7 @@ SHIELDS = (
 _DASHED = (  # prefixes of codes with a dash
     "ORA|TNS|RMAN|PLS|IMP|EXP|UDE|LRM|CRS|PRVF|PRVG|ADR|OCI|DRG|KUP|SP2|NID|OGG|DIM|ACFS|ASMCMD|MY|BEA|SVN|NGAP|DB2|SAP|ERR|ERROR|ERRNO|MQ|IIB|WLS|VSS"
 )
-_GLUED = "AADSTS|JBAS|WFLY[A-Z]{2,4}|ISPN|HHH|ARJUNA"  # of codes whose digits follow at once
+_GLUED = "AH|IST|UT|IJ|DEP|AADSTS|JBAS|WFLY[A-Z]{2,4}|ISPN|HHH|ARJUNA"  # of codes whose digits follow at once
 WORDS = (
     rf"0x0(?![A-Za-z0-9])|(?:{_DASHED})-[0-9]{{1,6}}(?![0-9])|(?:{_GLUED})[0-9]{{3,7}}(?![0-9])"
     r"|(?:[EWFC][0-9]{4}|[EWF][0-9]{3}|(?:TS|CS|CA|LNK|MSB|NU|BC|FS|NETSDK|SYSLIB|AMQ|DSN|CPF|MCH)[0-9]{3,4}|[PB]0[0-9]{3}"
@@ -60,7 +66,7 @@ WORDS = (
     r"|(?i:http|smtp|sip)[_-]?(?:(?i:error|status|code)[_-]?)?[1-6][0-9]{2}(?![\w%.])"
 )
 PHRASES = (  # that stand for themselves: SMTP replies with their enhanced code, messages of network devices
-    r"(?<![\w.:-])[245][0-9]{2}[ -][245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.])|(?<=dsn=)[245]\.[0-9]{1,3}\.[0-9]{1,3}"
+    r"(?<=status=)[0-9]{1,3}(?=/[A-Z])|(?<=HTTP Error )[45][0-9]{2}\.[0-9]{1,2}(?![\w.])|(?<![\w.:-])[245][0-9]{2}[ -][245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.])|(?<=dsn=)[245]\.[0-9]{1,3}\.[0-9]{1,3}"
     r"|(?<=#)[245]\.[0-7]\.[0-9]{1,3}(?=[\s)])"
 )
 MNEMONIC = r"%[A-Z][A-Z0-9_]*(?:-[A-Z0-9_]+)*-[0-7]-[A-Z0-9_]+"
@@ -94,7 +100,7 @@ _NAMED = rf"(?:(?:{_OF_WHAT})[ _-]?)?(?:code|status|errno|signal|retval|return v
 _WORDS = (
     rf"(?:{_NAMED}|exit(?:ed|ing)?|(?:died|terminated|crashed|aborted|killed)(?=\s(?:with|by|on)\s)|retcode|rcode|subcode"
     r"|sig(?:kill|term|segv|abrt|bus|int|hup|quit|pipe|fpe|ill|trap|usr[12]|stop|cont|alrm|chld|sys|io|xcpu)"
-    r"|respond(?:ed|s)?|response|reply|alert(?=\snumber)|(?:(?<=SSL\s)|(?<=TLS\s)|(?<=fatal\s))alert|sqlcode|sqlstate|winerror|oserror|stratum|severity|sev|runlevel|alarm|fault|curl|fmi"
+    r"|respond(?:ed|s)?|response|reply|alert(?=\snumber)|(?:(?<=SSL\s)|(?<=TLS\s)|(?<=fatal\s))alert|sqlcode|sqlstate|winerror|oserror|stratum|permissive|enforcing|severity|sev|runlevel|alarm|fault|curl|fmi"
     r"|(?<!_)(?:err|error|ret|rc|sig|stat))"
 )
 _CAMEL = r"(?<=[a-z])(?:Code|Status|Signal|Errno)|(?<=[A-Za-z])Error(?=:)|EventID|EventCode|Event ID|Msg|State"
@@ -131,9 +137,9 @@ _PHRASE = (
 _COUNT = re.compile(_COUNTED, re.ASCII)
 _ENDS = re.compile(_END, re.ASCII)
 _BARE_END = re.compile(_BARE, re.ASCII)
-_KEYED = re.compile(rf"{_KEY}{_SEPARATED}-?$", re.ASCII)
+_KEYED = re.compile(rf"{_KEY}{_SEPARATED}-?$|SQLSTATE\[[^\]\s]*\]:?\s\[$", re.ASCII)
 _PROTOCOLS = re.compile(rf"{_START}{_PROTOCOL}$", re.ASCII)
-_RETURNED = re.compile(rf"{_START}(?i:return(?:ed|s|ing)?|failed\swith|fails\swith|exits?|died)\s(?i:with\s)?-?$", re.ASCII)
+_RETURNED = re.compile(rf"\bXid(?:\s?\([^)]*\))?\s?[:=]?\s?$|{_START}(?i:return(?:ed|s|ing)?|failed\swith|fails\swith|exits?|died)\s(?i:with\s)?-?$", re.ASCII)
 _SPOKEN = re.compile(rf"{_SAID}$|(?:(?<![0-9\s>])|(?<=[^0-9]\s))(?<!<num>\s)(?:-+>|=>|→|<-+)\s?$", re.ASCII)
 _REQUESTED = re.compile(rf"{_REQUEST}$", re.ASCII)
 _PLACED = tuple(  # what is before and after a status that no word announces

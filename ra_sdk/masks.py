@@ -30,9 +30,9 @@ COARSE = (*VALUES, *TIMES)
 
 _NAMES = (  # words that carry digits
     r"x86_64|x86|x509|sha1|sha3|sha256|sha384|sha512|md5|base64|utf-?8|utf-?16|ipv4|ipv6|tcp[46]|udp6|icmpv?6|i2c|ext[234]|jbd2|ec2|s3|k8s|k3s|log4j2?"
-    r"|oauth2|http/[123](?:\.[01])?|http[23]|h2c?|i18n|win32|amd64|arm64|aes128|aes256|rsa2048|tls1\.[0123]|tlsv1\.[0123]|tlsv1|sslv[23]|ssh[12]|raid(?:10|[0156])"
+    r"|oauth2|http/[123](?:\.[01])?|sip/2\.0|rtsp/1\.0|icap/1\.0|http[23]|h2c?|i18n|win32|amd64|arm64|aes128|aes256|rsa2048|tls1\.[0123]|tlsv1\.[0123]|tlsv1|sslv[23]|ssh[12]|raid(?:10|[0156])"
     r"|nfsv?[34]|smb[123]|usb[123]|wpa[23]|p50|p75|p90|p95|p99|p999|l[1-7]|python[23]|v[1-9]|[2345]xx|u?int(?:8|16|32|64)|float(?:32|64)|[123]d|mp[34]|bz2|lz4|7z"
-    r"|neo4j|db2|web3|e2fsck|resize2fs|ps/2|p2p|b2b|ipv4/ipv6|utf8mb[34]|latin1|s390x|ia64|i[3-6]86|mips64|ppc64(?:le)?"
+    r"|sha2_password|slf4j|accept4|psycopg[23]|pipe2|dup2|802\.(?:1[qx]|3ad)|g1|neo4j|db2|web3|e2fsck|resize2fs|ps/2|p2p|b2b|ipv4/ipv6|utf8mb[34]|latin1|s390x|ia64|i[3-6]86|mips64|ppc64(?:le)?"
 )
 _FINE_OF = {row.name: row.fine for row in TABLE if row.fine}
 _AT_WORD = r"(?<![A-Za-z0-9])(?=[A-Za-z]*[-_/.]?[0-9])"  # gates: most places of a text are passed over at once

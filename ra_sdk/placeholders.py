@@ -29,7 +29,7 @@ class Mask(NamedTuple):
 
 
 RARE = (  # a guard that masks of uncommon things share: plain strings, found in one scan
-    "%ASA-|%FTD-|%PIX-|%FWSM-|ORA-|TNS-|RMAN-|PLS-|MY-|BEA-|CRS-|OGG-|KUP-|DRG-|AADSTS|JBAS|ISPN|ARJUNA|SQLSTATE|sqlstate|sqlState|eyJ"
+    "%ASA-|%FTD-|%PIX-|%FWSM-|ORA-|TNS-|RMAN-|PLS-|MY-|BEA-|CRS-|OGG-|KUP-|DRG-|AADSTS|JBAS|ISPN|ARJUNA|SQLSTATE|sqlstate|sqlState|eyJ|AH0|AH1|IST0|UT0|IJ0|DEP0|AMQ[12]|0000:|0001:|E11000|SQL[0-3]|ERROR [1-3]"
 )
 
 
@@ -90,6 +90,7 @@ _SHORT_V6 = rf"{_GROUP_WITH_DIGIT}(?::{_GROUP}){{0,6}}::(?:{_GROUP}(?::{_GROUP})
 _LONG_V6 = rf"(?:{_GROUP}:){{7}}{_GROUP}"
 _LOCAL_V6 = rf"::(?:{_GROUP_WITH_DIGIT}|[fF]{{4}}:{_V4}|[fF]{{4}}:{_GROUP}:{_GROUP})"
 _ZONE_ID = r"(?:%[A-Za-z][A-Za-z0-9.-]*)?"
+_PCI = r"000[0-9a-fA-F]:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}(?:\.[0-7])?"  # domain, bus, device and function
 _MAC = r"(?:[0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}|[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}"
 _GROUPED = (  # what hardware addresses, whole IPv6 addresses, UUIDs and compact dates have in common; one scan for all
     r"(?:[0-9a-fA-F]{1,4}[:-]){5}|[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-|[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}\.[0-9a-fA-F]{4}|(?:19|20)[0-9]{6}[T_-][0-9]{4}"
@@ -148,9 +149,12 @@ TABLE = (
     Placeholder("<email>", "a mail address", r"[A-Za-z0-9._%+-]+@[A-Za-z0-9.-]+", (Mask("@", _bounded(_EMAIL), "<email>"),)),
     Placeholder(
         "<mac>",
-        "a hardware address",
-        _MAC,
-        (Mask(_GROUPED, _bounded(_MAC), "<mac>", rare=True),),
+        "a hardware address: of a network interface, or of a PCI device",
+        rf"{_MAC}|{_PCI}",
+        (
+            Mask(_GROUPED, _bounded(_MAC), "<mac>", rare=True),
+            Mask(RARE, rf"(^|PCI:|[^:A-Za-z0-9]){_PCI}($|[^:A-Za-z0-9]|:[^0-9A-Za-z])", "${1}<mac>${2}", rare=True),
+        ),
     ),
     Placeholder(
         "<ip>",
