@@ -128,13 +128,15 @@ class FileSource:
         return not self.live or self._closed or self._stop.is_set()
 
     def _give(self, file: LogFile, *, whole: bool) -> Iterator[Lines]:
-        offset, line = file.offset, file.line
+        offset, line, fields = file.offset, file.line, file.fields
         while piece := file.read(whole=whole):
             self._known.register(file, offset, line)
-            if self._given is not None and self._given.identity != file.identity:
+            begins = self._given is None or self._given.identity != file.identity
+            if self._given is not None and begins:
                 yield Lines(b"", self._given.checkpoint, boundary=True)
             self.position, self.size = file.position, file.size
-            self._given = Lines(piece, file.checkpoint(), line=line, offset=file.offset - len(piece), identity=file.identity)
+            at, above = file.offset - len(piece), fields if begins else b""
+            self._given = Lines(piece, file.checkpoint(), line=line, offset=at, identity=file.identity, above=above)
             yield self._given
             offset, line = file.offset, file.line
 

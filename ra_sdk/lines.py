@@ -187,6 +187,8 @@ class Cutter:
         if isinstance(item, Lines):
             self.earlier, self.checkpoint = self.checkpoint, item.checkpoint
             self.identity = item.identity or self.identity
+            if item.above:
+                self.reader.next_file(item.above.decode("utf-8", "replace").rstrip())
             if not self.held:  # else the piece goes on with what is held
                 self.number = self.number if item.line is None else item.line
                 self.offset = self.offset if item.offset is None else item.offset

@@ -18,6 +18,8 @@ __all__ = ["EDGE", "LogFile"]
 
 PIECE = (4 << 20) + (64 << 10)  # bytes read at once: what is split at once, and a line that is left for the next piece
 HOLE = b"\0" * 8  # what a writer that does not append leaves at the start of a file that was truncated
+FIELDS = b"#Fields:"  # the line of W3C's extended format that says what the lines below it hold
+LONGEST_FIELDS = 64 << 10  # bytes of a ``#Fields:`` line
 EDGE = 1_024  # bytes at the start of a file, and before the position in it, by which it is known again
 
 
@@ -36,6 +38,7 @@ class LogFile:
         self.truncated: bool = False
         self.file = _opened(path, name)
         self.identity, self._lock = "", Lock()
+        self._fields = _Fields()
         self.beside: frozenset[tuple[int, int]] = frozenset()
         try:
             self.log = path.resolve()
@@ -87,6 +90,7 @@ class LogFile:
             self._start += piece[len(self._start) - self.offset :][: EDGE - len(self._start)]
         self._tail = (self._tail + piece[-EDGE:])[-EDGE:]
         if piece:
+            self._note(piece)
             self.offset += len(piece)
             self.line += piece.count(b"\n")
             self.grown = time.monotonic()
@@ -130,6 +134,7 @@ class LogFile:
             rest = piece[offset - self.offset :]
             taken = piece[: len(piece) - len(rest)]
             self._tail = (self._tail + taken[-EDGE:])[-EDGE:]
+            self._note(taken)
             self.offset += len(taken)
             self._chunks = chain([rest] if rest else [], self._chunks)
 
@@ -184,6 +189,24 @@ class LogFile:
         """Go to a checkpoint, and be known as the file was known then."""
         self.seek(int(saved["offset"]))
         self.line, self.identity = int(saved.get("line", 1)), str(saved["identity"])
+        if self.plain and self._has_fields:  # a seek passes over the lines above without reading them
+            self._fields = _Fields()
+            for at in range(0, self.offset, PIECE):
+                self._note(self._pread(min(PIECE, self.offset - at), at + self._mark))
+
+    @property
+    def fields(self) -> bytes:
+        """The last ``#Fields:`` line above the position, which the lines that follow are read by; empty if there is none."""
+        return self._fields.last
+
+    @property
+    def _has_fields(self) -> bool:
+        """Whether the file may have ``#Fields:`` lines: one that has them begins with a directive."""
+        return self._start.startswith(b"#")
+
+    def _note(self, text: bytes) -> None:
+        if self._has_fields:
+            self._fields.feed(text)
 
     def close(self) -> None:
         """Close the file, in whatever thread."""
@@ -210,6 +233,22 @@ class LogFile:
 
     def _unreadable(self, error: OSError) -> SourceError:
         return SourceError(f"{self.name!r} cannot be read: {error.strerror or error}; check the disk")
+
+
+class _Fields:
+    """Finds the last ``#Fields:`` line of a text that comes in pieces."""
+
+    def __init__(self) -> None:
+        self.last, self._unfinished = b"", b""
+
+    def feed(self, text: bytes) -> None:
+        """Take the next piece."""
+        text = b"\n" + self._unfinished + text
+        end = text.rfind(b"\n")
+        at = text.rfind(b"\n" + FIELDS, 0, end)
+        if at >= 0:
+            self.last = text[at + 1 : text.index(b"\n", at + 1)]
+        self._unfinished = text[end + 1 :][:LONGEST_FIELDS]
 
 
 def _print(text: bytes) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from ra_sdk import Detector, Window
 from ra_sdk.errors import BadOption, SinkError, SourceError, StoreError
+from ra_sdk.sources import ra_sdk_open_source
 from tests.loss import trial
 
 LIFE = "service starting\nconnecting\ndisk error failed\n"
@@ -299,3 +300,53 @@ def test_loss(mode):
     print(found)
     assert (found.records - found.repeated + found.missing, found.rotations, found.kills, found.renamed_ids) == (3_000, 12, 2, 0)
     assert found.missing == 0 or (mode == "copytruncate" and found.missing < 200 and any("truncated" in line for line in found.said))
+
+
+# --- W3C: what the lines hold stands above them
+
+FIELDS = "#Software: IIS\n#Fields: date time cs-method cs-uri-stem sc-status\n"
+OTHER = "#Fields: date time sc-status cs-method cs-uri-stem\n"
+HIT = "2026-03-02 16:27:47 GET /a.css 200\n"
+OTHER_HIT = "2026-03-02 16:27:48 503 GET /\n"
+SAID, OTHER_SAID = "GET static file /a.css: 200 OK", "GET page /: 503 Service Unavailable"
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "expected"),
+    [
+        (FIELDS + HIT, HIT, [(4, SAID)]),
+        (FIELDS + HIT + OTHER, OTHER_HIT, [(5, OTHER_SAID)]),
+        (FIELDS + HIT + OTHER + OTHER_HIT, OTHER_HIT + FIELDS + HIT, [(6, OTHER_SAID), (9, SAID)]),
+        ("\ufeff" + FIELDS + HIT * 5_000, HIT, [(5_003, SAID)]),
+        (OTHER + OTHER_HIT + "#Fields: cut by the end", " cs-method\n" + OTHER_HIT, [(4, "2026-03-02 16:27:48 503 GET /")]),
+    ],
+)
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_resumed_w3c_file_is_read_by_the_fields_line_above(reading, monkeypatch, first, then, expected, compressed):
+    monkeypatch.setattr("ra_sdk.logfile.PIECE", 16_000)
+    reading.log.write_text(first)
+    reading.run()
+    append(reading.log, then)
+    if compressed:
+        reading.log.with_name("app.log.1.gz").write_bytes(gzip.compress(reading.log.read_bytes()))
+        reading.log.write_text("")
+    assert reading.run() == expected
+
+
+def test_late_lines_of_a_renamed_w3c_file_are_read_by_its_own_fields_line(reading):
+    reading.log.write_text(FIELDS + HIT)
+    reading.run()
+    old = reading.log.rename(reading.folder / "app.log.1")
+    reading.log.write_text(OTHER + OTHER_HIT)
+    assert reading.run() == [(2, OTHER_SAID)]
+    append(old, HIT)
+    append(reading.log, OTHER_HIT)
+    assert reading.run() == [(4, SAID), (3, OTHER_SAID)]
+
+
+def test_a_w3c_file_that_is_read_from_its_end(reading):
+    reading.log.write_text(FIELDS + HIT)
+    source = ra_sdk_open_source(str(reading.log), {"follow": True, "tail": True})
+    append(reading.log, HIT)
+    assert [(piece.data, piece.above) for piece in source.look()] == [(HIT.encode(), FIELDS.splitlines()[1].encode())]
+    source.close()

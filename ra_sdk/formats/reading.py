@@ -113,9 +113,9 @@ class Reader:
         self._sections.passed(len(lines) - records.back)
         return records
 
-    def next_file(self) -> None:
-        """What comes next is the beginning of another file."""
-        self._sections.reset()
+    def next_file(self, fields: str = "") -> None:
+        """What comes next is the beginning of another file, or the part of it below this ``#Fields:`` line."""
+        self._sections.reset(fields)
 
     def _read(self, lines: pl.Series, *, joined: bool, whole: bool) -> Records:
         if self.plain:

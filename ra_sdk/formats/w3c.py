@@ -71,9 +71,9 @@ class Sections:
                 self._current = code
         self._ahead = []
 
-    def reset(self) -> None:
-        """Another file begins."""
-        self._current, self._ahead = -1, []
+    def reset(self, fields: str = "") -> None:
+        """Another file begins, or the part of one below this ``#Fields:`` line."""
+        self._current, self._ahead = self._section(fields) if fields else -1, []
 
     def _section(self, directive: str) -> int:
         if directive not in self._known and len(self._known) < MOST_SECTIONS and (kind := format_of(directive)) is not None:
