@@ -13,7 +13,7 @@ import typer
 
 from ra_sdk import __version__, cli_detect, cli_serve, options
 from ra_sdk.cli_say import FINE, INTERRUPTED, NO_READER, USAGE, WORLD, complain, say, troubles_told
-from ra_sdk.errors import RaError
+from ra_sdk.errors import BadOption, RaError
 from ra_sdk.inert import json_text
 
 if TYPE_CHECKING:
@@ -102,13 +102,35 @@ def templates(
 
 
 @app.command()
-def formats(output: options.List = options.Listing.TABLE, format_file: options.FormatFile = None) -> int:
+def formats(
+    output: options.List = options.Listing.TABLE,
+    format_file: options.FormatFile = None,
+    check: Annotated[bool, typer.Option("--check", help="Check the examples of your own formats instead.")] = False,
+) -> int:
     """List the log formats, with an example and where they come from; a line has the first that fits it."""
     from ra_sdk.formats import listed
     from ra_sdk.plugins import PluginSet
 
-    _list(output, ("format", "from", "about", "example"), listed(PluginSet().formats(format_file or [])))
+    known = PluginSet().formats(format_file or [])
+    if check:
+        return _check_formats(known)
+    _list(output, ("format", "from", "about", "example"), listed(known))
     return FINE
+
+
+def _check_formats(known: Sequence[Any]) -> int:
+    """Say which examples of the user's own formats do not hold."""
+    from ra_sdk.formats import faults, from_files
+
+    own = from_files(known)
+    if not own:
+        raise BadOption("there are no formats of your own to check; name a file with --format-file")
+    found = [fault for form in own for fault in faults(form, known)]
+    for fault in found:
+        say(fault)
+    if not found:
+        print(f"formats: {len(own)}, examples: {sum(len(form.examples) for form in own)}, all as expected")
+    return USAGE if found else FINE
 
 
 @app.command()

@@ -65,6 +65,43 @@ def test_a_format_of_the_user_is_used(ra, tmp_path, where):
     assert "oven" in out
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("", "", None),
+        ('severity = "ERROR"\nbody', 'severity = "WARN"\nbody', "`severity`: expected 'WARN', got 'ERROR'"),
+        ('body = "crust burnt"', 'body = "crust"', "`body`: expected 'crust', got 'crust burnt'"),
+        ('body = "crust burnt"', 'timestamp = "2025-03-01T11:00:00Z"', "`timestamp`: expected '2025-03-01T11:00:00Z', got '2025-03-01T10:00:00+00:00'"),
+        ('body = "crust burnt"', "timestamp = 2025-03-01T11:00:00+01:00", None),
+        ('body = "crust burnt"', 'timestamp = "at noon"', "`timestamp`: expected 'at noon', got '2025-03-01T10:00:00+00:00'"),
+        ('body = "crust burnt"', 'attributes = { "oven.number" = 7 }', "`attributes.oven.number`: expected 7, got '7'"),
+        ('line = "oven7 ', 'line = "over7 ', "`line`: expected 'format oven', got 'no format'"),
+        ('line = "oven7 ', 'line = "oven7 @1740823200@ HOT! a\\noven7 ', "`line`: expected 'one record', got '2 records'"),
+    ],
+)
+@pytest.mark.parametrize("where", ["named", "configured"])
+def test_the_examples_of_the_users_formats_are_checked_on_demand(ra, tmp_path, where, old, new, said):
+    file = tmp_path / ("oven.toml" if where == "named" else "config/formats/oven.toml")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    assert old in OVEN
+    file.write_text(OVEN.replace(old, new))
+    code, out, err = ra("formats", "--check", *(["--format-file", file] if where == "named" else []))
+    expected = (0, "formats: 1, examples: 1, all as expected\n", "") if said is None else (2, "", f"ra: {file}: format 'oven', example 1, {said}\n")
+    assert (code, out, err) == expected
+
+
+def test_an_example_that_another_format_takes_is_named_with_it(ra, tmp_path):
+    file = tmp_path / "oven.toml"
+    file.write_text(OVEN.split("[[format.example]]")[0].replace('"oven"', '"kitchen"') + OVEN)
+    code, _, err = ra("formats", "--check", "--format-file", file)
+    assert (code, err) == (2, f"ra: {file}: format 'oven', example 1, `line`: expected 'format oven', got 'format kitchen'\n")
+
+
+def test_there_must_be_something_to_check(ra):
+    code, _, err = ra("formats", "--check")
+    assert (code, err) == (2, "ra: there are no formats of your own to check; name a file with --format-file\n")
+
+
 LAYOUT = "[[format.layout]]\nheader = 'x '\n"
 
 

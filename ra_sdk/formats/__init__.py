@@ -12,7 +12,7 @@ from typing import Any
 
 from ra_sdk.errors import UnknownFormat
 
-__all__ = ["builtin_formats", "format_named", "listed", "user_formats"]
+__all__ = ["builtin_formats", "faults", "format_named", "from_files", "listed", "user_formats"]
 
 
 def builtin_formats() -> list[Any]:
@@ -31,6 +31,20 @@ def user_formats(files: Iterable[str | Path] = ()) -> list[Any]:
     from ra_sdk.formats.loading import users
 
     return list(users(files))
+
+
+def from_files(formats: Sequence[Any]) -> list[Any]:
+    """Those of the formats that come from the user's own files."""
+    from ra_sdk.formats.layouts import TableFormat
+
+    return [form for form in formats if isinstance(form, TableFormat) and form.origin != "ra_sdk"]
+
+
+def faults(form: Any, formats: Sequence[Any]) -> list[str]:
+    """What is wrong with the examples of one of these formats: file, format, example, field, what was expected and what was read."""
+    from ra_sdk.formats import examples
+
+    return list(examples.faults(form, formats))
 
 
 def listed(formats: Sequence[Any]) -> list[tuple[str, str, str, str]]:
