@@ -121,7 +121,7 @@ class JoinedSource(_Group):
 
 
 class FilesSource(_Group):
-    """The files of a folder, with those of the folders in it, or of a pattern like ``/var/log/app/*.log``.
+    """The files of a folder, with those of the folders in it, of a pattern like ``/var/log/app/*.log``, or of a path that nothing has yet.
 
     With ``follow``, all are read, a piece of each in turn, and new ones are picked up. With ``follow`` or a ``checkpoint``, a rotated file
     is a part of the log that it was; else it is read like any other. What is not text is skipped with a warning. Raises SourceError where
@@ -138,10 +138,12 @@ class FilesSource(_Group):
         self._files: dict[str, FileSource] = {}
         self._skipped: set[str] = set()
         self._closed, self._read = False, 0
-        if not self._found():
+        self._first = frozenset(self._found())
+        if not self._first:
             if not self.live:
                 raise SourceError(f"{name!r} has no files to read; check the folder or the pattern")
-            LOG.warning("%r has no files yet; it waits for them", name)
+            missing = not (Path(place).is_dir() or glob.has_magic(place))
+            LOG.warning("%r %s", name, "does not exist yet; waiting for it" if missing else "has no files yet; waiting for them")
 
     @property
     def position(self) -> int:
@@ -214,10 +216,13 @@ class FilesSource(_Group):
 
     def _pick_up(self) -> None:
         """Open what is new. A file that only has another name is not."""
-        first = not self._files
         for path in self._found():
-            if path not in self._files and not self._known(path) and (source := self._opened(path, whole=not first)) is not None:
+            if path in self._files or self._known(path):
+                continue
+            source = self._opened(path, whole=path not in self._first)
+            if source is not None:
                 self._files[path] = source
+        self._first = frozenset()
 
     def _known(self, path: str) -> bool:
         try:

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 from ra_sdk import streams
 from ra_sdk.errors import BadRecord, SourceError, UsageError
-from ra_sdk.files import FileSource
+from ra_sdk.files import FileSource, polling
 from ra_sdk.hookspecs import Lines, Source, hookimpl
 from ra_sdk.journald import JournalSource
 from ra_sdk.records import LogRecord
@@ -35,7 +35,7 @@ SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:")  # two letters at least: C: is a
 
 @hookimpl
 def ra_sdk_open_source(url: str, options: Mapping[str, Any]) -> Source | None:
-    """Paths and ``file:``, folders and patterns; ``stdin:`` and ``-``; ``journald:``."""
+    """Paths and ``file:``, folders and patterns; ``stdin:`` and ``-``; ``journald:``. What is followed need not exist yet."""
     force = options.get("format") == "plain"
     if url in ("-", "stdin:", "stdin://"):
         if sys.stdin is None:
@@ -49,7 +49,7 @@ def ra_sdk_open_source(url: str, options: Mapping[str, Any]) -> Source | None:
     elif SCHEME.match(url) and ("://" in url or _mode(url) is None):
         return None
     mode = _mode(path)
-    if (mode is None and glob.has_magic(path)) or (mode and stat.S_ISDIR(mode)):
+    if (mode is None and (glob.has_magic(path) or _awaited(path, options))) or (mode and stat.S_ISDIR(mode)):
         return FilesSource(path, name=url, options=options)
     if mode is None or stat.S_ISREG(mode):  # what is missing too, for its error
         return FileSource(path, name=url, options=options)
@@ -193,6 +193,14 @@ def _mode(path: str) -> int | None:
         return Path(path).stat().st_mode
     except (OSError, ValueError):
         return None
+
+
+def _awaited(path: str, options: Mapping[str, Any]) -> bool:
+    """Whether it is followed and does not exist yet, so that it is read like a pattern that nothing matches so far."""
+    try:
+        return polling(options)[0] and not Path(path).exists()
+    except (OSError, ValueError):  # a folder that may not be entered, or no path
+        return False
 
 
 def _device(path: str, name: str) -> IO[bytes]:

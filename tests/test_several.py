@@ -220,6 +220,38 @@ def test_no_files(tmp_path, monkeypatch, caplog, place):
         source.close()
 
 
+@pytest.mark.parametrize("place", ["a.log", "new/a.log", "new", "new/*.log"])
+def test_what_is_followed_need_not_exist_yet(tmp_path, following, monkeypatch, caplog, place):
+    monkeypatch.setattr("ra_sdk.several.SEARCH_SECONDS", 0.05)
+    sink = following(str(tmp_path / place), checkpoint=tmp_path / "checkpoint", tail="yes")
+    (tmp_path / "new").mkdir()
+    log = tmp_path / ("a.log" if place == "a.log" else "new/a.log")
+    log.write_text("one\n")
+    assert sink.wait(1) == [("a.log", 1, "one")]
+    log.rename(log.with_name("a.log.1"))
+    log.write_text("two\n")
+    assert sink.wait(1) == [("a.log", 1, "two")]
+    assert len(sink.end()) == 2
+    (record,) = caplog.records
+    assert record.getMessage().endswith("has no files yet; waiting for them" if "*" in place else "does not exist yet; waiting for it")
+
+
+@pytest.mark.parametrize("place", ["a.log", "new/a.log"])
+def test_what_is_not_followed_must_exist(tmp_path, place):
+    with pytest.raises(SourceError, match=r"a\.log' cannot be read: No such file or directory"):
+        ra_sdk_open_source(str(tmp_path / place), {})
+
+
+def test_a_path_in_a_folder_that_may_not_be_entered_is_not_waited_for(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "stat", refused)
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(SourceError, match="Permission denied"):
+        ra_sdk_open_source(str(tmp_path / "a.log"), {"follow": True})
+
+
 def test_ready_items_with_offsets_resume():
     class Topic:
         name = identity = "topic"
