@@ -24,6 +24,7 @@ from ra_sdk.hookspecs import Items, Lines, Part
 from ra_sdk.jsontext import dumped
 from ra_sdk.records import LogRecord
 from ra_sdk.slabs import copied
+from ra_sdk.trouble import LOG
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["RawBlock", "raw_blocks", "without_ends"]
 
 PIECE = 4 << 20  # bytes: what is split at once
-LONGEST_LINE = 16 << 20  # bytes: a longer line is cut, so that a stream without newlines cannot fill the memory
+LONGEST_LINE = 16 << 20  # bytes: a longer line is read in parts, so that a stream without newlines cannot fill the memory
 _MAYBE_COLOUR = r"(?:\x1b|1b|1B|33|\^\[|\\e)\["  # quickly found, in what has none
 _AS_TEXT = b"\n"  # before a piece: Polars would unpack one that begins as compressed files do, as a log line may, be it by chance or to do harm
 
@@ -176,6 +177,7 @@ class Cutter:
     items: list[Any] = field(default_factory=list)
     checkpoint: object = None
     earlier: object = None  # the checkpoint before the last piece
+    long_lines: list[int] = field(default_factory=list)  # numbers of the lines of this file that were read in parts
 
     def __post_init__(self) -> None:
         self.identity = self.source.identity
@@ -214,6 +216,9 @@ class Cutter:
         """Everything that is held, complete or not: the stream, or this file of it, is at its end."""
         yield from self._cut(final=True)
         yield from self._from_items()
+        if len(self.long_lines) > 1:
+            LOG.warning("%r: %d lines were longer than %d MiB", self.source.name, len(self.long_lines), LONGEST_LINE >> 20)
+        self.long_lines = []
 
     def _rest(self) -> Iterator[RawBlock]:
         """Whole lines that wait for a continuation: a live source is idle, so none is coming."""
@@ -238,20 +243,30 @@ class Cutter:
             end = int(offsets[count]) - self.offset
         self._hold(data[end:])
         self.offset += end
-        yield from self._blocks(records, offsets, count)
+        if endless:
+            self._tell_long(self.number + count - 1)
+        yield from self._blocks(records, offsets, count, unfinished=endless)
+
+    def _tell_long(self, line: int) -> None:
+        """Log the first line of a file that is read in parts, and count the others."""
+        if not self.long_lines:
+            said = "%r: line %d is longer than %d MiB, so it is read in parts, each a record; check what writes it"
+            LOG.warning(said, self.source.name, line, LONGEST_LINE >> 20)
+        if line not in self.long_lines[-1:]:
+            self.long_lines.append(line)
 
     def _hold(self, rest: bytes) -> None:
         self.bytes_, self.held, self.kept = [rest] if rest else [], len(rest), len(rest)
 
-    def _blocks(self, records: Records, offsets: pl.Series, count: int) -> Iterator[RawBlock]:
-        """Blocks of the records of the next ``count`` lines, which begin at ``offsets``."""
+    def _blocks(self, records: Records, offsets: pl.Series, count: int, *, unfinished: bool) -> Iterator[RawBlock]:
+        """Blocks of the records of the next ``count`` lines, which begin at ``offsets``. ``unfinished``: what comes next belongs to the last line."""
         import polars as pl
 
         first = self.number
-        self.number += count
+        self.number += count - unfinished
         checkpoint = self._reached()
         if records.first is None or records.last is None:
-            lines = last_lines = pl.int_range(first, self.number, dtype=pl.UInt64, eager=True)
+            lines = last_lines = pl.int_range(first, first + count, dtype=pl.UInt64, eager=True)
             offsets = offsets.head(count)
         else:
             lines, last_lines = ((column + first).cast(pl.UInt64) for column in (records.first, records.last))

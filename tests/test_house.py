@@ -42,7 +42,7 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
 }
 BASE = {"errors", "records", "blocks", "slabs", "hookspecs"}
 EXTRA = {
-    "lines": {"formats", "jsontext"},
+    "lines": {"formats", "jsontext", "trouble"},
     "templates": {"codes", "masks", "placeholders", "state", "tree"},
     "state": {"locks"},
     "tree": {"placeholders"},

@@ -4,6 +4,8 @@ import gzip
 import threading
 import time
 import zlib
+from itertools import groupby
+from operator import itemgetter
 
 import pytest
 from hypothesis import given, settings
@@ -213,3 +215,26 @@ def test_a_file_that_took_anothers_place_has_its_own_identity():
 
 def test_half_a_surrogate_pair_in_a_mapping_loses_nothing_else():
     assert [body for _, _, body in records([{"message": "bad \ud800 half"}, {"message": "next"}])] == ["bad \ufffd half", "next"]
+
+
+def test_a_line_that_is_too_long_is_read_in_parts_and_that_is_said(monkeypatch, caplog):
+    monkeypatch.setattr("ra_sdk.lines.LONGEST_LINE", 1 << 20)
+    long = b"x" * (5 << 19)  # two parts and a half
+    data = b"one\n" + long + b"\nthree\n" + long + b"\nfive\n"
+    pieces = [Lines(data[at : at + (1 << 20)]) for at in range(0, len(data), 1 << 20)]
+    pieces += [Lines(b"", boundary=True), Lines(long[:-1]), Lines(b"\ntwo\n")]
+    rows = records(pieces, "plain", live=True)
+    assert [(line, "".join(body for *_, body in group)) for line, group in groupby(rows, itemgetter(0))] == [
+        *enumerate(data.decode().splitlines(), 1),
+        (1, long[:-1].decode()),
+        (2, "two"),
+    ]
+    assert len(rows) > 7
+    assert all(first == last for first, last, _ in rows)
+    said = "line {} is longer than 1 MiB, so it is read in parts, each a record; check what writes it"
+    name = repr(Given([]).name)
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{name}: {said.format(2)}",
+        f"{name}: 2 lines were longer than 1 MiB",
+        f"{name}: {said.format(1)}",
+    ]
