@@ -172,7 +172,7 @@ class FileSource:
             file = self._steadily(Path(saved["log"]), partial(find, saved=saved, everywhere=unread))
             if file is not None:
                 self._row.append(file)
-            elif unread:
+            elif unread and not saved.get("lost"):
                 self._lose(saved, "the file that {name} was before the last one is gone")
         self._row += self._after(newest, None)
         if self._row:

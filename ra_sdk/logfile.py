@@ -44,6 +44,7 @@ class LogFile:
             self.log = path.resolve()
             status = os.fstat(self.file.fileno())
             self.device, self.inode, self.seen = status.st_dev, status.st_ino, status.st_size
+            self._changed = status.st_mtime_ns  # the last that was seen of it before it was truncated
             self._look_inside(force)
         except BaseException:
             self.file.close()
@@ -99,12 +100,14 @@ class LogFile:
     def _read_plain(self, whole: bool) -> bytes:
         if self.blank:
             self.peek()
-        self.seen = max(self.seen, self.size)
+        status = self._status()
+        self.seen = max(self.seen, status.st_size)
         while True:
             data = self._pread(PIECE, self.offset + self._mark)
             if not self.intact():  # asked after reading, so that nothing of the file's next life is taken for a part of this one
                 self.truncated = True
                 return b""
+            self._changed = status.st_mtime_ns
             if self._tail.strip(b"\0") or not data.startswith(b"\0" if self._tail else HOLE):
                 break
             self._skip(len(data) - len(data.lstrip(b"\0")))
@@ -163,7 +166,6 @@ class LogFile:
 
     def checkpoint(self) -> dict[str, Any]:
         """Where to resume, and how to know the file again."""
-        status = self._status()
         return {
             "identity": self.identity or self.identity_now,
             "offset": self.offset,
@@ -174,7 +176,7 @@ class LogFile:
             "inode": self.inode,
             "log": str(self.log),
             "size": self.seen - self._mark if self.plain else self.offset,
-            "changed": status.st_mtime_ns,
+            "changed": self._changed,
         }
 
     def holds(self, saved: Mapping[str, Any]) -> bool:

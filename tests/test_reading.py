@@ -104,6 +104,60 @@ def test_a_file_that_was_truncated_and_has_grown_past_the_position(reading, how)
     assert reading.run() == []
 
 
+def truncated(log, kept):
+    """What logrotate's copytruncate does, with ``kept`` copies."""
+    copies = [log.with_name(f"{log.name}.{number}") for number in range(1, kept + 1)]
+    for old, new in zip(copies[-2::-1], copies[:0:-1], strict=True):
+        if old.exists():
+            old.replace(new)
+    if copies:
+        shutil.copy(log, copies[0])
+    log.write_text("")
+
+
+COPIES = pytest.mark.parametrize(
+    ("kept", "expected", "lost"),
+    [
+        (4, [(4, "unfinished"), (1, "second"), (1, "third"), (1, "fourth")], 0),
+        (3, [(4, "unfinished"), (1, "second"), (1, "third"), (1, "fourth")], 0),
+        (2, [(1, "second"), (1, "third"), (1, "fourth")], len("unfin")),
+        (1, [(1, "third"), (1, "fourth")], len("unfin")),
+        (0, [(1, "fourth")], len("unfin")),
+    ],
+)
+
+
+@COPIES
+def test_several_truncations_before_a_restart(reading, kept, expected, lost):
+    """The copies that are still there are read. Of what is gone, the bytes that were seen are counted."""
+    reading.log.write_text(LIFE + "unfin")
+    assert reading.run() == numbered(LIFE)
+    append(reading.log, "ished\n")
+    for text in ("second\n", "third\n", "fourth\n"):
+        truncated(reading.log, kept)
+        append(reading.log, text)
+    assert reading.run() == expected
+    (said,) = reading.said()
+    position = len(LIFE) if lost else len(LIFE + "unfinished\n")
+    assert f"truncated after byte {position} was read: {lost} bytes seen behind it are lost, and any that were written later" in said
+    assert (reading.run(), reading.said()) == ([], [])
+
+
+@COPIES
+def test_several_truncations_between_two_looks(reading, monkeypatch, kept, expected, lost):
+    monkeypatch.setattr("ra_sdk.files.COPY_SECONDS", 0)
+    reading.log.write_text(LIFE + "unfin")
+    source = ra_sdk_open_source(str(reading.log), {"follow": True})
+    assert b"".join(piece.data for piece in source.look()).decode() == LIFE
+    append(reading.log, "ished\n")
+    for text in ("second\n", "third\n", "fourth\n"):
+        truncated(reading.log, kept)
+        append(reading.log, text)
+    found = [(piece.line, piece.data.decode().rstrip()) for _ in range(3) for piece in source.look() if piece.data]
+    source.close()
+    assert (found, source.lost, len(reading.said())) == (expected, lost, 1)
+
+
 def test_line_numbers_are_those_of_the_file_that_a_record_is_in(reading):
     reading.log.write_text(LIFE)
     reading.run()
