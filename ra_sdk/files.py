@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from ra_sdk import rotation
 from ra_sdk.checkpoints import Checkpoint
 from ra_sdk.errors import BadOption, SourceError
-from ra_sdk.generations import WATCHED, Generations, Moved, find, newer, opened
+from ra_sdk.generations import WATCHED, Generations, Moved, find, newer, opened, unread
 from ra_sdk.hookspecs import Lines
 from ra_sdk.logfile import LogFile
 from ra_sdk.trouble import LOG
@@ -168,11 +168,10 @@ class FileSource:
         *older, newest = self._known.saved
         row, self._row = self._row, []
         for saved in older:
-            unread = saved["offset"] < max(saved["read"], saved["size"])
-            file = self._steadily(Path(saved["log"]), partial(find, saved=saved, everywhere=unread))
+            file = self._steadily(Path(saved["log"]), partial(find, saved=saved, everywhere=unread(saved)))
             if file is not None:
                 self._row.append(file)
-            elif unread and not saved.get("lost"):
+            elif unread(saved) and not saved.get("lost"):
                 self._lose(saved, "the file that {name} was before the last one is gone")
         self._row += self._after(newest, None)
         if self._row:

@@ -1,4 +1,9 @@
-"""What is known of a log's generations: where each was read and written to, under which identity, and how to find it again."""
+"""What is known of a log's generations: where each was read and written to, under which identity, and how to find it again.
+
+The last ``WATCHED`` generations, today's file among them, are watched for late lines: those of programs that have not reopened their log
+since it was renamed. That takes one rotation as a rule, as logrotate's ``delaycompress`` assumes; the bound keeps the number of open files
+small where many logs are followed. An older generation is let go of once all that was there is read and written.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +19,9 @@ from ra_sdk.errors import SourceError
 from ra_sdk.logfile import LogFile
 from ra_sdk.trouble import LOG
 
-__all__ = ["WATCHED", "Generations", "Moved", "find", "newer", "opened"]
+__all__ = ["WATCHED", "Generations", "Moved", "find", "newer", "opened", "unread"]
 
-WATCHED = 4  # generations that are kept, as lines may still be written to a file that was renamed
+WATCHED = 4  # generations in which late lines are looked for
 REMEMBERED = 64  # identities that a new generation must not have: a file may be truncated and begin as before, or get a removed file's inode
 _NOTHING = "0:"
 
@@ -49,12 +54,14 @@ class Generations:
     def register(self, file: LogFile, offset: int, line: int) -> None:
         """Before anything from ``offset`` on is given: see that the generation has an identity that no other has, and that a restart will know it."""
         with self._lock:
-            if not file.identity:
+            fresh = not file.identity
+            if fresh:
                 file.identity = self._unused(file.identity_now)
                 self._past = [*self._past, file.identity][-REMEMBERED:]
             self._given[file.identity] = file.offset
             if file.identity not in self._of:
-                self._of[file.identity] = {**file.checkpoint(), "offset": offset, "line": line}
+                entry = {file.identity: {**file.checkpoint(), "offset": offset, "line": line}}
+                self._of = {**self._of, **entry} if fresh else {**entry, **self._of}  # one that was let go of is not the newest
                 self._put()
 
     def acknowledge(self, position: Mapping[str, Any]) -> None:
@@ -86,12 +93,18 @@ class Generations:
         return found
 
     def _put(self) -> None:
-        old = [identity for identity in list(self._of)[:-WATCHED] if self._settled(identity) and (identity in self._given or self._of[identity].get("lost"))]
-        for identity in old:
-            del self._of[identity]
+        for identity in list(self._of)[:-WATCHED]:
+            saved = self._of[identity]
+            if self._settled(identity) and (identity in self._given or saved.get("lost") or not unread(saved)):
+                del self._of[identity]
         if self._checkpoint is not None:
             generations = list(self._of.values())
             self._checkpoint.put({"identity": next(reversed(self._of)), "generations": generations, "past": self._past})
+
+
+def unread(saved: Mapping[str, Any]) -> bool:
+    """Whether more of a generation was seen than was read and written."""
+    return bool(saved["offset"] < max(saved["read"], saved["size"]))
 
 
 def find(entries: Sequence[rotation.Entry], saved: Mapping[str, Any], *, everywhere: bool = True) -> LogFile | None:

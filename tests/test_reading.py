@@ -10,6 +10,7 @@ import pytest
 
 from ra_sdk import Detector, Window
 from ra_sdk.errors import BadOption, SinkError, SourceError, StoreError
+from ra_sdk.generations import WATCHED
 from ra_sdk.sources import ra_sdk_open_source
 from tests.loss import trial
 
@@ -102,6 +103,19 @@ def test_a_file_that_was_truncated_and_has_grown_past_the_position(reading, how)
     reading.log.write_text(("\0" * len(LIFE) if how == "hole" else "") + more)
     assert reading.run() == numbered(more)
     assert reading.run() == []
+
+
+def test_late_lines_are_read_in_as_many_generations_as_are_watched(reading):
+    for turn in range(WATCHED + 2):
+        reading.log.write_text(f"{turn} in time\n")
+        assert reading.run() == [(1, f"{turn} in time")]
+        reading.log.rename(reading.folder / f"app.log.{20260301 + turn}")
+    reading.log.write_text("today\n")
+    assert reading.run() == [(1, "today")]
+    for turn in range(WATCHED + 2):
+        append(reading.folder / f"app.log.{20260301 + turn}", f"{turn} late\n")
+    append(reading.log, "more\n")
+    assert reading.run() == [*((2, f"{turn} late") for turn in range(3, WATCHED + 2)), (2, "more")]
 
 
 def truncated(log, kept):
