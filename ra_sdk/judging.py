@@ -130,11 +130,15 @@ class Judge:
             return {}
         bare = [verdict for text, (verdict, _) in found.items() if text in self._bare or (every and _may_be_told(verdict))]
         told = list(self._answers(self.reasoner.explained(bare, mode) if bare else (), [verdict.template for verdict in bare]))
-        self._bare.difference_update(verdict.template for verdict in bare)  # those without an answer, too: once is enough
         self._save([verdict if verdict.rationale else replace(verdict, rationale=NOTHING) for verdict in told], mode)
         explained = {verdict.template: (verdict, found[verdict.template][1]) for verdict in told}
         self._remember(explained, mode)
+        self._bare.difference_update(verdict.template for verdict in bare)  # those without an answer, too: once is enough
         return explained
+
+    def unexplained(self, texts: Iterable[str]) -> set[str]:
+        """The templates with an abnormal verdict for which ``explain`` has not asked the model yet."""
+        return self._bare.intersection(texts) if isinstance(self.reasoner, Explaining) else set()
 
     def forget(self, text: str) -> None:
         """Look it up again the next time."""

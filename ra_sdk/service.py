@@ -171,7 +171,8 @@ class Service:
                         self._pending.get(text, set()).discard(waiter)
 
     def _settled(self, judged: Judged) -> Judged:
-        known = self._judging.remembered([verdict.template for verdict in judged.verdicts if verdict.label == "undecided"])
+        """The batch with what the model has said since."""
+        known = self._judging.remembered([verdict.template for verdict in judged.verdicts])
         verdicts = [known[verdict.template][0] if verdict.template in known else verdict for verdict in judged.verdicts]
         return Judged(judged.codes, verdicts, judged.keys)
 
@@ -243,14 +244,15 @@ class Service:
         order: dict[int, int] = {}
         codes = [order.setdefault(place, len(order)) for place in places]
         own = [texts[place] for place in order]
-        cold = [text for text in own if text not in known]
+        bare = self._judging.unexplained(own)
+        cold = [text for text in own if text not in known or text in bare]
         waiter = self._queue(cold, batch.waits) if cold else None
         return Judged(codes, [known[text][0] if text in known else self._undecided(text) for text in own], [self.key(text) for text in own]), waiter
 
     def _queue(self, cold: list[str], waits: bool) -> _Waiter | None:
-        """Have templates judged. One that is pending is not queued again, nor one whose verdict has come since it was looked up."""
+        """Have templates judged or explained. One that is pending is not queued again, nor one that was done since it was looked up."""
         with self._state:
-            done = self._judging.remembered(cold)
+            done = self._judging.remembered(cold).keys() - self._judging.unexplained(cold)
             pending = [text for text in cold if text not in done and self._admit(text)]
             self._state.notify_all()
             if failing := sum(self._failed.get(text, 0.0) > time.monotonic() for text in cold):
@@ -285,16 +287,28 @@ class Service:
             tokens, started = getattr(self.detector.reasoner, "decoded", 0), time.perf_counter()
             left = set(texts)
             try:
-                for verdict in self._judging.ask(texts):
-                    left.discard(verdict.template)
-                    self._settle(verdict.template, verdict.label == "undecided", alone=len(texts) == 1)
-                    if time.monotonic() > self._deadline:
-                        break
+                self._judge(texts, left)
             except Exception as error:  # noqa: BLE001  this thread must not die of a store that is full
                 self._trouble.warning("asking", f"{len(left)} templates stay undecided: {error!r}")
                 for text in left:
                     self._settle(text, True, alone=True)
             self.meters.asked(len(texts), getattr(self.detector.reasoner, "decoded", 0) - tokens, time.perf_counter() - started)
+
+    def _judge(self, texts: Sequence[str], left: set[str]) -> None:
+        """Have templates judged, and abnormal ones explained, as ``Detector`` does. Those that are settled are taken out of ``left``."""
+        found = self._judging.remembered(texts)  # what an earlier run judged, and this one's threshold makes abnormal
+        for verdict in self._judging.ask([text for text in texts if text not in found]):
+            if self._judging.unexplained([verdict.template]):
+                found[verdict.template] = verdict, False
+                continue
+            left.discard(verdict.template)
+            self._settle(verdict.template, verdict.label == "undecided", alone=len(texts) == 1)
+            if time.monotonic() > self._deadline:
+                return
+        self._judging.explain(found)
+        for text in found:
+            left.discard(text)
+            self._settle(text, False, alone=True)
 
     def _next(self, most: int) -> list[str]:
         """Cold templates to judge next; none: it is over."""

@@ -23,6 +23,7 @@ from ra_sdk.cli import main
 from ra_sdk.limits import Limits
 from ra_sdk.serving import Place, Serving
 from ra_sdk.tokens import Tokens, make_token, revoke_token
+from tests.test_judging import LINES, Graded
 
 ROOT = Path(__file__).resolve().parent.parent
 SHOP = [line for path in sorted((ROOT / "examples" / "shop").glob("*.log")) for line in path.read_text().splitlines()]
@@ -100,6 +101,41 @@ def test_verdicts_are_those_of_detect(serving):
     verdicts = [{k: v for k, v in found["verdicts"][r["verdict"]].items() if k != "key"} for r in found["records"]]
     assert len(verdicts) == len(records)
     assert [v for v, r in zip(verdicts, records, strict=True) if r["body"]] == expected
+
+
+@pytest.mark.parametrize("judged_before", [False, True])
+@pytest.mark.parametrize("explain", [False, True])
+def test_a_lower_threshold_has_rationales_as_detect_gives_them(serving, tmp_path, judged_before, explain):
+    options = {"threshold": 0.3, "explain": explain}
+    expected = [d.verdict.to_dict() for d in ra_sdk.detect(LINES, model=Graded(), store=tmp_path / "other.db", **options)]
+    model = Graded()
+    if judged_before:
+        list(ra_sdk.detect(LINES, model=model, store=tmp_path / "v.db"))
+    service = serving(model=model, store=tmp_path / "v.db", **options)
+    found = [{key: value for key, value in each.items() if key != "key"} for each in post(service, LINES, wait_ms=20_000)["verdicts"]]
+    assert found == expected
+    assert [verdict["label"] for verdict in found] == ["abnormal", "abnormal", "normal"]
+    again = post(service, LINES)["verdicts"]
+    assert [each["rationale"] for each in again] == [each["rationale"] for each in expected]
+    assert (model.judged, model.told) == (3, int(explain))
+
+
+def test_a_rationale_that_is_still_written_keeps_nobody_waiting(serving, tmp_path):
+    class Thinking(Graded):
+        gate = threading.Event()
+
+        def explained(self, verdicts, mode="direct"):
+            self.gate.wait(30)
+            yield from super().explained(verdicts, mode)
+
+    model = Thinking()
+    list(ra_sdk.detect(LINES, model=model, store=tmp_path / "v.db"))
+    service = serving(model=model, store=tmp_path / "v.db", threshold=0.3)
+    (first,) = post(service, ["queue is slow"])["verdicts"]
+    assert (first["label"], first["rationale"]) == ("abnormal", None)
+    model.gate.set()
+    (second,) = post(service, ["queue is slow"], wait_ms=20_000)["verdicts"]
+    assert (second["label"], second["rationale"], model.told) == ("abnormal", 'It is "queue is slow".', 1)
 
 
 def test_cold_is_undecided_then_judged_in_the_background(serving):
