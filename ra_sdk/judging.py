@@ -1,7 +1,7 @@
 """Verdicts on templates, from memory, the store or the model: what ``Detector`` and the service have in common.
 
-What is kept of a verdict is its score. The label is read from it, at this detector's threshold: so a threshold costs no question to the model,
-and detectors with different thresholds share a store.
+A stored verdict keeps its score; the label is derived from it with this detector's threshold. So another threshold needs no
+model call, and detectors with different thresholds can share a store.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 __all__ = ["Counts", "Judge", "Known"]
 
 REMEMBERED = 100_000  # verdicts kept in memory
-SAVED_AT_ONCE = 64  # verdicts: an interrupted run loses at most so many
-NOTHING = ""  # in the store, the rationale of a verdict that the model had nothing to say about
+SAVED_AT_ONCE = 64  # verdicts: the most that an interrupted run loses
+NOTHING = ""  # the stored rationale of a verdict that the model could not explain
 SETTLED = ("rule", "override")  # modes of verdicts that no threshold changes
 
-Known = tuple[Verdict, bool]  # a verdict, and whether it was there before this run
+Known = tuple[Verdict, bool]  # a verdict, and whether it existed before this run
 
 
 @dataclass(slots=True)
 class Counts:
     """What a detector has done so far.
 
-    ``judged``: templates that the model judged; ``cached``: verdicts taken from the store; ``unsaved``: verdicts that the store did not take.
+    ``judged``: templates that the model judged; ``cached``: verdicts taken from the store; ``unsaved``: verdicts that could not be stored.
     """
 
     lines: int = 0
@@ -52,10 +52,11 @@ class Counts:
 
 
 class Judge:
-    """Has a verdict for every template: looks it up, or asks the model.
+    """Finds the verdict of every template: in memory, in the store, or by asking the model.
 
-    ``mode``: the one whose verdicts are remembered. ``threshold``: P(abnormal) from which the label is abnormal. ``explains``: whether abnormal
-    verdicts have a rationale. One thread may look up while another asks; several that ask take turns, as the model has one context.
+    ``mode``: the mode whose verdicts are kept in memory. ``threshold``: P(abnormal) from which the label is
+    abnormal. ``explains``: whether abnormal verdicts have a rationale. One thread may look up while another asks;
+    several threads that ask take turns, as the model has one context.
     """
 
     def __init__(self, reasoner: Reasoner, store: VerdictStore, mode: Mode, counts: Counts, *, threshold: float = 0.5, explains: bool = True) -> None:
@@ -63,25 +64,25 @@ class Judge:
         self.threshold, self.explains = threshold, explains
         self._memory: OrderedDict[str, Known] = OrderedDict()
         self._lock = threading.Lock()
-        self._bare: set[str] = set()  # templates with an abnormal verdict that nobody has explained yet
+        self._bare: set[str] = set()  # templates with an abnormal verdict and no rationale yet
         self._trouble = RateLimited()
 
     def key(self, text: str) -> str:
-        """The key that the verdict on a template has in the store, and is asked for by."""
+        """The store's key for the verdict on a template."""
         return store_key(text, self.reasoner.digest, self.mode)
 
     def by_key(self, key: str) -> Verdict | None:
-        """The verdict in the store with this key, None if there is none. Raises StoreError."""
+        """The stored verdict with this key, or None. Raises StoreError."""
         found = self.store.by_key(key)
         return None if found is None else self._read(found)
 
     def remembered(self, texts: Sequence[str]) -> dict[str, Known]:
-        """Those of the texts whose verdicts are in memory."""
+        """The verdicts that are in memory, by template text."""
         with self._lock:
             return {text: self._memory[text] for text in texts if text in self._memory}
 
     def look_up(self, texts: Sequence[str], mode: Mode | None = None) -> dict[str, Known]:
-        """What is known without the model; the texts that are missing in it are cold. Raises StoreError."""
+        """The verdicts known without asking the model. Texts without one are cold. Raises StoreError."""
         mode = mode or self.mode
         found = self.remembered(texts) if mode == self.mode else {}
         missing = [text for text in texts if text not in found]
@@ -96,9 +97,10 @@ class Judge:
         return {**found, **fresh}
 
     def ask(self, texts: Sequence[str], mode: Mode | None = None) -> Generator[Verdict, None, None]:
-        """Let the model judge: a verdict for every text, each remembered when it is yielded, those that the model did not judge last, undecided.
+        """Ask the model for a verdict on every text. Each is kept in memory before it is yielded.
 
-        A model that fails, or answers what it was not asked, is logged. Raises Closed.
+        Texts that the model did not judge come last, undecided. A model that fails, or answers what it was not
+        asked, is logged. Raises Closed.
         """
         mode = mode or self.mode
         todo = dict.fromkeys(texts)
@@ -121,9 +123,10 @@ class Judge:
         yield from (Verdict(text, model=self.reasoner.name) for text in todo)
 
     def explain(self, found: Mapping[str, Known], mode: Mode | None = None, *, every: bool = False) -> dict[str, Known]:
-        """Verdicts with a rationale, for those of ``found`` that nobody has explained yet. ``every``: normal ones, too.
+        """Ask the model for the missing rationales of ``found``, and return these verdicts. ``every``: of normal verdicts, too.
 
-        An abnormal verdict may lack one when it comes from the store: the one who had it judged found it normal, or wanted no rationales.
+        An abnormal verdict from the store lacks a rationale if it was judged with a higher threshold or with
+        ``explains`` off.
         """
         mode = mode or self.mode
         if not isinstance(self.reasoner, Explaining) or not (every or self._bare):
@@ -133,7 +136,7 @@ class Judge:
         self._save([verdict if verdict.rationale else replace(verdict, rationale=NOTHING) for verdict in told], mode)
         explained = {verdict.template: (verdict, found[verdict.template][1]) for verdict in told}
         self._remember(explained, mode)
-        self._bare.difference_update(verdict.template for verdict in bare)  # those without an answer, too: once is enough
+        self._bare.difference_update(verdict.template for verdict in bare)  # also those without an answer: ask only once
         return explained
 
     def unexplained(self, texts: Iterable[str]) -> set[str]:
@@ -141,12 +144,12 @@ class Judge:
         return self._bare.intersection(texts) if isinstance(self.reasoner, Explaining) else set()
 
     def forget(self, text: str) -> None:
-        """Look it up again the next time."""
+        """Drop it from memory, so that it is looked up again."""
         with self._lock:
             self._memory.pop(text, None)
 
     def _answers(self, answers: Iterable[Verdict], asked: Sequence[str]) -> Iterator[Verdict]:
-        """What the model answers, in whatever order, as long as it is something that was asked. Its failures are logged, and end it."""
+        """The model's answers to what was asked, in any order. A failure is logged, and ends them."""
         open_ = set(asked)
         try:
             for verdict in answers:
@@ -159,7 +162,7 @@ class Judge:
                 yield scored
         except Closed:
             raise
-        except Exception as error:  # noqa: BLE001  whatever a model does, the stream goes on
+        except Exception as error:  # noqa: BLE001  a failing model must not end the stream
             self._fail(len(open_), repr(error))
         else:
             if open_:
@@ -170,7 +173,7 @@ class Judge:
         self._trouble.warning("model", f"{count} template{' stays' if count == 1 else 's stay'} undecided, the model {name!r} failed: {why}")
 
     def _save(self, verdicts: Sequence[Verdict], mode: Mode) -> None:
-        """Keep verdicts for the next run. That the store does not take them is no reason to stop: this run has them in memory."""
+        """Store verdicts for the next run. A failure is only logged: this run has them in memory."""
         if not verdicts:
             return
         try:
@@ -182,13 +185,13 @@ class Judge:
             self._trouble.warning("store", f"{len(verdicts)} verdicts are not kept for the next run: {error}")
 
     def _read(self, verdict: Verdict) -> Verdict:
-        """A verdict as it was made, with the label that its score has here. What was said for another label does not go with this one."""
+        """A verdict with the label for this threshold, and without a rationale that was written for another label."""
         if verdict.mode in SETTLED or verdict.score is None:
             return verdict
         label: Label = "abnormal" if verdict.score >= self.threshold else "normal"
         rationale, category = verdict.rationale, verdict.category
         if label != verdict.label:
-            rationale, category = rationale if verdict.mode == "think" else None, None  # a thought comes before the label
+            rationale, category = rationale if verdict.mode == "think" else None, None  # reasoning precedes the label, so it stays valid
         if rationale is None and label == "abnormal" and self.explains:
             self._bare.add(verdict.template)
         rationale = (rationale or None) if self.explains else None
@@ -204,7 +207,7 @@ class Judge:
 
 
 def _scored(verdict: Verdict) -> Verdict:
-    """A verdict that agrees with itself: judged if and only if it has a score. A model without probabilities gives the label alone."""
+    """A consistent verdict: it has a score if and only if it was judged. A model without probabilities gives a label only."""
     if verdict.label == "undecided":
         return Verdict(verdict.template, model=verdict.model)
     score = float(verdict.label == "abnormal") if verdict.score is None else verdict.score
@@ -214,5 +217,5 @@ def _scored(verdict: Verdict) -> Verdict:
 
 
 def _may_be_told(verdict: Verdict) -> bool:
-    """Whether a model may say why: it is a judgement of one, and has no rationale."""
+    """Whether a model can be asked for a rationale: a model judged it, and there is none yet."""
     return verdict.rationale is None and verdict.mode not in SETTLED and verdict.score is not None

@@ -1,8 +1,8 @@
-"""llama.cpp through llama-cpp-python's low-level API: the only file that knows it.
+"""llama.cpp through llama-cpp-python's low-level API; no other module uses it.
 
-A model, a context, and one batch that is filled again and again. Sequence 0 holds the prompt's head; every other sequence begins
-with a copy of its keys and values. Each sequence has keys and values of its own: in one memory for all, a token would be held against
-the keys of every sequence, and be masked from them, which takes 1.4 times as long here for prompts and 1.6 times for replies.
+A model, a context, and one batch that is reused. Sequence 0 holds the head of the prompt; every other sequence begins with a copy of
+its keys and values. Each sequence has its own KV cache: in a unified one, attention runs over the keys of all sequences and masks
+most of them, which takes 1.4 times as long for prompts and 1.6 times for replies.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "INSTALL", "Llama", "requantise"]
 
 BATCH = 512  # tokens decoded at once
-SPINS = "1000"  # of a thread that waits for the others, before it gives its core away (libgomp reads it when it is loaded). At its default of 300,000, one
-# busy core of two makes the model at least four times slower; alone on the machine there is no difference.
+# How often a waiting thread spins before it yields its core; libgomp reads it when it is loaded. With the default of 300,000, one
+# busy core of two makes the model at least four times slower; on an idle machine it makes no difference.
+SPINS = "1000"
 INSTALL = "install it with: pip install 'ra-sdk[model]'"
 
-Part = tuple[list[int], int, int, bool]  # tokens, the first one's position, sequence, whether the last one's logits are wanted
+Part = tuple[list[int], int, int, bool]  # tokens, the first one's position, sequence, whether the logits of the last are needed
 
 
 class Llama:
-    """A loaded model; `open` gives it room to decode in. Raises ModelError. Not safe for several threads at once.
+    """A loaded model; ``open`` allocates its context. Raises ModelError. Not thread-safe.
 
     ``adapter``: a LoRA in GGUF, applied at run time. ``gpu_layers``: -1 for all.
     """
@@ -54,14 +55,14 @@ class Llama:
         }
 
     def open(self, threads: int, context: int, sequences: int) -> None:
-        """Make room for ``context`` tokens of each of ``sequences`` sequences. Raises ModelError."""
+        """Allocate a context for ``sequences`` sequences of ``context`` tokens each. Raises ModelError."""
         options = self._api.llama_context_default_params()
         options.n_ctx, options.n_batch, options.n_ubatch = context * sequences, BATCH, BATCH
         options.n_seq_max, options.kv_unified, options.no_perf = sequences, False, True
         options.n_threads = options.n_threads_batch = threads
         self._context = self._api.llama_init_from_model(self._model, options)
         if not self._context:
-            raise ModelError(f"model {str(self._path)!r} got no room for {sequences} times {context} tokens; give a smaller context or width")
+            raise ModelError(f"model {str(self._path)!r} cannot get memory for {sequences} sequences of {context} tokens; choose a smaller context or width")
         if self._adapter is not None:
             adapters, scales = (self._api.llama_adapter_lora_p_ctypes * 1)(self._adapter), (ctypes.c_float * 1)(1.0)
             self._api.llama_set_adapters_lora(self._context, adapters, 1, scales)
@@ -69,14 +70,14 @@ class Llama:
         self.sequences = sequences
 
     def tokens(self, text: str, *, special: bool) -> list[int]:
-        """Token ids; with ``special``, names of control tokens become these."""
+        """Token ids. ``special``: parse the names of control tokens."""
         data = text.encode("utf-8", "replace")
         room = (self._api.llama_token * (len(data) + 8))()
         count = self._api.llama_tokenize(self._vocab, data, len(data), room, len(room), False, special)
         return list(room[:count])
 
     def text(self, token: int) -> str:
-        """What a token writes; bytes that are no character alone are dropped."""
+        """The text of a token, without bytes that are not a whole character."""
         if token not in self._pieces:
             room = ctypes.create_string_buffer(256)
             count = self._api.llama_token_to_piece(self._vocab, token, room, len(room), 0, False)
@@ -84,7 +85,7 @@ class Llama:
         return self._pieces[token]
 
     def metadata(self, key: str, *, of_adapter: bool = False) -> str | None:
-        """A text of the metadata of the model's file, or of the adapter's. None if there is none."""
+        """A text from the metadata of the model's file, or of the adapter's; None if it is absent."""
         room = ctypes.create_string_buffer(1024)
         if of_adapter:
             count = self._api.llama_adapter_meta_val_str(self._adapter, key.encode(), room, len(room))
@@ -93,7 +94,7 @@ class Llama:
         return room.value.decode("utf-8", "replace") if count >= 0 else None
 
     def start(self, head: list[int]) -> None:
-        """Have the head computed, and every other sequence empty."""
+        """Compute the head, unless it is there already, and clear all other sequences."""
         for sequence in range(1, self.sequences):
             self.forget(sequence)
         if self._head == head:
@@ -105,19 +106,20 @@ class Llama:
         self._head = head
 
     def copy(self, sequence: int, to: int) -> None:
-        """Let a sequence go on with a copy of another's keys and values; 0 is the head."""
+        """Copy the keys and values of a sequence to another; 0 is the head."""
         self._api.llama_memory_seq_cp(self._memory, sequence, to, -1, -1)
 
     def forget(self, sequence: int) -> None:
-        """Empty a sequence."""
+        """Clear a sequence."""
         self._api.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
     def decode(self, parts: Sequence[Part]) -> list[int]:
-        """Decode tokens of neighbouring sequences, in ascending order, at once; the rows of their last tokens. Raises ModelError.
+        """Decode tokens of adjacent sequences, in ascending order, in one batch. Returns the rows of their last tokens. Raises ModelError.
 
-        llama.cpp computes together only what is equally long and lies in sequences next to each other. So shorter parts are filled up, and cleared again.
+        llama.cpp computes sequences together only if they are adjacent and equally long, so shorter parts are padded, and
+        the padding is removed afterwards.
         """
-        decode = self._api.llama_decode  # first of all: a closed model has no batch any more
+        decode = self._api.llama_decode  # first: raises Closed for a closed model, which has no batch
         batch, count, longest, rows = self._batch, 0, max(len(tokens) for tokens, *_ in parts), list[int]()
         for tokens, position, sequence, wanted in parts:
             for offset in range(longest):
@@ -130,7 +132,7 @@ class Llama:
         status = decode(self._context, batch)
         if status != 0:
             self._head = None
-            raise ModelError(f"llama.cpp could not decode a batch of {count} tokens (status {status}); give a larger context or a smaller width")
+            raise ModelError(f"llama.cpp could not decode a batch of {count} tokens (status {status}); choose a larger context or a smaller width")
         for tokens, position, sequence, _ in parts:
             if len(tokens) < longest:
                 self._api.llama_memory_seq_rm(self._memory, sequence, position + len(tokens), -1)
@@ -138,13 +140,13 @@ class Llama:
         return rows
 
     def logits(self, row: int) -> np.ndarray[Any, Any]:
-        """Logits (float32, one for every token of the vocabulary) of a row; valid until the next decode."""
+        """Logits of a row (float32, one per token of the vocabulary); valid until the next decode."""
         import numpy as np
 
         return np.ctypeslib.as_array(self._api.llama_get_logits_ith(self._context, row), (self._size,))
 
     def close(self) -> None:
-        """Free everything, once. Whatever is asked for afterwards raises Closed."""
+        """Free everything. Any use afterwards raises Closed; closing again does nothing."""
         if self._model is None:
             return
         self._api.llama_batch_free(self._batch)
@@ -159,18 +161,18 @@ class Llama:
         options.n_gpu_layers = 10_000 if gpu_layers < 0 else gpu_layers
         model = self._api.llama_model_load_from_file(str(path).encode(), options)
         if not model:
-            raise ModelError(f"model {str(path)!r} cannot be loaded, it is broken or of an unknown kind; get it again, or give another GGUF file")
+            raise ModelError(f"model {str(path)!r} cannot be loaded: it is corrupt or of an unsupported kind; download it again, or choose another GGUF file")
         return model
 
     def _adapt(self, path: Path) -> Any:
         adapter = self._api.llama_adapter_lora_init(self._model, str(path).encode())
         if not adapter:
-            raise ModelError(f"adapter {str(path)!r} does not fit the model; give the adapter that was trained on it, or none")
+            raise ModelError(f"adapter {str(path)!r} does not fit the model; choose the adapter that was trained for it, or none")
         return adapter
 
 
 class _Gone:
-    """In the place of llama.cpp's functions, which would crash the process when they are given what was freed."""
+    """Replaces llama.cpp's functions once the model is freed, as calling these would crash the process."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -180,7 +182,7 @@ class _Gone:
 
 
 def requantise(source: Path, target: Path, kind: str) -> None:
-    """Write the GGUF ``source`` to ``target`` with its weights in another type (such as "Q4_0"), all of it or nothing. Raises ModelError."""
+    """Write the GGUF ``source`` to ``target`` with another weight type (such as "Q4_0"), atomically. Raises ModelError."""
     api = _api()
     options = api.llama_model_quantize_default_params()
     options.allow_requantize, options.ftype = True, getattr(api, f"LLAMA_FTYPE_MOSTLY_{kind}")
@@ -195,7 +197,7 @@ def requantise(source: Path, target: Path, kind: str) -> None:
         Path(fresh).unlink(missing_ok=True)
 
 
-_quiet: Any = None  # llama.cpp keeps the pointer: the callback must live as long as the process
+_quiet: Any = None  # llama.cpp keeps the pointer, so the callback must never be freed
 
 
 def _api() -> Any:

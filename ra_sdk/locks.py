@@ -1,4 +1,4 @@
-"""A lock between processes, beside the file that it is for."""
+"""A lock between processes, in a file next to the one that it protects."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["locked"]
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Nobody else who asks for it has ``path`` meanwhile; its ``.lock`` is for the user's eyes only. Raises OSError."""
+    """Hold the lock of ``path``: a ``.lock`` file next to it that only the user can read. Raises OSError."""
     lock = os.open(path.with_name(f"{path.name}.lock"), os.O_CREAT | os.O_RDWR, 0o600)
     try:
-        with suppress(ImportError, OSError):  # not every system or file system has it
+        with suppress(ImportError, OSError):  # not every system and file system has locks
             import fcntl
 
             fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""The sinks of a run, written to beside it: one block is written while the next is made."""
+"""The sinks of a run. One block is written in the background while the next is made."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ ROUND_S = 0.5
 
 
 class Outlets:
-    """Sinks, given as objects or to be opened by ``opening`` from their URLs.
+    """Sinks, given as objects or as URLs that ``opening`` opens.
 
-    Those opened here are opened, written and closed in one thread of their own; objects are written by who calls, whose thread may be all they bear.
-    ``written`` is called with a block once every sink has taken it, in the thread of who calls, and always for the blocks in their order.
-    ``at_once``: nobody makes the next block meanwhile, so wait for each. Raises what the sinks raise, at the latest with the next block or at the end.
+    Sinks opened here are opened, written and closed in a background thread. Sinks given as objects are written
+    in the caller's thread, as they may be bound to it. ``written`` is called in the caller's thread, in order,
+    for each block that every sink has accepted. ``at_once``: wait for each block, because there is no work to
+    overlap with. Raises what the sinks raise, at the latest with the next block or at the end.
     """
 
     def __init__(self, sinks: Sequence[str | Sink], opening: Callable[[str], Sink], written: Callable[[Detections], None], *, at_once: bool) -> None:
@@ -41,12 +42,12 @@ class Outlets:
             raise
 
     def write(self, block: Detections) -> None:
-        """Hand a block to all sinks, after the one before is with them. What can be prepared of it is, meanwhile."""
+        """Hand a block to all sinks, once they have the block before it. It is prepared while that one is written."""
         prepared = {at: self._preparing.submit(sink.prepare, block) for at, sink in enumerate(self._opened) if isinstance(sink, Preparing)}
         self.settle()
-        beside = self._thread.submit(_write, self._opened, block, prepared)
+        background = self._thread.submit(_write, self._opened, block, prepared)
         _write(self._given, block, {})
-        self._pending = block, beside  # not before: where an object fails, the block is with some sinks only, and must come again
+        self._pending = block, background  # set last: if a given sink fails, this block must not count as written
         if self._at_once:
             self.settle()
 
@@ -54,13 +55,13 @@ class Outlets:
         """Wait until the sinks have the last block."""
         pending, self._pending = self._pending, None
         if pending is not None:
-            while not wait([pending[1]], ROUND_S).done:  # once Polars has set its own handler, Ctrl-C wakes nobody who waits without an end
+            while not wait([pending[1]], ROUND_S).done:  # Polars replaces the signal handler: Ctrl-C does not interrupt a wait without a timeout
                 pass
             pending[1].result()
             self._written(pending[0])
 
     def close(self) -> None:
-        """Close the sinks that were opened here. Each is closed, whatever another says to it."""
+        """Close the sinks that were opened here, all of them even if one fails."""
         self._preparing.shutdown(cancel_futures=True)
         closing = [self._thread.submit(sink.close) for sink in self._opened]
         self._thread.shutdown()
@@ -81,13 +82,13 @@ class Outlets:
                 self.close()
             return
         self._stop(kind)
-        with suppress(Exception):  # what ended the run is to be told, not what it led to
+        with suppress(Exception):  # report what ended the run, not the errors that followed from it
             self.settle()
         with suppress(Exception):
             self.close()
 
     def _stop(self, kind: object) -> None:
-        """Where Ctrl-C ended the run: nobody wants to wait for a sink that waits for its receiver."""
+        """After Ctrl-C, do not wait for sinks that wait for their receivers."""
         if isinstance(kind, type) and issubclass(kind, Exception):
             return
         for sink in self._opened:
@@ -96,7 +97,7 @@ class Outlets:
 
 
 def _nothing() -> None:
-    """What a sink does that cannot be stopped."""
+    """The ``stop`` of a sink that has none."""
 
 
 def _write(sinks: Sequence[Sink], block: Detections, prepared: Mapping[int, Future[Any]]) -> None:

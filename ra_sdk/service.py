@@ -1,7 +1,8 @@
-"""The service without its door: many clients, one detector. Nothing here knows HTTP.
+"""The service behind HTTP and gRPC: many clients, one detector.
 
-Two threads work. One mines: it takes every batch that waits as one block, since columns cost by the call, and looks its templates up. The
-other asks the model for what is cold, a few templates at a time, whoever brought them; a template that two clients brought is judged once.
+Two threads do the work. The first mines: it takes all waiting batches as one block, because work on columns has a cost per call,
+and looks up their templates. The second asks the model for cold templates, a few at a time, across all clients; a template that
+two clients sent is judged once.
 """
 
 from __future__ import annotations
@@ -30,20 +31,20 @@ if TYPE_CHECKING:
 __all__ = ["Judged", "Overloaded", "Service"]
 
 BLOCK = 20_000  # records that are mined at once
-ROUNDS = 2  # times the model's width: templates asked for at once, so that who comes later need not wait for many
-AGAIN_S = 60.0  # after so long a template that the model failed on is tried again
-OVERRIDES_S = 5.0  # how soon an operator's override is seen
+ROUNDS = 2  # templates asked for at once, in multiples of the model's width: few, so that later clients wait less
+AGAIN_S = 60.0  # how long a template that the model failed on waits for another try
+OVERRIDES_S = 5.0  # how long an operator's override may go unnoticed
 LISTED_S = 1.0  # how old the listing of templates may be
 KEYS = 200_000  # templates whose keys are remembered
 
 
 class Overloaded(WorldError):
-    """More is waiting than may wait; it can be tried again."""
+    """Too many records are waiting; the client can try again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A batch with its verdicts: that of record ``i`` is ``verdicts[codes[i]]``, its key ``keys[codes[i]]``."""
+    """A batch with its verdicts: record ``i`` has ``verdicts[codes[i]]`` with the key ``keys[codes[i]]``."""
 
     codes: list[int]
     verdicts: list[Verdict]
@@ -51,12 +52,12 @@ class Judged:
 
 
 class _Waiter:
-    """Somebody who waits until some cold templates are settled."""
+    """A request that waits for some cold templates."""
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts, self.left = texts, len(texts)
         self.done: Future[None] = Future()
-        self.done.set_running_or_notify_cancel()  # who stops waiting must not cancel it under the model's thread
+        self.done.set_running_or_notify_cancel()  # so that a client that gives up cannot cancel it while the model's thread uses it
 
 
 @dataclass(slots=True)
@@ -93,17 +94,19 @@ class Service:
 
     @property
     def cold(self) -> int:
-        """Templates that wait for the model, or are being judged."""
+        """How many templates wait for the model or are being judged."""
         return len(self._pending)
 
     async def judge(self, bodies: Sequence[str], wait_s: float = 0.0) -> Judged:
-        """Verdicts for a batch. What is cold is undecided, unless it is settled within ``wait_s`` seconds; it is judged in any case.
+        """Verdicts for a batch. Cold templates are undecided unless the model judges them within ``wait_s`` seconds.
+
+        They are judged in the background in any case.
 
         Raises Overloaded, StoreError.
         """
         if self._closing or self._waiting + len(bodies) > self.limits.queue:
-            raise Overloaded(f"{self._waiting} records wait already, with {len(bodies)} more the queue would be longer than {self.limits.queue}; try later")
-        batch = _Batch(bodies, wait_s > 0 and self._patient < self.limits.connections // 2)  # waiting must not take every connection
+            raise Overloaded(f"{self._waiting} records are waiting, and {len(bodies)} more would exceed the limit of {self.limits.queue}; try later")
+        batch = _Batch(bodies, wait_s > 0 and self._patient < self.limits.connections // 2)  # waiting clients must not use up all connections
         self._waiting += len(bodies)
         try:
             self._batches.put(batch)
@@ -117,7 +120,7 @@ class Service:
         return judged
 
     def verdict(self, key: str) -> Verdict | None:
-        """The verdict with this key, undecided while its template waits for the model; None: there is none. Raises StoreError."""
+        """The verdict with this key, undecided while its template waits for the model, or None. Raises StoreError."""
         text = self._texts.get(key)
         if text is None:
             return self._judging.by_key(key)
@@ -129,7 +132,7 @@ class Service:
         return found or self._judging.key(text)
 
     def templates(self) -> list[tuple[Template, Verdict]]:
-        """What was mined so far with its verdicts, the most frequent first; up to a second old. Raises StoreError."""
+        """The templates mined so far with their verdicts, the most frequent first. May be a second old. Raises StoreError."""
         with self._mining:
             if time.monotonic() - self._listing[0] > LISTED_S:
                 mined = self.detector.templates()
@@ -138,7 +141,7 @@ class Service:
             return self._listing[1]
 
     def hurry(self) -> None:
-        """Let nobody wait any longer: who does is answered with what there is."""
+        """Answer all waiting requests now, with what is known."""
         with self._state:
             self._hurried = True
             waiters = {waiter for waiting in self._pending.values() for waiter in waiting}
@@ -148,7 +151,7 @@ class Service:
             waiter.done.set_result(None)
 
     def close(self, grace_s: float) -> None:
-        """Finish what was accepted, within so many seconds; then close the detector. What is still cold comes again with its next record."""
+        """Finish what was accepted, for at most ``grace_s`` seconds, then close the detector. What is still cold stays unjudged."""
         self._closing, self._deadline = True, time.monotonic() + grace_s
         self._batches.put(None)
         with self._state:
@@ -187,7 +190,7 @@ class Service:
         return Verdict(text, model=self._name)
 
     def _mine(self) -> None:
-        """The mining thread: every batch that waits, as one block."""
+        """The mining thread: all waiting batches as one block."""
         while (first := self._batches.get()) is not None:
             batches, size = [first], len(first.bodies)
             with suppress(queue.Empty):
@@ -199,11 +202,11 @@ class Service:
             self._mine_or_fail(batches)
 
     def _mine_or_fail(self, batches: list[_Batch]) -> None:
-        """Mine; what goes wrong with one batch must not be felt by others."""
+        """Mine the batches. An error in one must not affect the others."""
         try:
             done = self._mine_block(batches)
-        except BaseException as error:  # noqa: BLE001  it is raised again where the batch is awaited; a panic of Polars is no Exception
-            if len(batches) > 1 and not isinstance(error, RaError):  # which is the store's, after mining: twice mined would be twice counted
+        except BaseException as error:  # noqa: BLE001  raised again where the batch is awaited; a Polars panic is not an Exception
+            if len(batches) > 1 and not isinstance(error, RaError):  # an RaError comes from the store after mining; mining again would count records twice
                 for batch in batches:
                     self._mine_or_fail([batch])
                 return
@@ -233,14 +236,14 @@ class Service:
         return done
 
     def _save_state(self) -> None:
-        """As often as it is due. That it cannot be saved is no reason to answer nobody."""
+        """Save the mining state when it is due. A failure is only logged."""
         try:
             self.detector.save_state()
         except RaError as error:
-            self._trouble.warning("state", f"what was mined is not kept: {error}")
+            self._trouble.warning("state", f"the mined templates are not saved: {error}")
 
     def _found(self, batch: _Batch, places: list[int], texts: list[str], known: dict[str, Known]) -> tuple[Judged, _Waiter | None]:
-        """A batch's share of a block; its cold templates are put in the queue."""
+        """A batch's share of a block. Its cold templates are queued."""
         order: dict[int, int] = {}
         codes = [order.setdefault(place, len(order)) for place in places]
         own = [texts[place] for place in order]
@@ -268,7 +271,7 @@ class Service:
             return waiter
 
     def _admit(self, text: str) -> bool:
-        """Whether the template is in the queue now; not if that is full, or the model failed on it a moment ago."""
+        """Queue a template; returns whether it is queued. It is not if the queue is full or the model failed on it recently."""
         if text in self._pending:
             return True
         if self._failed.get(text, 0.0) > time.monotonic():
@@ -281,14 +284,14 @@ class Service:
         return True
 
     def _ask(self) -> None:
-        """The model's thread: what is cold, a few templates at a time."""
+        """The model's thread: cold templates, a few at a time."""
         most = ROUNDS * (getattr(self.detector.reasoner, "width", None) or 16)
         while texts := self._next(most):
             tokens, started = getattr(self.detector.reasoner, "decoded", 0), time.perf_counter()
             left = set(texts)
             try:
                 self._judge(texts, left)
-            except Exception as error:  # noqa: BLE001  this thread must not die of a store that is full
+            except Exception as error:  # noqa: BLE001  this thread must survive errors such as a full store
                 self._trouble.warning("asking", f"{len(left)} templates stay undecided: {error!r}")
                 for text in left:
                     self._settle(text, True, alone=True)
@@ -311,14 +314,14 @@ class Service:
             self._settle(text, False, alone=True)
 
     def _next(self, most: int) -> list[str]:
-        """Cold templates to judge next; none: it is over."""
+        """The cold templates to judge next; none when the service is closing."""
         with self._state:
             while not self._cold and not (self._closing and not self._threads[0].is_alive()):
                 self._state.wait(None if not self._closing else 0.05)
             if time.monotonic() > self._deadline or not self._cold:
                 return []
             if self._closing:
-                most = max(1, most // ROUNDS)  # the end of the time of grace must not be missed by much
+                most = max(1, most // ROUNDS)  # smaller rounds, so that the grace period is not exceeded by much
             if self._cold[0] in self._alone:
                 self._alone.discard(self._cold[0])
                 return [self._cold.popleft()]
@@ -328,7 +331,7 @@ class Service:
             return texts
 
     def _settle(self, text: str, failed: bool, *, alone: bool) -> None:
-        """A template is judged, or will not be; tell those who wait. One that failed among others is tried once more alone."""
+        """Wake the requests that wait for a template. One that failed together with others is tried once more alone."""
         with self._state:
             if failed and not alone:
                 self._alone.add(text)
@@ -344,7 +347,7 @@ class Service:
                     waiter.done.set_result(None)
 
     def _see_overrides(self) -> None:
-        """Forget what operators have decided otherwise, here or in another process, so that it is looked up anew."""
+        """Drop templates whose override has changed, here or in another process, so that they are looked up again."""
         seen, before = self._overrides
         if time.monotonic() - seen < OVERRIDES_S:
             return

@@ -1,9 +1,9 @@
-"""The verdict store: SQLite, shared by every process of a user. What an operator overrode wins over any model.
+"""The verdict store: SQLite, shared by all processes of a user. An operator's override wins over any model.
 
-A key is a hash of (template text, model digest, PROMPT_VERSION, mode), so that a verdict never outlives what it was made of.
+A key is a hash of (template text, model digest, PROMPT_VERSION, mode), so that a verdict is not used once one of these changes.
 
-A corrupt file is set aside under a lock file, so that of several processes that find it one does; the others see that the path
-has another inode, and go over to the new file before they read or after they wrote (https://www.sqlite.org/howtocorrupt.html).
+A corrupt file is set aside under a lock, so that only one of several processes does it. The others notice that the path has another
+inode, and reopen it before they read or after they wrote (https://www.sqlite.org/howtocorrupt.html).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from ra_sdk.records import CATEGORIES, Verdict
 __all__ = ["StoreWarning", "VerdictStore", "store_key"]
 
 MEMORY = ":memory:"
-JUDGED = ("normal", "abnormal")  # labels that are kept
+JUDGED = ("normal", "abnormal")  # labels that are stored
 CHUNK = 500  # parameters of one statement
 BUSY_SECONDS = 30.0
-APPLICATION = 0x52615664  # "RaVd", in the header of every file of ours
-_MAGIC, _HEADER = b"SQLite format 3\0", 72  # https://www.sqlite.org/fileformat.html: up to the application's id, which ends at 72
+APPLICATION = 0x52615664  # "RaVd", the application id in the header of a store
+_MAGIC, _HEADER = b"SQLite format 3\0", 72  # https://www.sqlite.org/fileformat.html; the application id ends at byte 72
 MIGRATIONS: tuple[tuple[str, ...], ...] = (  # entry n takes a file from schema version n to n + 1
     (
         f"PRAGMA application_id = {APPLICATION}",
@@ -56,27 +56,27 @@ _T = TypeVar("_T")
 
 
 class StoreWarning(RuntimeWarning):
-    """A store file was broken and has been set aside."""
+    """A store file was corrupt and has been set aside."""
 
 
 class ClosedStore(StoreError, Closed):
-    """A store is used after it was closed."""
+    """A store was used after it was closed."""
 
 
 def store_key(template: str, digest: str, mode: str) -> str:
-    """SHA-256 (hex) over template, model digest, PROMPT_VERSION and mode, as a JSON list, so that no two differ only in their seams."""
+    """SHA-256 (hex) over template, model digest, PROMPT_VERSION and mode, as a JSON list, which keeps the parts apart."""
     return hashlib.sha256(json.dumps([template, digest, PROMPT_VERSION, mode]).encode("ascii")).hexdigest()
 
 
 class VerdictStore:
-    """Verdicts in SQLite (WAL): safe with several threads and processes; a child process opens its own.
+    """Verdicts in SQLite (WAL). Safe to use from several threads and processes; a forked process must open its own.
 
-    A verdict is kept with the label that it was made with, to which its category and rationale belong. Which label its score has is for the
-    reader to decide; ``Detector`` does, by its threshold.
+    A verdict is stored with the label it was judged with, to which its category and rationale belong. The reader derives
+    the label from the score; ``Detector`` does so with its threshold.
 
-    ``path``: a file, ":memory:", or None for ``RA_STORE`` or else the user's cache. A corrupt store is set aside with a StoreWarning, and
-    a new one gets the overrides that can still be read. Raises StoreError where the path cannot be used, and for a file that is
-    not a store, which stays as it is. ``statements`` counts the SQL statements that were run.
+    ``path``: a file, ":memory:", or None for ``RA_STORE`` or else the user's cache. A corrupt store is set aside with a
+    StoreWarning, and the overrides that can still be read are copied to a new one. Raises StoreError if the path cannot be
+    used, or is a file that is not a store, which is left unchanged. ``statements`` counts the SQL statements run.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -86,7 +86,7 @@ class VerdictStore:
         self._connection, self._file = _open(self.path)
 
     def get(self, templates: Sequence[str], digest: str, mode: str) -> list[Verdict | None]:
-        """A verdict for every template, None where there is none. Overrides win."""
+        """The verdict of each template, or None. Overrides win."""
         keys = [store_key(template, digest, mode) for template in templates]
         rows = self._select(f"SELECT {_COLUMNS} FROM verdicts WHERE key", keys)
         found = {row[0]: _verdict(row) for row in rows if row[1] in JUDGED}
@@ -96,7 +96,7 @@ class VerdictStore:
         return [found.get(name) for name in names]
 
     def by_key(self, key: str) -> Verdict | None:
-        """The verdict with this key; an override of its template wins. None: there is none."""
+        """The verdict with this key, or None. An override of its template wins."""
         rows = self._read(f"SELECT {_COLUMNS} FROM verdicts WHERE key = ?", [key])
         if not rows or rows[0][1] not in JUDGED:
             return None
@@ -104,10 +104,10 @@ class VerdictStore:
         return _overridden(names[0]) if names else _verdict(rows[0])
 
     def put(self, verdicts: Iterable[Verdict], digest: str, mode: str) -> None:
-        """Keep verdicts as they were made, in one transaction; undecided ones are not kept.
+        """Store verdicts in one transaction, except undecided ones.
 
-        The first writer of a key wins: who comes second with another number (other hardware) does not change what others have shown. Only what
-        was not explained yet, or explained as normal, may be explained later, as abnormal.
+        The first writer of a key wins, so that a score does not change when other hardware computes a slightly different one.
+        Only a missing rationale, or one for the label normal, can be replaced later.
         """
         now = time.time()
         rows = [
@@ -119,15 +119,15 @@ class VerdictStore:
             self._write(_PUT, rows)
 
     def override(self, template: str, label: str, category: str | None = None, rationale: str | None = None, by: str = "") -> None:
-        """An operator's own verdict on a template, for every model and mode. Raises BadOption for a label or category that cannot be."""
+        """An operator's own verdict on a template, for every model and mode. Raises BadOption for an invalid label or category."""
         if label not in JUDGED:
             raise BadOption(f"label must be 'normal' or 'abnormal', got {label!r}")
         if category is not None and (category not in CATEGORIES or label == "normal"):
-            raise BadOption(f"category {category!r} does not fit; abnormal ones have one of {', '.join(CATEGORIES)}, normal ones none")
+            raise BadOption(f"category must be one of {', '.join(CATEGORIES)} for an abnormal verdict, and None for a normal one; got {category!r}")
         self._write(_OVERRIDE.format("REPLACE"), [(_safe(template), label, category, rationale, by, time.time())])
 
     def forget(self, template: str) -> None:
-        """Take an override back."""
+        """Remove an override."""
         self._write("DELETE FROM overrides WHERE template = ?", [(_safe(template),)])
 
     def overrides(self) -> list[Verdict]:
@@ -135,7 +135,7 @@ class VerdictStore:
         return [_overridden(row) for row in self._read("SELECT template, label, category, rationale FROM overrides ORDER BY template")]
 
     def close(self) -> None:
-        """Close the file. Whatever is asked of the store afterwards raises ClosedStore."""
+        """Close the file. Any use of the store afterwards raises ClosedStore."""
         with self._lock:
             self._closed = True
             self._connection.close()
@@ -168,7 +168,7 @@ class VerdictStore:
         self._run(lambda connection: _insert(connection, statement, rows))
 
     def _run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Do it, and once more if the file turns out to be corrupt, or was replaced by another process meanwhile."""
+        """Run ``work``, and run it again if the file is corrupt or another process has replaced it meanwhile."""
         with self._lock:
             if self._closed:
                 raise ClosedStore(f"store {self.path!r} was closed; open it again")
@@ -190,7 +190,7 @@ class VerdictStore:
             raise _store_error(self.path, error) from error
 
     def _follow(self) -> bool:
-        """Go over to the file that is at the path now, if it is another one; whether it is."""
+        """Reopen the path if another file is there now. Returns whether it was."""
         if _identity(self.path) == self._file:
             return False
         self._connection.close()
@@ -199,7 +199,7 @@ class VerdictStore:
 
 
 class _Corrupt(StoreError):
-    """A store that has to be set aside."""
+    """The store is corrupt and has to be set aside."""
 
 
 def _place(path: str | Path | None) -> str:
@@ -216,20 +216,20 @@ def _default() -> str:
 
 
 def _identity(path: str) -> tuple[int, int] | None:
-    """Which file is at the path now; None: none."""
+    """Which file is at the path now, or None."""
     try:
-        status = os.stat(path)  # noqa: PTH116  a Path would take longer than the call
+        status = os.stat(path)  # noqa: PTH116  a Path costs more than the call
     except OSError:
         return None
     return status.st_dev, status.st_ino
 
 
 def _open(path: str, broken: tuple[int, int] | None = None) -> tuple[sqlite3.Connection, tuple[int, int] | None]:
-    """A connection of the current schema, and the identity of its file; a corrupt file, or the ``broken`` one, is set aside before."""
+    """A connection of the current schema, and the identity of its file. A corrupt file, or the ``broken`` one, is set aside first."""
     if path == MEMORY:
         return _connect(path), None
     aside = None
-    if not _MAGIC.startswith(_head(path)[: len(_MAGIC)]):  # looked at before a lock file is put beside it
+    if not _MAGIC.startswith(_head(path)[: len(_MAGIC)]):  # before a lock file is created next to it
         _refuse_foreign(path)
     try:
         with _alone(path):
@@ -247,13 +247,13 @@ def _open(path: str, broken: tuple[int, int] | None = None) -> tuple[sqlite3.Con
     except (OSError, ValueError, sqlite3.Error) as error:
         raise _store_error(path, error) from error
     if aside:
-        warnings.warn(f"store {path!r} was corrupt; it has been set aside as {aside!r}, and a new one begun", StoreWarning, stacklevel=4)
+        warnings.warn(f"store {path!r} was corrupt; it has been set aside as {aside!r}, and a new one was created", StoreWarning, stacklevel=4)
     return connection, file
 
 
 @contextmanager
 def _alone(path: str) -> Iterator[None]:
-    """No other process opens or sets aside this store meanwhile. Makes the directory and the file, for the user's eyes only."""
+    """Keep other processes from opening or setting aside this store. Creates its directory, readable by the user only."""
     if Path(path).is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a directory")
     Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -264,12 +264,12 @@ def _alone(path: str) -> Iterator[None]:
 def _connect(path: str) -> sqlite3.Connection:
     """An open store of the current schema. Raises _Corrupt, StoreError, OSError."""
     if path != MEMORY and not Path(path).exists():
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))  # templates may hold what is nobody else's business
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL, 0o600))  # templates may hold private data
     elif path != MEMORY and not os.access(path, os.W_OK):
         raise PermissionError(errno.EACCES, "it is read-only")
     connection = sqlite3.connect(path, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
     try:
-        _migrate(connection, path)  # first, so that the header says whose file it is, and another program's file stays as it is
+        _migrate(connection, path)  # first, so that another program's file is recognised and left unchanged
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
     except BaseException as error:
@@ -281,7 +281,7 @@ def _connect(path: str) -> sqlite3.Connection:
 
 
 def _migrate(connection: sqlite3.Connection, path: str) -> None:
-    """Bring a file to the current schema, one step after the other, each in a transaction of its own."""
+    """Bring a file to the current schema step by step, each in its own transaction."""
     version = _pragma(connection, "user_version")
     if _pragma(connection, "application_id") != APPLICATION and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
         raise StoreError(f"store {path!r} is another program's database; choose another with --store PATH")
@@ -301,7 +301,7 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int:
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All or nothing. Takes the write lock at once, as a transaction that asks for it later may be refused without waiting."""
+    """A transaction that takes the write lock at once: taken later, it could be refused without waiting."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -324,7 +324,7 @@ def _store_error(path: str, error: Exception) -> StoreError:
 
 
 def _set_aside(path: str) -> str:
-    """Rename a corrupt file; its journal first, as a journal that is left alone would be played into the next file."""
+    """Rename a corrupt file; its journal first, as SQLite would apply a remaining one to the next file."""
     aside = f"{path}.corrupt-{time.time_ns()}"
     for end in ("-wal", "-shm", ""):
         with suppress(FileNotFoundError):
@@ -333,15 +333,15 @@ def _set_aside(path: str) -> str:
 
 
 def _refuse_foreign(path: str) -> None:
-    """Raise StoreError if the file is not a store: it may be somebody's notes. A broken one is known by its header, or by its place."""
+    """Raise StoreError if the file is not a store. A corrupt store is recognised by its header or its default path."""
     head = _head(path)
     cut = not head or (len(head) < _HEADER and head.startswith(_MAGIC))
     if not (cut or head[68:_HEADER] == APPLICATION.to_bytes(4, "big") or path == _default()):
-        raise StoreError(f"store {path!r} is not a file of ra-sdk, so it is left as it is; choose another with --store PATH")
+        raise StoreError(f"store {path!r} is not a file of ra-sdk, so it is left unchanged; choose another with --store PATH")
 
 
 def _head(path: str) -> bytes:
-    """The first bytes of a file; none if there is no file."""
+    """The first bytes of a file; empty if there is none."""
     try:
         with Path(path).open("rb") as file:
             return file.read(_HEADER)
@@ -350,7 +350,7 @@ def _head(path: str) -> bytes:
 
 
 def _rescued(aside: str) -> list[_Row]:
-    """The overrides of a corrupt file, as far as they can be read: an operator's word cannot be had again from a model."""
+    """The overrides of a corrupt file, as far as they can be read: no model can recreate them."""
     rows: list[_Row] = []
     with suppress(sqlite3.Error), closing(sqlite3.connect(aside)) as connection:
         for row in connection.execute("SELECT template, label, category, rationale, by, at FROM overrides"):
@@ -370,5 +370,5 @@ def _overridden(row: _Row) -> Verdict:
 
 
 def _safe(text: str) -> str:
-    """SQLite takes no lone surrogates."""
+    """Text without lone surrogates, which SQLite does not accept."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -243,7 +243,7 @@ FOREIGN = {
 def test_a_file_that_is_not_a_store_is_refused_and_stays_as_it_is(content, path):
     path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(StoreError, match="is not a file of ra-sdk, so it is left as it is; choose another with --store PATH"):
+    with pytest.raises(StoreError, match="is not a file of ra-sdk, so it is left unchanged; choose another with --store PATH"):
         VerdictStore(path)
     assert path.read_bytes() == content
     assert {file.name for file in path.parent.iterdir()} <= {path.name, f"{path.name}.lock"}
