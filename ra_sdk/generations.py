@@ -1,8 +1,9 @@
 """What is known of a log's generations: where each was read and written to, under which identity, and how to find it again.
 
-The last ``WATCHED`` generations, today's file among them, are watched for late lines: those of programs that have not reopened their log
-since it was renamed. That takes one rotation as a rule, as logrotate's ``delaycompress`` assumes; the bound keeps the number of open files
-small where many logs are followed. An older generation is let go of once all that was there is read and written.
+The last ``WATCHED`` generations, today's file among them, are watched for late lines: those of programs that
+have not reopened their log since it was renamed. That takes one rotation as a rule, as logrotate's
+``delaycompress`` assumes; the bound keeps the number of open files small where many logs are followed. An
+older generation is let go of once all that was there is read and written.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ class Generations:
             self._given[file.identity] = file.offset
             if file.identity not in self._of:
                 entry = {file.identity: {**file.checkpoint(), "offset": offset, "line": line}}
-                self._of = {**self._of, **entry} if fresh else {**entry, **self._of}  # one that was let go of is not the newest
+                # one that was let go of is not the newest
+                self._of = {**self._of, **entry} if fresh else {**entry, **self._of}
                 self._put()
 
     def acknowledge(self, position: Mapping[str, Any]) -> None:

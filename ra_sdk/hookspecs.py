@@ -85,12 +85,13 @@ def ra_sdk_open_listener(url: str, options: Mapping[str, Any]) -> Listener | Non
 class Lines:
     """A piece of a byte stream; it need not end at a newline.
 
-    ``checkpoint``: JSON-able, where reading would resume after this piece; a mapping with the byte ``offset`` if lines that are not complete
-    yet may be subtracted from it. ``boundary``: a file ends here, what is pending is complete, the next line is number 1, at offset 0. ``line``
-    and ``offset``: the number of the piece's first line, and where its first byte stands in the text of its file, unless they follow from the
-    piece before. ``identity``: the source's identity from here on, where it changes: each file of a rotated log has its own, or offset 0 of
-    today's would have the sink id of offset 0 of yesterday's. ``above``: where reading begins in the middle of a file, the ``#Fields:`` line
-    above the piece, if the file has one.
+    ``checkpoint``: JSON-able, where reading would resume after this piece; a mapping with the byte ``offset``
+    if lines that are not complete yet may be subtracted from it. ``boundary``: a file ends here, what is
+    pending is complete, the next line is number 1, at offset 0. ``line`` and ``offset``: the number of the
+    piece's first line, and where its first byte stands in the text of its file, unless they follow from the
+    piece before. ``identity``: the source's identity from here on, where it changes: each file of a rotated
+    log has its own, or offset 0 of today's would have the sink id of offset 0 of yesterday's. ``above``:
+    where reading begins in the middle of a file, the ``#Fields:`` line above the piece, if the file has one.
     """
 
     data: bytes

@@ -1,7 +1,7 @@
 """Verdicts on templates, from memory, the store or the model: what ``Detector`` and the service have in common.
 
-A stored verdict keeps its score; the label is derived from it with this detector's threshold. So another threshold needs no
-model call, and detectors with different thresholds can share a store.
+A stored verdict keeps its score; the label is derived from it with this detector's threshold. So another
+threshold needs no model call, and detectors with different thresholds can share a store.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ Known = tuple[Verdict, bool]  # a verdict, and whether it existed before this ru
 class Counts:
     """What a detector has done so far.
 
-    ``judged``: templates that the model judged; ``cached``: verdicts taken from the store; ``unsaved``: verdicts that could not be stored.
+    ``judged``: templates that the model judged; ``cached``: verdicts taken from the store; ``unsaved``:
+    verdicts that could not be stored.
     """
 
     lines: int = 0
@@ -55,8 +56,8 @@ class Judge:
     """Finds the verdict of every template: in memory, in the store, or by asking the model.
 
     ``mode``: the mode whose verdicts are kept in memory. ``threshold``: P(abnormal) from which the label is
-    abnormal. ``explains``: whether abnormal verdicts have a rationale. One thread may look up while another asks;
-    several threads that ask take turns, as the model has one context.
+    abnormal. ``explains``: whether abnormal verdicts have a rationale. One thread may look up while another
+    asks; several threads that ask take turns, as the model has one context.
     """
 
     def __init__(self, reasoner: Reasoner, store: VerdictStore, mode: Mode, counts: Counts, *, threshold: float = 0.5, explains: bool = True) -> None:
@@ -99,8 +100,8 @@ class Judge:
     def ask(self, texts: Sequence[str], mode: Mode | None = None) -> Generator[Verdict, None, None]:
         """Ask the model for a verdict on every text. Each is kept in memory before it is yielded.
 
-        Texts that the model did not judge come last, undecided. A model that fails, or answers what it was not
-        asked, is logged. Raises Closed.
+        Texts that the model did not judge come last, undecided. A model that fails, or answers what it was
+        not asked, is logged. Raises Closed.
         """
         mode = mode or self.mode
         todo = dict.fromkeys(texts)
@@ -136,7 +137,8 @@ class Judge:
         self._save([verdict if verdict.rationale else replace(verdict, rationale=NOTHING) for verdict in told], mode)
         explained = {verdict.template: (verdict, found[verdict.template][1]) for verdict in told}
         self._remember(explained, mode)
-        self._bare.difference_update(verdict.template for verdict in bare)  # also those without an answer: ask only once
+        # also those without an answer: ask only once
+        self._bare.difference_update(verdict.template for verdict in bare)
         return explained
 
     def unexplained(self, texts: Iterable[str]) -> set[str]:
@@ -191,7 +193,8 @@ class Judge:
         label: Label = "abnormal" if verdict.score >= self.threshold else "normal"
         rationale, category = verdict.rationale, verdict.category
         if label != verdict.label:
-            rationale, category = rationale if verdict.mode == "think" else None, None  # reasoning precedes the label, so it stays valid
+            # reasoning precedes the label, so it stays valid
+            rationale, category = rationale if verdict.mode == "think" else None, None
         if rationale is None and label == "abnormal" and self.explains:
             self._bare.add(verdict.template)
         rationale = (rationale or None) if self.explains else None
@@ -207,7 +210,10 @@ class Judge:
 
 
 def _scored(verdict: Verdict) -> Verdict:
-    """A consistent verdict: it has a score if and only if it was judged. A model without probabilities gives a label only."""
+    """A consistent verdict: it has a score if and only if it was judged.
+
+    A model without probabilities gives a label only.
+    """
     if verdict.label == "undecided":
         return Verdict(verdict.template, model=verdict.model)
     score = float(verdict.label == "abnormal") if verdict.score is None else verdict.score

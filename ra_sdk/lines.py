@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["RawBlock", "raw_blocks", "without_ends"]
 
 PIECE = 4 << 20  # bytes: what is split at once
-LONGEST_LINE = 16 << 20  # bytes: a longer line is read in parts, so that a stream without newlines cannot fill the memory
+# bytes: a longer line is read in parts, so that a stream without newlines cannot fill the memory
+LONGEST_LINE = 16 << 20
 _MAYBE_COLOUR = r"(?:\x1b|1b|1B|33|\^\[|\\e)\["  # quickly found, in what has none
 _AS_TEXT = b"\n"  # before a piece: Polars would unpack one that begins as compressed files do, as a log line may, be it by chance or to do harm
 
@@ -177,7 +178,8 @@ class Cutter:
     items: list[Any] = field(default_factory=list)
     checkpoint: object = None
     earlier: object = None  # the checkpoint before the last piece
-    long_lines: list[int] = field(default_factory=list)  # numbers of the lines of this file that were read in parts
+    # numbers of the lines of this file that were read in parts
+    long_lines: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.identity = self.source.identity
@@ -259,7 +261,10 @@ class Cutter:
         self.bytes_, self.held, self.kept = [rest] if rest else [], len(rest), len(rest)
 
     def _blocks(self, records: Records, offsets: pl.Series, count: int, *, unfinished: bool) -> Iterator[RawBlock]:
-        """Blocks of the records of the next ``count`` lines, which begin at ``offsets``. ``unfinished``: what comes next belongs to the last line."""
+        """Blocks of the records of the next ``count`` lines, which begin at ``offsets``.
+
+        ``unfinished``: what comes next belongs to the last line.
+        """
         import polars as pl
 
         first = self.number

@@ -1,8 +1,9 @@
 """llama.cpp through llama-cpp-python's low-level API; no other module uses it.
 
-A model, a context, and one batch that is reused. Sequence 0 holds the head of the prompt; every other sequence begins with a copy of
-its keys and values. Each sequence has its own KV cache: in a unified one, attention runs over the keys of all sequences and masks
-most of them, which takes 1.4 times as long for prompts and 1.6 times for replies.
+A model, a context, and one batch that is reused. Sequence 0 holds the head of the prompt; every other
+sequence begins with a copy of its keys and values. Each sequence has its own KV cache: in a unified one,
+attention runs over the keys of all sequences and masks most of them, which takes 1.4 times as long for
+prompts and 1.6 times for replies.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 __all__ = ["BATCH", "INSTALL", "Llama", "requantise"]
 
 BATCH = 512  # tokens decoded at once
-# How often a waiting thread spins before it yields its core; libgomp reads it when it is loaded. With the default of 300,000, one
-# busy core of two makes the model at least four times slower; on an idle machine it makes no difference.
+# How often a waiting thread spins before it yields its core; libgomp reads it when it is loaded. With the
+# default of 300,000, one busy core of two makes the model at least four times slower; on an idle machine it
+# makes no difference.
 SPINS = "1000"
 INSTALL = "install it with: pip install 'ra-sdk[model]'"
 
-Part = tuple[list[int], int, int, bool]  # tokens, the first one's position, sequence, whether the logits of the last are needed
+# tokens, the first one's position, sequence, whether the logits of the last are needed
+Part = tuple[list[int], int, int, bool]
 
 
 class Llama:
@@ -116,8 +119,8 @@ class Llama:
     def decode(self, parts: Sequence[Part]) -> list[int]:
         """Decode tokens of adjacent sequences, in ascending order, in one batch. Returns the rows of their last tokens. Raises ModelError.
 
-        llama.cpp computes sequences together only if they are adjacent and equally long, so shorter parts are padded, and
-        the padding is removed afterwards.
+        llama.cpp computes sequences together only if they are adjacent and equally long, so shorter parts are
+        padded, and the padding is removed afterwards.
         """
         decode = self._api.llama_decode  # first: raises Closed for a closed model, which has no batch
         batch, count, longest, rows = self._batch, 0, max(len(tokens) for tokens, *_ in parts), list[int]()
@@ -182,7 +185,10 @@ class _Gone:
 
 
 def requantise(source: Path, target: Path, kind: str) -> None:
-    """Write the GGUF ``source`` to ``target`` with another weight type (such as "Q4_0"), atomically. Raises ModelError."""
+    """Write the GGUF ``source`` to ``target`` with another weight type (such as "Q4_0"), atomically.
+
+    Raises ModelError.
+    """
     api = _api()
     options = api.llama_model_quantize_default_params()
     options.allow_requantize, options.ftype = True, getattr(api, f"LLAMA_FTYPE_MOSTLY_{kind}")

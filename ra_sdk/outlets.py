@@ -21,10 +21,10 @@ ROUND_S = 0.5
 class Outlets:
     """Sinks, given as objects or as URLs that ``opening`` opens.
 
-    Sinks opened here are opened, written and closed in a background thread. Sinks given as objects are written
-    in the caller's thread, as they may be bound to it. ``written`` is called in the caller's thread, in order,
-    for each block that every sink has accepted. ``at_once``: wait for each block, because there is no work to
-    overlap with. Raises what the sinks raise, at the latest with the next block or at the end.
+    Sinks opened here are opened, written and closed in a background thread. Sinks given as objects are
+    written in the caller's thread, as they may be bound to it. ``written`` is called in the caller's thread,
+    in order, for each block that every sink has accepted. ``at_once``: wait for each block, because there is
+    no work to overlap with. Raises what the sinks raise, at the latest with the next block or at the end.
     """
 
     def __init__(self, sinks: Sequence[str | Sink], opening: Callable[[str], Sink], written: Callable[[Detections], None], *, at_once: bool) -> None:
@@ -42,12 +42,16 @@ class Outlets:
             raise
 
     def write(self, block: Detections) -> None:
-        """Hand a block to all sinks, once they have the block before it. It is prepared while that one is written."""
+        """Hand a block to all sinks, once they have the block before it.
+
+        It is prepared while that one is written.
+        """
         prepared = {at: self._preparing.submit(sink.prepare, block) for at, sink in enumerate(self._opened) if isinstance(sink, Preparing)}
         self.settle()
         background = self._thread.submit(_write, self._opened, block, prepared)
         _write(self._given, block, {})
-        self._pending = block, background  # set last: if a given sink fails, this block must not count as written
+        # set last: if a given sink fails, this block must not count as written
+        self._pending = block, background
         if self._at_once:
             self.settle()
 
@@ -55,7 +59,8 @@ class Outlets:
         """Wait until the sinks have the last block."""
         pending, self._pending = self._pending, None
         if pending is not None:
-            while not wait([pending[1]], ROUND_S).done:  # Polars replaces the signal handler: Ctrl-C does not interrupt a wait without a timeout
+            # Polars replaces the signal handler: Ctrl-C does not interrupt a wait without a timeout
+            while not wait([pending[1]], ROUND_S).done:
                 pass
             pending[1].result()
             self._written(pending[0])

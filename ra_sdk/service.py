@@ -1,8 +1,8 @@
 """The service behind HTTP and gRPC: many clients, one detector.
 
-Two threads do the work. The first mines: it takes all waiting batches as one block, because work on columns has a cost per call,
-and looks up their templates. The second asks the model for cold templates, a few at a time, across all clients; a template that
-two clients sent is judged once.
+Two threads do the work. The first mines: it takes all waiting batches as one block, because work on columns
+has a cost per call, and looks up their templates. The second asks the model for cold templates, a few at a
+time, across all clients; a template that two clients sent is judged once.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 __all__ = ["Judged", "Overloaded", "Service"]
 
 BLOCK = 20_000  # records that are mined at once
-ROUNDS = 2  # templates asked for at once, in multiples of the model's width: few, so that later clients wait less
+# templates asked for at once, in multiples of the model's width: few, so that later clients wait less
+ROUNDS = 2
 AGAIN_S = 60.0  # how long a template that the model failed on waits for another try
 OVERRIDES_S = 5.0  # how long an operator's override may go unnoticed
 LISTED_S = 1.0  # how old the listing of templates may be
@@ -57,7 +58,8 @@ class _Waiter:
     def __init__(self, texts: Sequence[str]) -> None:
         self.texts, self.left = texts, len(texts)
         self.done: Future[None] = Future()
-        self.done.set_running_or_notify_cancel()  # so that a client that gives up cannot cancel it while the model's thread uses it
+        # so that a client that gives up cannot cancel it while the model's thread uses it
+        self.done.set_running_or_notify_cancel()
 
 
 @dataclass(slots=True)
@@ -106,7 +108,8 @@ class Service:
         """
         if self._closing or self._waiting + len(bodies) > self.limits.queue:
             raise Overloaded(f"{self._waiting} records are waiting, and {len(bodies)} more would exceed the limit of {self.limits.queue}; try later")
-        batch = _Batch(bodies, wait_s > 0 and self._patient < self.limits.connections // 2)  # waiting clients must not use up all connections
+        # waiting clients must not use up all connections
+        batch = _Batch(bodies, wait_s > 0 and self._patient < self.limits.connections // 2)
         self._waiting += len(bodies)
         try:
             self._batches.put(batch)
@@ -120,7 +123,10 @@ class Service:
         return judged
 
     def verdict(self, key: str) -> Verdict | None:
-        """The verdict with this key, undecided while its template waits for the model, or None. Raises StoreError."""
+        """The verdict with this key, undecided while its template waits for the model, or None.
+
+        Raises StoreError.
+        """
         text = self._texts.get(key)
         if text is None:
             return self._judging.by_key(key)
@@ -132,7 +138,10 @@ class Service:
         return found or self._judging.key(text)
 
     def templates(self) -> list[tuple[Template, Verdict]]:
-        """The templates mined so far with their verdicts, the most frequent first. May be a second old. Raises StoreError."""
+        """The templates mined so far with their verdicts, the most frequent first.
+
+        May be a second old. Raises StoreError.
+        """
         with self._mining:
             if time.monotonic() - self._listing[0] > LISTED_S:
                 mined = self.detector.templates()
@@ -151,7 +160,10 @@ class Service:
             waiter.done.set_result(None)
 
     def close(self, grace_s: float) -> None:
-        """Finish what was accepted, for at most ``grace_s`` seconds, then close the detector. What is still cold stays unjudged."""
+        """Finish what was accepted, for at most ``grace_s`` seconds, then close the detector.
+
+        What is still cold stays unjudged.
+        """
         self._closing, self._deadline = True, time.monotonic() + grace_s
         self._batches.put(None)
         with self._state:
@@ -206,7 +218,8 @@ class Service:
         try:
             done = self._mine_block(batches)
         except BaseException as error:  # noqa: BLE001  raised again where the batch is awaited; a Polars panic is not an Exception
-            if len(batches) > 1 and not isinstance(error, RaError):  # an RaError comes from the store after mining; mining again would count records twice
+            # an RaError comes from the store after mining; mining again would count records twice
+            if len(batches) > 1 and not isinstance(error, RaError):
                 for batch in batches:
                     self._mine_or_fail([batch])
                 return
@@ -253,7 +266,10 @@ class Service:
         return Judged(codes, [known[text][0] if text in known else self._undecided(text) for text in own], [self.key(text) for text in own]), waiter
 
     def _queue(self, cold: list[str], waits: bool) -> _Waiter | None:
-        """Have templates judged or explained. One that is pending is not queued again, nor one that was done since it was looked up."""
+        """Have templates judged or explained.
+
+        One that is pending is not queued again, nor one that was done since it was looked up.
+        """
         with self._state:
             done = self._judging.remembered(cold).keys() - self._judging.unexplained(cold)
             pending = [text for text in cold if text not in done and self._admit(text)]
@@ -271,7 +287,10 @@ class Service:
             return waiter
 
     def _admit(self, text: str) -> bool:
-        """Queue a template; returns whether it is queued. It is not if the queue is full or the model failed on it recently."""
+        """Queue a template; returns whether it is queued.
+
+        It is not if the queue is full or the model failed on it recently.
+        """
         if text in self._pending:
             return True
         if self._failed.get(text, 0.0) > time.monotonic():
@@ -298,8 +317,12 @@ class Service:
             self.meters.asked(len(texts), getattr(self.detector.reasoner, "decoded", 0) - tokens, time.perf_counter() - started)
 
     def _judge(self, texts: Sequence[str], left: set[str]) -> None:
-        """Have templates judged, and abnormal ones explained, as ``Detector`` does. Those that are settled are taken out of ``left``."""
-        found = self._judging.remembered(texts)  # what an earlier run judged, and this one's threshold makes abnormal
+        """Have templates judged, and abnormal ones explained, as ``Detector`` does.
+
+        Those that are settled are taken out of ``left``.
+        """
+        # what an earlier run judged, and this one's threshold makes abnormal
+        found = self._judging.remembered(texts)
         for verdict in self._judging.ask([text for text in texts if text not in found]):
             if self._judging.unexplained([verdict.template]):
                 found[verdict.template] = verdict, False
@@ -321,7 +344,8 @@ class Service:
             if time.monotonic() > self._deadline or not self._cold:
                 return []
             if self._closing:
-                most = max(1, most // ROUNDS)  # smaller rounds, so that the grace period is not exceeded by much
+                # smaller rounds, so that the grace period is not exceeded by much
+                most = max(1, most // ROUNDS)
             if self._cold[0] in self._alone:
                 self._alone.discard(self._cold[0])
                 return [self._cold.popleft()]
@@ -331,7 +355,10 @@ class Service:
             return texts
 
     def _settle(self, text: str, failed: bool, *, alone: bool) -> None:
-        """Wake the requests that wait for a template. One that failed together with others is tried once more alone."""
+        """Wake the requests that wait for a template.
+
+        One that failed together with others is tried once more alone.
+        """
         with self._state:
             if failed and not alone:
                 self._alone.add(text)

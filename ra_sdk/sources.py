@@ -35,7 +35,10 @@ SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:")  # two letters at least: C: is a
 
 @hookimpl
 def ra_sdk_open_source(url: str, options: Mapping[str, Any]) -> Source | None:
-    """Paths and ``file:``, folders and patterns; ``stdin:`` and ``-``; ``journald:``. What is followed need not exist yet."""
+    """Paths and ``file:``, folders and patterns; ``stdin:`` and ``-``; ``journald:``.
+
+    What is followed need not exist yet.
+    """
     force = options.get("format") == "plain"
     if url in ("-", "stdin:", "stdin://"):
         if sys.stdin is None:

@@ -1,9 +1,11 @@
 """The verdict store: SQLite, shared by all processes of a user. An operator's override wins over any model.
 
-A key is a hash of (template text, model digest, PROMPT_VERSION, mode), so that a verdict is not used once one of these changes.
+A key is a hash of (template text, model digest, PROMPT_VERSION, mode), so that a verdict is not used once one
+of these changes.
 
-A corrupt file is set aside under a lock, so that only one of several processes does it. The others notice that the path has another
-inode, and reopen it before they read or after they wrote (https://www.sqlite.org/howtocorrupt.html).
+A corrupt file is set aside under a lock, so that only one of several processes does it. The others notice
+that the path has another inode, and reopen it before they read or after they wrote
+(https://www.sqlite.org/howtocorrupt.html).
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ JUDGED = ("normal", "abnormal")  # labels that are stored
 CHUNK = 500  # parameters of one statement
 BUSY_SECONDS = 30.0
 APPLICATION = 0x52615664  # "RaVd", the application id in the header of a store
-_MAGIC, _HEADER = b"SQLite format 3\0", 72  # https://www.sqlite.org/fileformat.html; the application id ends at byte 72
+# https://www.sqlite.org/fileformat.html; the application id ends at byte 72
+_MAGIC, _HEADER = b"SQLite format 3\0", 72
 MIGRATIONS: tuple[tuple[str, ...], ...] = (  # entry n takes a file from schema version n to n + 1
     (
         f"PRAGMA application_id = {APPLICATION}",
@@ -71,12 +74,13 @@ def store_key(template: str, digest: str, mode: str) -> str:
 class VerdictStore:
     """Verdicts in SQLite (WAL). Safe to use from several threads and processes; a forked process must open its own.
 
-    A verdict is stored with the label it was judged with, to which its category and rationale belong. The reader derives
-    the label from the score; ``Detector`` does so with its threshold.
+    A verdict is stored with the label it was judged with, to which its category and rationale belong. The
+    reader derives the label from the score; ``Detector`` does so with its threshold.
 
-    ``path``: a file, ":memory:", or None for ``RA_STORE`` or else the user's cache. A corrupt store is set aside with a
-    StoreWarning, and the overrides that can still be read are copied to a new one. Raises StoreError if the path cannot be
-    used, or is a file that is not a store, which is left unchanged. ``statements`` counts the SQL statements run.
+    ``path``: a file, ":memory:", or None for ``RA_STORE`` or else the user's cache. A corrupt store is set
+    aside with a StoreWarning, and the overrides that can still be read are copied to a new one. Raises
+    StoreError if the path cannot be used, or is a file that is not a store, which is left unchanged.
+    ``statements`` counts the SQL statements run.
     """
 
     def __init__(self, path: str | Path | None = None) -> None:
@@ -106,8 +110,8 @@ class VerdictStore:
     def put(self, verdicts: Iterable[Verdict], digest: str, mode: str) -> None:
         """Store verdicts in one transaction, except undecided ones.
 
-        The first writer of a key wins, so that a score does not change when other hardware computes a slightly different one.
-        Only a missing rationale, or one for the label normal, can be replaced later.
+        The first writer of a key wins, so that a score does not change when other hardware computes a
+        slightly different one. Only a missing rationale, or one for the label normal, can be replaced later.
         """
         now = time.time()
         rows = [
@@ -119,7 +123,10 @@ class VerdictStore:
             self._write(_PUT, rows)
 
     def override(self, template: str, label: str, category: str | None = None, rationale: str | None = None, by: str = "") -> None:
-        """An operator's own verdict on a template, for every model and mode. Raises BadOption for an invalid label or category."""
+        """An operator's own verdict on a template, for every model and mode.
+
+        Raises BadOption for an invalid label or category.
+        """
         if label not in JUDGED:
             raise BadOption(f"label must be 'normal' or 'abnormal', got {label!r}")
         if category is not None and (category not in CATEGORIES or label == "normal"):
@@ -225,7 +232,10 @@ def _identity(path: str) -> tuple[int, int] | None:
 
 
 def _open(path: str, broken: tuple[int, int] | None = None) -> tuple[sqlite3.Connection, tuple[int, int] | None]:
-    """A connection of the current schema, and the identity of its file. A corrupt file, or the ``broken`` one, is set aside first."""
+    """A connection of the current schema, and the identity of its file.
+
+    A corrupt file, or the ``broken`` one, is set aside first.
+    """
     if path == MEMORY:
         return _connect(path), None
     aside = None
@@ -253,7 +263,10 @@ def _open(path: str, broken: tuple[int, int] | None = None) -> tuple[sqlite3.Con
 
 @contextmanager
 def _alone(path: str) -> Iterator[None]:
-    """Keep other processes from opening or setting aside this store. Creates its directory, readable by the user only."""
+    """Keep other processes from opening or setting aside this store.
+
+    Creates its directory, readable by the user only.
+    """
     if Path(path).is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a directory")
     Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -333,7 +346,10 @@ def _set_aside(path: str) -> str:
 
 
 def _refuse_foreign(path: str) -> None:
-    """Raise StoreError if the file is not a store. A corrupt store is recognised by its header or its default path."""
+    """Raise StoreError if the file is not a store.
+
+    A corrupt store is recognised by its header or its default path.
+    """
     head = _head(path)
     cut = not head or (len(head) < _HEADER and head.startswith(_MAGIC))
     if not (cut or head[68:_HEADER] == APPLICATION.to_bytes(4, "big") or path == _default()):

@@ -31,7 +31,8 @@ def _differences(form: Any, example: Example, formats: Sequence[Any]) -> Iterato
         return
     code = records.codes if isinstance(records.codes, int) else records.codes[0]
     found = None if code == NONE else records.reader.kinds[code]
-    if found is not form and not isinstance(form, Container):  # what is in a container has a format of its own
+    # what is in a container has a format of its own
+    if found is not form and not isinstance(form, Container):
         yield "line", f"format {form.name}", f"format {found.name}" if found else "no format"
         return
     expected = _time(example.timestamp)
