@@ -65,8 +65,9 @@ WORDS = (
     r"|[A-Z]{3,6}[0-9]{3,5}[IWEASDNC])(?![A-Za-z0-9])(?!\s[0-9]{2}:|\s<time>)"
     r"|(?i:http|smtp|sip)[_-]?(?:(?i:error|status|code)[_-]?)?[1-6][0-9]{2}(?![\w%.])"
 )
-PHRASES = (  # that stand for themselves: SMTP replies with their enhanced code, messages of network devices
-    r"(?<=status=)[0-9]{1,3}(?=/[A-Z])|(?<=HTTP Error )[45][0-9]{2}\.[0-9]{1,2}(?![\w.])|(?<![\w.:-])[245][0-9]{2}[ -][245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.])|(?<=dsn=)[245]\.[0-9]{1,3}\.[0-9]{1,3}"
+PHRASES = (  # that stand for themselves: systemd's named statuses, substatuses, SMTP replies with their enhanced code
+    r"(?<=status=)[0-9]{1,3}(?=/[A-Z])|(?<=HTTP Error )[45][0-9]{2}\.[0-9]{1,2}(?![\w.])"
+    r"|(?<![\w.:-])[245][0-9]{2}[ -][245]\.[0-9]{1,3}\.[0-9]{1,3}(?![\w.])|(?<=dsn=)[245]\.[0-9]{1,3}\.[0-9]{1,3}"
     r"|(?<=#)[245]\.[0-7]\.[0-9]{1,3}(?=[\s)])"
 )
 MNEMONIC = r"%[A-Z][A-Z0-9_]*(?:-[A-Z0-9_]+)*-[0-7]-[A-Z0-9_]+"

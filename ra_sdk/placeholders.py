@@ -29,7 +29,8 @@ class Mask(NamedTuple):
 
 
 RARE = (  # a guard that masks of uncommon things share: plain strings, found in one scan
-    "%ASA-|%FTD-|%PIX-|%FWSM-|ORA-|TNS-|RMAN-|PLS-|MY-|BEA-|CRS-|OGG-|KUP-|DRG-|AADSTS|JBAS|ISPN|ARJUNA|SQLSTATE|sqlstate|sqlState|eyJ|AH0|AH1|IST0|UT0|IJ0|DEP0|AMQ[12]|0000:|0001:|E11000|SQL[0-3]|ERROR [1-3]"
+    "%ASA-|%FTD-|%PIX-|%FWSM-|ORA-|TNS-|RMAN-|PLS-|MY-|BEA-|CRS-|OGG-|KUP-|DRG-|AADSTS|JBAS|ISPN|ARJUNA|SQLSTATE|sqlstate|sqlState|eyJ"
+    "|AH0|AH1|IST0|UT0|IJ0|DEP0|AMQ[12]|0000:|0001:|E11000|SQL[0-3]|ERROR [1-3]"
 )
 
 

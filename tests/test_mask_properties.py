@@ -57,6 +57,7 @@ CODES = re.compile(
     r"(?i)code|status|signal|exit|errno|error|\brc\b|\berr\b|\bret|return|http|smtp|sip/|dsn|alert|severity|stratum|state|reply|respon|result"
     r"|\bsig\b|\bgot\b|answered|said|fail|->|=>|%[a-z]|ora-|tns-|my-0|notification|bea-|event|get |post |put |reject|msg|\([0-9]+: |tcp_|alarm|fault"
     r"|completed|my-|^«|delete |runlevel|terminated|» ok|not found|unavailable|ldap_|refused|[0-9]/[0-9]+ «|\b[245][0-9]{2}[ -]|received|/[0-9]{3} "
+    r"|\bxid\b|permissive|enforcing"
 )
 FEW = 4  # classes of a duration; of a percentage there are three
 
