@@ -105,7 +105,15 @@ def test_levels_of_tools(line, severity, body):
         ("oven.service: Main process exited, code=exited, status=1/FAILURE", None, "oven.service: Main process exited, code=exited, status=1/FAILURE"),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("header", ["Mar  2 10:00:01 h bakery[12]: ", "2026-03-02T10:00:01+00:00 h bakery[12]: ", "Mar  2 10:00:01 h bakery:     "])
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Mar  2 10:00:01 h bakery[12]: ",
+        "Mon 2026-03-02 10:00:01 UTC h bakery[12]: ",
+        "2026-03-02T10:00:01+00:00 h bakery[12]: ",
+        "Mar  2 10:00:01 h bakery:     ",
+    ],
+)
 def test_levels_right_after_a_tag_of_syslog(header, message, severity, body):
     assert read([header + message]) == [("10:00:01", severity, body)]
 
@@ -114,6 +122,24 @@ def test_levels_right_after_a_tag_of_syslog(header, message, severity, body):
 @pytest.mark.parametrize("header", ["2026-03-02 10:00:01 INFO ", "[2026-03-02 10:00:01] [INFO] ", "2026-03-02T10:00:01Z\tinfo:\t"])
 def test_a_word_of_the_message_is_no_level_where_the_header_has_one(header, message):
     assert read([header + message]) == [("10:00:01", "INFO", message)]
+
+
+@pytest.mark.parametrize(
+    ("message", "severity"),
+    [
+        ("Error: 0 found", "INFO"),
+        ("ERROR: oven is cold", "ERROR"),
+        ("WARN oven is cold", "WARN"),
+        ("[warning] oven is cold", "WARN"),
+        ('level=error msg="oven is cold"', "ERROR"),
+        ('{"severity":"CRITICAL","message":"oven is cold"}', "FATAL"),
+        ("oven is cold", "INFO"),
+    ],
+)
+def test_a_level_of_the_program_counts_for_more_than_a_priority(message, severity):
+    journal = json.dumps({"MESSAGE": message, "PRIORITY": "6", "__REALTIME_TIMESTAMP": "1772445601000000"})
+    lines = [journal, f"<30>Mar  2 10:00:01 h bakery[12]: {message}", f"<30>1 2026-03-02T10:00:01Z h bakery 12 - - {message}"]
+    assert [found for _, found, _ in read(lines)] == [severity] * 3
 
 
 ORDER = {"time": "2026-03-02T10:00:01Z", "message": "oven is cold"}

@@ -223,7 +223,9 @@ class Reader:
             return outer
         inner = self.messages.fields(bodies.gather(rows), codes, now, depth + 1)
         said = outer[rows]
-        weak = codes.is_in(self.messages.weak) if levelled else pl.lit(value=False)
+        weak = codes.is_in(self.messages.weak)
+        if not levelled:  # a priority is often that of the pipe: only a word as in a sentence gives way to it
+            weak &= bodies.gather(rows).str.contains("^[A-Z][a-z]+:")
         both = inner.select(
             timestamp=pl.coalesce(said["timestamp"], inner["timestamp"]),
             severity=pl.when(weak).then(pl.coalesce(said["severity"], inner["severity"])).otherwise(pl.coalesce(inner["severity"], said["severity"])),
@@ -234,7 +236,7 @@ class Reader:
 
 _HEADED = (  # what a message that begins with a header looks like, roughly
     r"^(?:[\[(<]?[0-9]{2,4}[-/.:][0-9]{2}|[\[(<]|[A-Z][a-z]{2} [ 0-9]|[A-Z]{3,8}[:\s|\[]|[IWEF][0-9]{4} |\{|[a-z_@]+=|[a-z]{4,8}:|%[A-Z]|"
-    r"[A-Z][a-z]{3,8}:|[EWNI]: |Error (?:resp|from )|CMake |[A-Za-z0-9_./+-]+\.[A-Za-z]+[:(][0-9]|"
+    r"[A-Z][a-z]{3,8}:|[EWNI]: |Error (?:resp|from )|CMake |npm |[A-Za-z0-9_./+-]+\.[A-Za-z]+[:(][0-9]|"
     r"[a-z_/][A-Za-z0-9_.+/-]*(?:[\[(<][^\])>\n]*[\])>])*: (?:\[|\*|[A-Za-z ]{4,11}:|error processing)|"
     r"[0-9a-fA-F.:]+(?::[0-9]{1,5} \[| - )|[0-9]+:[A-Z] |[0-9]{2}\[[A-Z]{3}\]|[0-9]*,[0-9]*,)"
 )
