@@ -56,7 +56,7 @@ class Layout:
     @cached_property
     def names(self) -> list[str]:
         """Names of the header's groups."""
-        return re.findall(r"\(\?P<(\w+)>", self.header)
+        return re.findall(r"\(\?P<(\w+)>", expanded(self.header))
 
     @cached_property
     def pattern(self) -> str:
@@ -166,7 +166,8 @@ class TableFormat:
     """A format by its layouts; patterns are Rust's.
 
     ``unless``: what no line of it matches. ``continuation``: lines that continue a record of it. ``until``: a record goes on to a line that
-    matches this. ``comment``: lines to leave out. ``nested``: bodies may have a header of another format. ``origin``: where it comes from.
+    matches this. ``comment``: lines to leave out. ``nested``: bodies may have a header of another format. ``weak``: its level may be a word of
+    the message, so that a level in the header around it is right. ``origin``: where it comes from.
     """
 
     name: str
@@ -177,8 +178,14 @@ class TableFormat:
     until: str = ""
     comment: str = ""
     nested: bool = False
+    weak: bool = False
     examples: tuple[Example, ...] = ()
     origin: str = "ra_sdk"
+
+    @cached_property
+    def states_level(self) -> bool:
+        """Whether its headers have the program's own level, which a syslog priority is not."""
+        return any(name.startswith("severity") for layout in self.layouts for name in layout.names)
 
     @cached_property
     def pattern(self) -> str:

@@ -20,7 +20,7 @@ __all__ = ["load", "own", "users"]
 
 HERE = Path(__file__).parent / "registry"
 LAST = ("syslog", "languages", "generic")  # files whose formats are tried after all others, in this order
-_FORMAT = {"name", "about", "layout", "example", "unless", "continuation", "until", "comment", "nested"}
+_FORMAT = {"name", "about", "layout", "example", "unless", "continuation", "until", "comment", "nested", "weak"}
 _LAYOUT = {"header", "time", "severity", "body"}
 _EXAMPLE = {"line", "timestamp", "severity", "body", "attributes"}
 
@@ -123,8 +123,8 @@ def _format(entry: _Entry, origin: str) -> TableFormat:
         raise entry.fault("layout", "is missing: a format has at least one [[format.layout]]")
     patterns = {key: entry.pattern(key) for key in ("unless", "continuation", "until", "comment")}
     examples = tuple(_example(example) for example in entry.tables("example"))
-    nested = entry.table.get("nested") is True
-    return TableFormat(name, layouts, entry.text("about"), **patterns, nested=nested, examples=examples, origin=origin)
+    nested, weak = (entry.table.get(key) is True for key in ("nested", "weak"))
+    return TableFormat(name, layouts, entry.text("about"), **patterns, nested=nested, weak=weak, examples=examples, origin=origin)
 
 
 def _layout(entry: _Entry) -> Layout:

@@ -103,6 +103,11 @@ class Reader:
         """Reads the messages inside of records."""
         return Reader(self._formats)
 
+    @cached_property
+    def weak(self) -> list[int]:
+        """Codes of the formats whose level may be a word of the message."""
+        return [code for code, kind in enumerate(self.kinds) if getattr(kind, "weak", False)]
+
     def whole(self, texts: pl.Series) -> Records:
         """Texts that are records of their own."""
         return self._read(texts, joined=False, whole=True)
@@ -202,13 +207,15 @@ class Reader:
         for kind, rows, some in _by_kind(self, texts, codes):
             found: pl.DataFrame = kind.fields(some, now)
             if getattr(kind, "nested", False) and depth < DEEPEST:
-                found = self._inner_fields(_uncoloured(kind, kind.bodies(some)), found, now, depth)
+                levelled = getattr(kind, "states_level", False)
+                found = self._inner_fields(_uncoloured(kind, kind.bodies(some)), found, now, depth, levelled=levelled)
             if rows is None:
                 return found
             parts.append(found.with_columns(rows.alias("row")))
         return pl.concat(parts).sort("row").drop("row")
 
-    def _inner_fields(self, bodies: pl.Series, outer: pl.DataFrame, now: datetime, depth: int) -> pl.DataFrame:
+    def _inner_fields(self, bodies: pl.Series, outer: pl.DataFrame, now: datetime, depth: int, *, levelled: bool) -> pl.DataFrame:
+        """``outer``, with what the headers in the messages say. ``levelled``: the outer level is the program's own."""
         import polars as pl
 
         rows, codes = self._inner_codes(bodies)
@@ -216,9 +223,12 @@ class Reader:
             return outer
         inner = self.messages.fields(bodies.gather(rows), codes, now, depth + 1)
         said = outer[rows]
+        weak = codes.is_in(self.messages.weak)
+        if not levelled:  # a priority is often that of the pipe: only a word as in a sentence gives way to it
+            weak &= bodies.gather(rows).str.contains("^[A-Z][a-z]+:")
         both = inner.select(
             timestamp=pl.coalesce(said["timestamp"], inner["timestamp"]),
-            severity=pl.coalesce(inner["severity"], said["severity"]),
+            severity=pl.when(weak).then(pl.coalesce(said["severity"], inner["severity"])).otherwise(pl.coalesce(inner["severity"], said["severity"])),
             attributes=_united(said["attributes"], inner["attributes"]),
         )
         return outer.select(column.scatter(rows, both[column.name]) for column in outer)
@@ -226,6 +236,8 @@ class Reader:
 
 _HEADED = (  # what a message that begins with a header looks like, roughly
     r"^(?:[\[(<]?[0-9]{2,4}[-/.:][0-9]{2}|[\[(<]|[A-Z][a-z]{2} [ 0-9]|[A-Z]{3,8}[:\s|\[]|[IWEF][0-9]{4} |\{|[a-z_@]+=|[a-z]{4,8}:|%[A-Z]|"
+    r"[A-Z][a-z]{3,8}:|[EWNI]: |Error (?:resp|from )|CMake |npm |[A-Za-z0-9_./+-]+\.[A-Za-z]+[:(][0-9]|"
+    r"[a-z_/][A-Za-z0-9_.+/-]*(?:[\[(<][^\])>\n]*[\])>])*: (?:\[|\*|[A-Za-z ]{4,11}:|error processing)|"
     r"[0-9a-fA-F.:]+(?::[0-9]{1,5} \[| - )|[0-9]+:[A-Z] |[0-9]{2}\[[A-Z]{3}\]|[0-9]*,[0-9]*,)"
 )
 

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ra_sdk.formats.layouts import Example
@@ -36,13 +37,22 @@ __all__ = [
     "uncoloured",
 ]
 
-MESSAGE = "message msg body log event text short_message Message MESSAGE @message @m @mt Body".split()
+MESSAGE = "message msg body log event text short_message Message MESSAGE @message @m @mt Body textPayload".split()
 TIME = "@timestamp timestamp time ts t datetime date asctime created timeUnixNano Timestamp @t".split()
 TIME += "observedTimeUnixNano EventTime TimeCreated stageTimestamp requestReceivedTimestamp".split()  # OpenTelemetry, Windows, Kubernetes
 LEVEL = "level severity severity_text severityText log.level levelname lvl loglevel log_level Level @l".split()
 LEVEL += "SeverityText severityNumber severity_number SeverityNumber Severity LevelDisplayName PRIORITY s".split()
 CAUSE = ["err", "error", "error.message", "error_message", "exception", "exception.message", "exc_info"]
 STACK = "stack stack_trace stacktrace error.stack_trace exception.stacktrace errorVerbose exc_info exception".split()
+LEVELS = frozenset(  # further names for a level, without regard to case and punctuation, where the value is a level's word
+    "level loglevel lvl loglvl severity logseverity severitytext severitylabel severityname levelname leveltext levellabel levelstr levelstring "
+    "msglevel messagelevel eventlevel eventseverity priority logpriority prioritytext syslogpriority syslogseverity syslogseverityname "
+    "syslogseveritycode logsyslogseverity logsyslogseverityname logsyslogseveritycode".split()
+)
+TIMES = frozenset(  # and for a time
+    "timestamp timestampms timestamputc time timelocal timeutc ts tsms datetime date eventtime eventdatetime eventtimestamp logtime logdate "
+    "logtimestamp timegenerated timecreated createdat receivedtimestamp utctime localtime asctime".split()
+)
 HINTS = frozenset(CAUSE + STACK)
 _CAUSED = r'"(?:err|exc|stack)[A-Za-z_.]*"\s*:'  # a key that a body may have to be completed from
 _NUMBERED = {10: "TRACE", 20: "DEBUG", 30: "INFO", 40: "WARN", 50: "ERROR", 60: "FATAL"}  # pino, bunyan
@@ -173,15 +183,21 @@ def object_of(text: str) -> dict[str, Any] | None:
 def decoded(row: dict[str, Any], text: str) -> Decoded:
     """A mapping's keys sorted into body, time, severity and the rest."""
     rest = dict(row)
-    if isinstance(rest.get("log"), dict):  # ECS: {"log": {"level": …, "logger": …}}
-        rest |= {f"log.{key}": value for key, value in rest.pop("log").items()}
+    for outer in ("log", "log.syslog", "syslog"):  # ECS: {"log": {"level": …, "logger": …}}
+        if isinstance(rest.get(outer), dict):
+            rest |= {f"{outer}.{key}": value for key, value in rest.pop(outer).items()}
+    for outer in ("record", "jsonPayload"):  # loguru, Google Cloud
+        if "message" not in rest and isinstance(rest.get(outer), dict) and "message" in rest[outer]:
+            rest |= rest.pop(outer)
     if "body" in rest or "Body" in rest:  # OpenTelemetry: the attributes are the attributes
         rest |= _attributes(rest.pop("attributes", None) or rest.pop("Attributes", None))
-    message, (level_key, level), (_, time) = _take(rest, MESSAGE)[1], _take(rest, LEVEL), _take(rest, TIME)
+    message = _take(rest, MESSAGE)[1]
+    level_key, level = _take(rest, LEVEL, LEVELS, _is_level)
+    _, time = _take(rest, TIME, TIMES, _is_time)
     severity = level_of(level, otel="umber" in level_key)
     if level is not None and severity is None:
         rest["severity_text"] = level
-    body = completed(text_of(message), rest) if message not in (None, "") else text
+    body = completed(text_of(message), rest) if message not in (None, "") else _call(rest) or text
     return Decoded(cleaned(body) or text, time, severity, rest)
 
 
@@ -242,11 +258,47 @@ def _value(value: object) -> object:
     return value
 
 
-def _take(row: dict[str, Any], keys: list[str]) -> tuple[str, Any]:
+def _take(row: dict[str, Any], keys: list[str], names: frozenset[str] = frozenset(), fits: Callable[[str, Any], bool] = lambda *_: False) -> tuple[str, Any]:
+    """Remove and return the first of the keys, else the first that has one of the names in another spelling and a value that fits."""
     for key in keys:
         if row.get(key) is not None:
             return key, row.pop(key)
+    for key, value in row.items():
+        if _spelled(key) in names and fits(_spelled(key), value):
+            return key, row.pop(key)
     return "", None
+
+
+@lru_cache(4096)
+def _spelled(key: str) -> str:
+    """The letters of a key, in lower case."""
+    return re.sub("[^a-z]", "", key.lower())
+
+
+def _is_level(name: str, value: object) -> bool:
+    """A number is a level for syslog alone: others count in ways of their own. A priority has words of its own, too."""
+    if not isinstance(value, str) or value.isdecimal():
+        return "syslog" in name and level_of(value) is not None
+    return severity_of(value) is not None and (len(value) > 2 or "priority" not in name)
+
+
+def _is_time(_: str, value: object) -> bool:
+    return (isinstance(value, str) and value[:1].isdigit()) or (isinstance(value, int | float) and value > 1e8)
+
+
+def _call(row: Mapping[str, Any]) -> str:
+    """What an event of AWS CloudTrail says, which has no message: the call, who made it, and how it failed."""
+    if not {"eventSource", "eventName"} <= row.keys():
+        return ""
+    told = row.get("userIdentity")
+    who = told if isinstance(told, dict) else {}
+    name = next((who[key] for key in ("userName", "invokedBy", "arn", "principalId") if who.get(key)), "")
+    caller = " ".join(text_of(part) for part in (who.get("type"), name) if part)
+    answer = row.get("responseElements")
+    short = [f"{key} {value}" for key, value in answer.items() if isinstance(value, str)] if isinstance(answer, dict) and len(answer) == 1 else []
+    call = f"{text_of(row['eventName'])} on {text_of(row['eventSource'])}" + (f" by {caller}" if caller else "")
+    failed = [text_of(row[key]) for key in ("errorCode", "errorMessage") if row.get(key)]
+    return ": ".join([call, *failed, *short])
 
 
 def text_of(value: object) -> str:
@@ -269,6 +321,8 @@ def uncoloured(text: str) -> str:
 
 def level_of(level: object, *, otel: bool = False) -> str | None:
     """The short name of what a logger wrote; numbers are those of pino and bunyan, of syslog, or of OpenTelemetry."""
+    if isinstance(level, Mapping):  # loguru and ECS: {"name": "ERROR", …}
+        return severity_of(str(level.get("name")))
     if isinstance(level, str):
         return severity_of(level) or (level_of(int(level)) if level.isdecimal() and len(level) < 4 else None)
     if not isinstance(level, int | float) or isinstance(level, bool):

@@ -240,10 +240,10 @@ def epoch_of(value: object) -> datetime | None:
 
 
 def times_of(values: list[Any], now: datetime) -> list[datetime | None]:
-    """What decoded records have as their time: ISO texts, numbers since the epoch, and MongoDB's {"$date": …}."""
+    """What decoded records have as their time: ISO texts, numbers since the epoch, MongoDB's {"$date": …} and loguru's {"timestamp": …}."""
     import polars as pl
 
-    values = [value.get("$date") if isinstance(value, Mapping) else value for value in values]
+    values = [value.get("$date", value.get("timestamp")) if isinstance(value, Mapping) else value for value in values]
     texts = [value if isinstance(value, str) and value.isprintable() else None for value in values]
     parsed = any_times(pl.Series(texts, dtype=pl.String), now)
     return [epoch_of(value) if stamp is None and value is not None else stamp for stamp, value in zip(parsed.to_list(), values)]
