@@ -281,6 +281,17 @@ def test_a_trace_among_other_lines_keeps_its_own():
     assert len(read(far)) == len(far)
 
 
+def test_a_trace_is_limited_as_other_records_are():
+    head = "03-02 16:27:47.170  1702  1702 E AndroidRuntime: "
+    found = read([head + "FATAL EXCEPTION: main", *[head + "\tat a.b.c(D.java:4)"] * 1_200])
+    assert [row[0] for row in found] == [1, *(row[1] + 1 for row in found[:-1])]
+    assert max(row[1] - row[0] for row in found) == 499
+    assert all(row[5] == "ERROR" for row in found)
+    assert not any(head in row[3] for row in found)
+    found = read([head + "FATAL EXCEPTION: main", *[head + "\tat " + "x" * 10_000] * 20])
+    assert max(len(row[3]) for row in found) < 80_000
+
+
 def test_blank_lines_in_front_are_no_record():
     found = read(["", "  ", "2024-03-02 16:27:47 INFO a", "", "2024-03-02 16:27:47 INFO b"])
     assert [(row[0], row[3]) for row in found] == [(3, "a"), (5, "b")]

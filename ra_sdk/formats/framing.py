@@ -59,7 +59,7 @@ _CARET = re.compile(r"\s*\^+\s*$")
 _PLACE = re.compile(r"\s+(?:at |\S+\.\w+:\d+)")  # of a function, on a line of its own
 _FIRST = (PANIC, UNCAUGHT, SCRIPT)  # lines that begin a report
 _QUOTED = re.compile(r"\s*(?:-->|(?:> ?)?\d* *\||=|\.\.\.$)")  # a place in a program, lines of it, and a remark
-_ERROR = r"(?:^|[\s:\]>(])(?:[A-Za-z_$][\w$]*[./\\:])*[\w$]*(?:Error|Exception|Throwable|Failure)\b[^:]{0,80}:(?:\s|$)"
+_ERROR = r"(?:Error|Exception|Throwable|Failure)\b[^:]{0,80}:(?:\s|$)"
 _FAILED = re.compile(r"E\s|\S+\.py:\d+: ")  # pytest's: what failed, and where
 _REPORT_END = re.compile(r"(?:={3,}|-{3,}|_{3,}) .* (?:={3,}|-{3,}|_{3,})$")
 _BLOCK_END = re.compile(r"\*{4,}/\s*$|-----END [A-Z0-9 ]+-----\s*$")

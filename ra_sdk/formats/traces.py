@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ra_sdk.formats.framing import LONGEST_RECORD_BYTES, LONGEST_RECORD_LINES
 from ra_sdk.formats.patterns import ascii_classes
 
 if TYPE_CHECKING:
@@ -41,7 +42,10 @@ def together(frame: pl.DataFrame, kinds: Sequence[Any]) -> pl.DataFrame:
 
 
 def held(frame: pl.DataFrame, kinds: Sequence[Any], count: int, back: int) -> int:
-    """How many of the ``count`` lines have to wait, if ``back`` have to for other reasons: no record may begin before them and end among them."""
+    """How many of the ``count`` lines have to wait, if ``back`` have to for other reasons.
+
+    No record may begin before them and end among them.
+    """
     import polars as pl
 
     rows, ends, first, before = pl.col("row"), pl.col("end").cast(pl.Int64), count - back, count + 1
@@ -70,9 +74,13 @@ def _joined(frame: pl.DataFrame, kind: Any) -> pl.DataFrame:
     goes_on |= before.str.contains(f"^(?:{ascii_classes(kind.trace.after)})")
     shared = kind.shared(frame["text"])
     shared = frame["key"] + " " + shared if "key" in frame.columns else shared
+    part = (~pl.col("goes_on")).cum_sum().over("shared").alias("part")
     rows = frame.with_columns(body=kind.bodies(frame["text"]), shared=shared)
-    rows = rows.with_columns(goes_on=(goes_on & near).fill_null(value=False))
-    rows = rows.with_columns(part=(~pl.col("goes_on")).cum_sum().over("shared"))
+    rows = rows.with_columns(goes_on=(goes_on & near).fill_null(value=False)).with_columns(part)
+    size = pl.col("text").str.len_bytes().cast(pl.Int64).cum_sum().over("shared", "part") // LONGEST_RECORD_BYTES
+    step = pl.int_range(pl.len()).over("shared", "part") // LONGEST_RECORD_LINES + size
+    within = step == step.shift(1).over("shared", "part")
+    rows = rows.with_columns(goes_on=(pl.col("goes_on") & within).fill_null(value=False)).with_columns(part)
     text = pl.when("goes_on").then("body").otherwise("text").str.join("\n").alias("text")
     others = [pl.col(name).first() for name in frame.columns if name not in ("text", "end")]
     found = rows.group_by("shared", "part", maintain_order=True).agg(text, pl.col("end").last(), *others)
