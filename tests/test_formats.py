@@ -374,7 +374,7 @@ def test_bad_lines_survive_among_good_ones(form):
         ("json", '{"msg":"x","error":{"code":7}}', 'x: {"code":7}'),
         ("json", '{"msg":"x","err":{"name":"E","message":"y"}}', "x: E: y"),
         ("json", '{"message":"x","exc_info":"Traceback (most recent call last):\\nKeyError: 7"}',
-         "x: Traceback (most recent call last):\nTraceback (most recent call last):\nKeyError: 7"),
+         "x\nTraceback (most recent call last):\nKeyError: 7"),
         ("json", '{"a":NaN,"msg":"x"}', "x"),
         ("json", "[" * 100_000, "[" * 100_000),
         ("json", '{"msg":' + "[" * 100_000, '{"msg":' + "[" * 100_000),
