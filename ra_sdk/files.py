@@ -56,7 +56,7 @@ class FileSource:
         file = LogFile(self.path, self.name, force=self._force)
         if self.live and not file.plain:
             file.close()
-            raise SourceError(f"{self.name!r} is compressed or UTF-16 and cannot be followed; read it without --follow")
+            raise SourceError(f"{self.name!r} is compressed, UTF-16 or a journal export, and cannot be followed; read it without --follow")
         self.identity = file.identity_now
         self.started = datetime.fromtimestamp(os.fstat(file.file.fileno()).st_mtime, timezone.utc)
         self.size, self.position = file.size, 0

@@ -53,7 +53,7 @@ class LogFile:
     def _look_inside(self, force: bool) -> None:
         head = os.pread(self.file.fileno(), streams.HEAD, 0)
         self._mark = len(streams.byte_order_mark(head))
-        self.plain = not streams.compression(head) and streams.encoding(head) == "utf-8"
+        self.plain = streams.is_plain(head, force=force)
         self._start, self._tail = head[self._mark :][:EDGE], b""
         self._chunks: Iterator[bytes] = iter(())
         if not self.plain:

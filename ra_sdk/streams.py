@@ -1,4 +1,4 @@
-"""Bytes as they lie in a file or come through a pipe -> UTF-8 text: decompresses, decodes UTF-16, refuses what is not text."""
+"""Bytes as they lie in a file or come through a pipe -> UTF-8 text: decompresses, decodes UTF-16 and journal exports, refuses what is not text."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from itertools import chain
 from typing import Any
 
 from ra_sdk.errors import SourceError
+from ra_sdk.journal_export import BEGINNING, json_lines
 
-__all__ = ["HEAD", "byte_order_mark", "compression", "encoding", "refuse_binary", "text"]
+__all__ = ["HEAD", "byte_order_mark", "compression", "encoding", "is_plain", "refuse_binary", "text"]
 
 HEAD = 8192  # bytes by which a stream is known
 STEP = 64 << 10  # bytes that one step of decompression gives, and the most that is lost before damage
@@ -30,6 +31,15 @@ _MAGIC = {
 _MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _HOLE = re.compile(rb"\0{16,}")
 _BINARY = bytes({*range(2, 9), *range(14, 27)})  # control characters that neither text nor terminals have
+
+
+def is_plain(head: bytes, *, force: bool = False) -> bool:
+    """Whether what begins so is the text to read, but for its mark: it is not compressed, UTF-16 or a journal export.
+
+    ``force`` takes a journal export as it is.
+    """
+    decoded = head.startswith(BEGINNING) and not force
+    return not compression(head) and not decoded and encoding(head) == "utf-8"
 
 
 def compression(head: bytes) -> str:
@@ -78,11 +88,14 @@ def _looks_binary(part: bytes) -> bool:
 def text(chunks: Iterable[bytes], name: str, *, force: bool = False) -> Iterator[bytes]:
     """The stream as UTF-8 without a mark, in pieces of about a MiB or as they come. Reads the first chunks at once.
 
-    ``force`` takes even what looks binary. Raises SourceError here, or later where a compressed stream breaks off, after all that could be read of it.
+    ``force`` takes even what looks binary, and a journal export as it is.
+    Raises SourceError here, or later where a compressed stream breaks off, after all that could be read of it.
     """
     head, chunks = _peeked(chunks)
     if kind := compression(head):
         head, chunks = _peeked(_decompressed(chunks, kind, name))
+    if head.startswith(BEGINNING) and not force:
+        return json_lines(chunks, name)
     if not force:
         refuse_binary(head.lstrip(b"\0") if kind else head, name)  # a hole in an archive has an end, that of a device may have none
     mark, code = byte_order_mark(head), encoding(head)
@@ -94,7 +107,7 @@ def _peeked(chunks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
     rest, head = iter(chunks), b""
     for chunk in rest:
         head += chunk
-        if not any(known.startswith(head) for known in (*_MAGIC, *_MARKS)):
+        if not any(known.startswith(head) for known in (*_MAGIC, *_MARKS, BEGINNING)):
             break
     return head[:HEAD], chain([head] if head else [], rest)
 

@@ -90,7 +90,7 @@ EXPECTED = {  # sample -> rows; of the attributes, those that are named
     "json.zerolog": [("refill soon: flour low", f"{D}10:00:00Z", "WARN", {"error": "flour low"}), ("tick", f"{D}10:00:00.123000Z", "DEBUG", {})],
     "json.pino": [
         ("oven heated", f"{D}10:00:00.123000Z", "INFO", {"pid": 42, "hostname": "bakery"}),
-        ("baking failed: TypeError: loaf is undefined\nTypeError: loaf is undefined\n    at bake (oven.js:3:9)", f"{D}10:00:01.123000Z", "ERROR", {}),
+        ("baking failed: TypeError: loaf is undefined\n    at bake (oven.js:3:9)", f"{D}10:00:01.123000Z", "ERROR", {}),
     ],
     "json.bunyan": [("drawer jammed", f"{D}10:00:00.250000Z", "FATAL", {"name": "shop"})],
     "json.ecs": [
@@ -117,7 +117,7 @@ EXPECTED = {  # sample -> rows; of the attributes, those that are named
         ("loaf sold", f"{D}10:00:00.123456Z", None, {"log.iostream": "stdout"}),
         ("a very long line", f"{D}10:00:01Z", None, {"log.iostream": "stderr"}),
         ("loaf burnt", f"{D}10:00:02Z", "ERROR", {"oven": 2, "log.iostream": "stdout", "attrs": {"tag": "b1"}}),
-        ("Traceback (most recent call last):\n  File \"oven.py\", line 3, in bake\nKeyError: 'loaf'", f"{D}10:00:03Z", None, {"log.iostream": "stderr"}),
+        ("Traceback (most recent call last):\n  File \"oven.py\", line 3, in bake\nKeyError: 'loaf'", f"{D}10:00:03Z", "ERROR", {"log.iostream": "stderr"}),
         ("next loaf", f"{D}10:00:04Z", None, {}),
     ],
     "cri": [
@@ -232,7 +232,7 @@ EXPECTED = {  # sample -> rows; of the attributes, those that are named
         ("4711 INFORMATION lost", f"{D}10:00:10.250000Z", None, {}),
     ],
     "text": [("starting", None, None, {}),
-     ("Traceback (most recent call last):\n  File \"till.py\", line 8, in open\nValueError: motor", None, None, {}),
+     ("Traceback (most recent call last):\n  File \"till.py\", line 8, in open\nValueError: motor", None, "ERROR", {}),
      ("stopped", None, None, {})],
     "plain": [("oven on\n\n  indented remark", None, None, {}), ("oven off", None, None, {})],
 }  # fmt: skip
@@ -366,7 +366,7 @@ def test_bad_lines_survive_among_good_ones(form):
         ("json", '{"msg":"x","error":{"code":7}}', 'x: {"code":7}'),
         ("json", '{"msg":"x","err":{"name":"E","message":"y"}}', "x: E: y"),
         ("json", '{"message":"x","exc_info":"Traceback (most recent call last):\\nKeyError: 7"}',
-         "x: Traceback (most recent call last):\nTraceback (most recent call last):\nKeyError: 7"),
+         "x\nTraceback (most recent call last):\nKeyError: 7"),
         ("json", '{"a":NaN,"msg":"x"}', "x"),
         ("json", "[" * 100_000, "[" * 100_000),
         ("json", '{"msg":' + "[" * 100_000, '{"msg":' + "[" * 100_000),

@@ -67,6 +67,8 @@ EXTRA = {
     "sources": {"files", "journald", "several", "streams"},
     "several": {"files", "rotation", "trouble"},
     "journald": {"checkpoints", "files"},
+    "journal_export": {"jsontext"},
+    "streams": {"journal_export"},
     "files": {"checkpoints", "generations", "logfile", "rotation", "trouble"},
     "generations": {"checkpoints", "logfile", "rotation", "trouble"},
     "logfile": {"streams"},

@@ -592,7 +592,7 @@ def test_closing_ends_a_followed_file(log):
 
 def test_what_cannot_be_followed(log):
     log.path.write_bytes(gzip.compress(b"x\n"))
-    with pytest.raises(SourceError, match="compressed or UTF-16 and cannot be followed"):
+    with pytest.raises(SourceError, match="is compressed, UTF-16 or a journal export, and cannot be followed"):
         opened(log.path, follow=True)
     log.path.write_text("x\n")
     for poll in ("often", "0", "-1"):

@@ -129,7 +129,7 @@ _MEMBER = rf'"(?:log|stream|time|attrs)"\s*:\s*(?:{_TEXT}|{_FLAT}|null)'
 _ATTRS = rf'"attrs"\s*:\s*({_TEXT}|{_FLAT})(?:\s*,\s*{_MEMBER})*\s*\}}\s*$'
 _DOCKER_LINE = rf'^\{{\s*(?:"(?:stream|time|attrs)"\s*:\s*(?:{_TEXT}|{_FLAT}|null)\s*,\s*)*"log"\s*:\s*{_TEXT}(?:\s*,\s*{_MEMBER})*\s*\}}\s*$'
 _CRI = _Prefix(r"(?P<time>\d{4}-\d\d-\d\dT\S+) (?P<log__iostream>stdout|stderr) (?P<partial>[FP])(?::\S+)?(?: |$)", partial="P")
-_COMPOSE = _Prefix(r"(?P<service__name>[a-z0-9][a-z0-9_.-]*?(?:[_-]\d+)?) +\| ?")
+_COMPOSE = _Prefix(r"(?P<service__name>(?:[a-z]|\d[\d_.-]*[a-z])[a-z0-9_.-]*?(?:[_-]\d+)?) +\| ?")
 _KUBECTL = _Prefix(r"\[pod/(?P<k8s__pod__name>[\w.-]+)/(?P<k8s__container__name>[\w.-]+)\] ")
 _ACTIONS = _Prefix(
     r"(?:[^\t\n]+\t[^\t\n]+\t)?(?:\x{FEFF})?(?P<time>\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7}Z) ?"
@@ -206,7 +206,7 @@ CONTAINERS: tuple[Container, ...] = (
     Container(
         "compose",
         "docker compose logs: the service's name before each line",
-        ascii_classes(r"^[a-z0-9][a-z0-9_.-]*(?: {2,}|[_-]\d+ +)\| ?"),
+        ascii_classes(r"^(?:[a-z]|\d[\d_.-]*[a-z])[a-z0-9_.-]*(?: {2,}|[_-]\d+ +)\| ?"),  # a name has a letter: numbers are of quoted programs
         _COMPOSE,
         (Example("web-1  | [ERROR] flour gone", None, "ERROR", "flour gone", {"service.name": "web-1"}),),
     ),

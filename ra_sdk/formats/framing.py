@@ -8,7 +8,7 @@ of its own, so that nothing is judged as part of a record that it does not belon
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.formats.patterns import ascii_classes, expanded
@@ -22,7 +22,8 @@ LONGEST_RECORD_LINES, LONGEST_RECORD_BYTES = 500, 64 << 10  # what follows is a 
 LOOKED_AHEAD = 10  # lines that are looked at for brackets to be closed, for each line
 QUOTED_LINES = 20  # a quotation that is not closed by then was none
 
-BLANK, INDENTED, FRAME, EXCEPTION, TRACEBACK, PANIC, UNCAUGHT, SCRIPT, NODE, GOROUTINE, DETAIL, SQL, CALL, CLASS, EXIT, OTHER = range(16)
+BLANK, INDENTED, FRAME, EXCEPTION, TRACEBACK, PANIC, UNCAUGHT, SCRIPT, NODE, GOROUTINE, DETAIL, SQL, CALL, CLASS, EXIT = range(15)
+GUTTER, NOTE, CAUSE, REPORT, BLOCK, OTHER = range(15, 21)
 _KINDS = {  # what a line without a header looks like, the first that fits; all unindented but the first two
     BLANK: r"^\s*$",
     INDENTED: r"^[ \t]",
@@ -34,12 +35,18 @@ _KINDS = {  # what a line without a header looks like, the first that fits; all 
     NODE: r"^Node\.js v\d",  # and ends with the version
     GOROUTINE: r"^(?:goroutine \d+ (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[|\[signal )",
     DETAIL: r"^(?:LINE \d+: |(?:DETAIL|HINT|CONTEXT|QUERY|STATEMENT): )",
+    GUTTER: r"^(?:(?:> ?)?\d+ +\|(?: |$)|\.\.\.\s*$)",  # a line of the program, as compilers quote it
+    REPORT: r"^_{3,} \S.* _{3,}$",  # the heading of a test that failed
+    BLOCK: r"^(?:/\*{4,}\s*$|-----BEGIN [A-Z0-9 ]+-----\s*$)",
     EXCEPTION: r"^(?:[A-Za-z_][\w$]*[./\\])+[A-Z][\w$]*(?:Error|Exception|Throwable|Failure|Interrupt|Exit|Warning)(?:: |:?$| \()",
     FRAME: r"^(?:Caused by:(?: |\s*$)|Suppressed: |\.\.\. \d+ (?:more|common)|During handling of the above|The above exception was the direct|"
     r"created by [\w./*()]+|(?:[Ss]tack )?[Bb]acktrace:|Location:\s*$|note: (?:run with|[Ss]ome details are omitted)|Stack trace:|#\d+ |"
     r"Next [\w\\]+(?:: |$)|--- End of |---> |ClientConnectionId:|Error Number:\d|\*\* (?:Last |When |Reason |State|[{(\[])|"
     r"at [\w$.<>\[\]`]+\(|at .+ \(.+:\d+:\d+\)$|File \"[^\"]+\", line \d+|"
     r"(?:from )?\S+\.(?:rb|erb|rake|ru):\d+:in |[\])}]+[;,.]?\s*$)",
+    NOTE: r"^(?:note|help): ",
+    CAUSE: r"^(?:[A-Za-z]+[ -]){0,4}?(?:[Ss]tack ?[Tt]race|[Bb]ack ?[Tt]race|(?:Caused|Wrapped|Triggered) by|(?:[Rr]oot|[Oo]riginal) [Cc]ause|"
+    r"(?:[Nn]ested|[Ii]nner|[Ee]nclosed|[Oo]riginal) (?:[Ee]xception|[Ee]rror))(?: \(\d+\))?:",
     CALL: r"^[\w./*()$\[\]{}-]+\(.*\)$",
     SQL: r"^(?i:select|from|where|and|or|order by|group by|having|limit|offset|(?:left |right |inner |outer |full |cross )*join|on|values|set|"
     r"returning|union|into|as|case|when|then|else|end|with|using|for update|\)|\(|--|/\*)(?-i:\b|$|\(|[ ,;)])",
@@ -51,6 +58,11 @@ _NAMED = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning|Inte
 _CARET = re.compile(r"\s*\^+\s*$")
 _PLACE = re.compile(r"\s+(?:at |\S+\.\w+:\d+)")  # of a function, on a line of its own
 _FIRST = (PANIC, UNCAUGHT, SCRIPT)  # lines that begin a report
+_QUOTED = re.compile(r"\s*(?:-->|(?:> ?)?\d* *\||=|\.\.\.$)")  # a place in a program, lines of it, and a remark
+_ERROR = r"(?:Error|Exception|Throwable|Failure)\b[^:]{0,80}:(?:\s|$)"
+_FAILED = re.compile(r"E\s|\S+\.py:\d+: ")  # pytest's: what failed, and where
+_REPORT_END = re.compile(r"(?:={3,}|-{3,}|_{3,}) .* (?:={3,}|-{3,}|_{3,})$")
+_BLOCK_END = re.compile(r"\*{4,}/\s*$|-----END [A-Z0-9 ]+-----\s*$")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _PAIRS = {"{": "}", "[": "]", "(": ")"}
 
@@ -99,6 +111,7 @@ class _Lines:
                 colon=line.str.contains(r":\s*$"),
                 opens=(line.str.count_matches(r"[{\[]") > line.str.count_matches(r"[}\]]")) | line.str.contains(r"\(\s*$"),
                 quote=line.str.count_matches('"') % 2 == 1,
+                error=line.str.contains(ascii_classes(_ERROR)),
             )
         )
         self.kinds: list[int] = found["kind"].to_list()
@@ -106,6 +119,7 @@ class _Lines:
         self.colon: list[bool] = found["colon"].to_list()
         self.opens: list[bool] = found["opens"].to_list()
         self.quote: list[bool] = found["quote"].to_list()
+        self.error: list[bool] = found["error"].to_list()
         self.ends, self.continues = _by_format(texts, codes, kinds)
         self._list: list[str] | None = None
 
@@ -144,7 +158,7 @@ class _Record:
     def __init__(self, lines: _Lines) -> None:
         self.lines, self.row, self.code = lines, -1, -1
         self.until = -1  # the row up to which brackets, a quotation or the format's rule keep it open
-        self.panic = self.node = self.closed = self.trace = self.traced = self.statement = False
+        self.panic = self.node = self.closed = self.trace = self.traced = self.statement = self.thrown = False
         self.budget = LOOKED_AHEAD * (len(lines.codes) + LONGEST_RECORD_LINES)  # so that no input makes it quadratic
 
     def goes_on(self, row: int) -> bool:
@@ -169,11 +183,12 @@ class _Record:
         if begins:
             self.row, self.code, self.until = row, lines.codes[row], -1
             self.panic, self.node = kind == PANIC, kind == SCRIPT and self._caret(row + 2)
-            self.closed = self.trace = self.traced = self.statement = False
+            self.closed = self.trace = self.traced = self.statement = self.thrown = False
         self.panic = self.panic or kind == GOROUTINE
         self.closed = self.closed or (kind == EXIT and self.panic) or (kind == NODE and self.node)
         self.trace = lines.tracebacks[row] or (self.trace and kind in (BLANK, INDENTED, FRAME))
         self.traced = self.traced or self.trace
+        self.thrown = self.thrown or kind == EXCEPTION or lines.error[row]
         if row > self.until:
             self.until = max(self._closing(row), self._format_end(row) if begins else -1)
 
@@ -182,6 +197,11 @@ class _Record:
         lines = self.lines
         if kind in (FRAME, GOROUTINE):
             return True
+        if kind == CAUSE:
+            return self.code >= 0 or self.thrown
+        if kind in (GUTTER, NOTE):
+            quoted = row - 1 > self.row and _QUOTED.match(lines.text(row - 1)) is not None
+            return quoted and (kind == GUTTER or self._follows(row, _QUOTED))
         if kind == TRACEBACK:
             return lines.adjacent[row] and (self.code >= 0 or self.traced)
         if kind == EXCEPTION:
@@ -213,20 +233,21 @@ class _Record:
         if (self.trace or (self.traced and lines.kinds[row - 1] == INDENTED)) and _NAMED.match(lines.text(row)):
             return True
         if kind in (CALL, CLASS) and (self.code >= 0 or self.panic):
-            return self._place_follows(row)
-        return lines.kinds[row - 1] == EXCEPTION and self._frames_follow(row)
+            return self._follows(row, _PLACE)
+        return self.thrown and not lines.error[row] and self._frames_follow(row)
 
-    def _place_follows(self, row: int) -> bool:
+    def _follows(self, row: int, pattern: re.Pattern[str]) -> bool:
+        """Whether the next line begins as the pattern says."""
         lines = self.lines
-        return _PLACE.match(lines.text(row + 1)) is not None if row + 1 < len(lines.codes) else lines.unfinished
+        return pattern.match(lines.text(row + 1)) is not None if row + 1 < len(lines.codes) else lines.unfinished
 
     def _frames_follow(self, row: int) -> bool:
         lines = self.lines
         for ahead in range(row + 1, min(row + 10, len(lines.codes))):
-            if lines.codes[ahead] >= 0 or lines.kinds[ahead] == BLANK:
+            if lines.codes[ahead] >= 0 or lines.kinds[ahead] == BLANK or lines.error[ahead]:
                 return False
-            if lines.kinds[ahead] == INDENTED:
-                return lines.text(ahead).lstrip().startswith("at ")
+            if lines.kinds[ahead] == INDENTED and lines.text(ahead).lstrip().startswith("at "):
+                return True
         return lines.unfinished and row + 10 > len(lines.codes)
 
     def _by_format(self, row: int) -> bool:
@@ -255,11 +276,48 @@ class _Record:
         return len(lines.codes) if lines.unfinished else -1
 
     def _closing(self, row: int) -> int:
-        """The row on which brackets or a quotation that this line opens are closed; -1 for none."""
+        """The row on which what this line opens is closed: brackets, a quotation, a block, a report; -1 for none."""
         lines = self.lines
+        if lines.kinds[row] == REPORT:
+            return self._report_end(row)
+        if lines.kinds[row] == BLOCK:
+            return self._block_end(row)
         if lines.opens[row]:
             return self._bracket_end(row)
         return self._quote_end(row) if lines.quote[row] else -1
+
+    def _block_end(self, row: int) -> int:
+        lines = self.lines
+        for ahead in self._ahead(row):
+            if lines.codes[ahead] >= 0:
+                return -1
+            if _BLOCK_END.match(lines.text(ahead)):
+                return ahead
+        return self._open_end(row)
+
+    def _report_end(self, row: int) -> int:
+        """The last line that says what failed, or where, before what can only be another part of the report."""
+        lines, end = self.lines, -1
+        for ahead in self._ahead(row):
+            text = lines.text(ahead)
+            if _FAILED.match(text):
+                end = ahead
+            elif _REPORT_END.match(text) or (lines.codes[ahead] >= 0 and lines.kinds[ahead] != INDENTED):
+                return end
+        return max(end, self._open_end(row))
+
+    def _ahead(self, row: int) -> Iterator[int]:
+        """The rows behind one that its record may have, while the budget lasts."""
+        for ahead in range(row + 1, min(row + LONGEST_RECORD_LINES, len(self.lines.codes))):
+            self.budget -= 1
+            if self.budget < 0:
+                return
+            yield ahead
+
+    def _open_end(self, row: int) -> int:
+        """The end of what has not ended yet, where it may still come."""
+        lines = self.lines
+        return len(lines.codes) if lines.unfinished and row + LONGEST_RECORD_LINES > len(lines.codes) else -1
 
     def _quote_end(self, row: int) -> int:
         lines = self.lines

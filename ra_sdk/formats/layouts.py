@@ -17,7 +17,7 @@ from ra_sdk.formats.times import Times, iso_times
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["PLAIN", "Example", "Layout", "Plain", "TableFormat", "objects"]
+__all__ = ["PLAIN", "Example", "Layout", "Plain", "TableFormat", "Trace", "objects"]
 
 INTEGERS = frozenset("process.pid thread.id code.line.number http.response.status_code http.response.size log.syslog.facility.code".split())
 _ESCAPED = r'["\\\x00-\x1f]'  # what JSON has escapes for (RFC 8259, 7)
@@ -45,7 +45,8 @@ class Layout:
     ``body`` marks a body that is not simply what follows; every other group becomes an attribute, with a dot for two underscores
     (``host__name``). ``_2``, ``_3``… at the end of a name make it another place for the same group. ``words``: severities of the format's own
     words. ``template``: the body, with groups in braces; ``{name:reason}`` is the words
-    for an HTTP status, ``{name:path}`` the kind of a URL's path and the path.
+    for an HTTP status, ``{name:path}`` the kind of a URL's path and the path,
+    ``{name:quoted}`` a text with doubled quotes undone, ``{name:line}`` the same on a line of its own behind the name in capitals, if there is any.
     """
 
     header: str
@@ -91,7 +92,7 @@ class Layout:
         left = [pl.when(pl.col("timestamp").is_null()).then("time").alias("time")] if "time" in names else []
         left += [pl.when(pl.col("level").is_null()).then("severity").alias("severity_text")] if "severity" in names else []
         left += [(_priority() // 8).cast(pl.String).alias("log.syslog.facility.code")] if "pri" in names else []
-        others = [name for name in names if name not in _SPECIAL]
+        others = [name for name in names if name not in _SPECIAL and f"{{{name}:line}}" not in self.template]
         attributes = objects(frame.select(*(pl.col(name).alias(name.replace("__", ".")) for name in others), *left))
         return frame.select("timestamp", pl.col("level").alias("severity")).with_columns(attributes.alias("attributes"))
 
@@ -109,6 +110,9 @@ def _filled(template: str, groups: pl.DataFrame) -> pl.Series:
                 column = column.replace_strict(_REASONS, default="", return_dtype=pl.String)
             elif what == "path":
                 column = described(column)
+            elif what in ("quoted", "line"):
+                column = column.str.replace_all('""', '"', literal=True)
+                column = (pl.lit(f"\n{name.upper()}:  ") + column if what == "line" else column).fill_null("")
             parts.append(column.fill_null("-"))
     return groups.select(pl.concat_str(parts).str.strip_chars_end(" ").alias("body")).to_series()
 
@@ -162,12 +166,26 @@ def _members(series: pl.Series) -> pl.Expr:
 
 
 @dataclass(frozen=True)
+class Trace:
+    """How lines with a header each are one record: a stack trace that was logged line by line.
+
+    ``same``: groups of the header that its lines share. ``continues``: bodies that continue the line before with the
+    same groups. ``after``: bodies that any such line continues.
+    """
+
+    same: tuple[str, ...]
+    continues: str
+    after: str
+
+
+@dataclass(frozen=True)
 class TableFormat:
     """A format by its layouts; patterns are Rust's.
 
     ``unless``: what no line of it matches. ``continuation``: lines that continue a record of it. ``until``: a record goes on to a line that
-    matches this. ``comment``: lines to leave out. ``nested``: bodies may have a header of another format. ``weak``: its level may be a word of
-    the message, so that a level in the header around it is right. ``origin``: where it comes from.
+    matches this. ``comment``: lines to leave out. ``nested``: bodies may have a header of another format. ``weak``: its
+    level may be a word of the message, so that a level in the header around it is right. ``trace``: lines that are one
+    record though each has a header. ``origin``: where it comes from.
     """
 
     name: str
@@ -179,6 +197,7 @@ class TableFormat:
     comment: str = ""
     nested: bool = False
     weak: bool = False
+    trace: Trace | None = None
     examples: tuple[Example, ...] = ()
     origin: str = "ra_sdk"
 
@@ -217,6 +236,18 @@ class TableFormat:
             found = PLAIN.fields(rows["record"], now) if layout is None else layout.fields(rows["record"], now)
             parts.append(found.with_columns(rows["row"]))
         return _sorted(parts)
+
+    def shared(self, records: pl.Series) -> pl.Series:
+        """What lines of one trace have in common in their headers, as text."""
+        import polars as pl
+
+        parts = []
+        for layout, rows in self._by_layout(records):
+            groups = pl.DataFrame() if layout is None else layout.groups(rows["record"])
+            names = [name for name in self.trace.same if name in groups.columns] if self.trace else []
+            key = pl.concat_str([pl.lit(""), *names], separator=" ", ignore_nulls=True)
+            parts.append(rows.select("row").with_columns(groups.select(names)).select("row", key=key))
+        return _sorted(parts)["key"]
 
     def _by_layout(self, records: pl.Series) -> list[tuple[Layout | None, pl.DataFrame]]:
         """Columns ``row`` and ``record`` of the records that begin as each layout says; None for those that begin as none."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from ra_sdk import config
 from ra_sdk.errors import BadFormat
-from ra_sdk.formats.layouts import Example, Layout, TableFormat
+from ra_sdk.formats.layouts import Example, Layout, TableFormat, Trace
 from ra_sdk.formats.patterns import FRAGMENTS, expanded
 from ra_sdk.formats.times import reader
 from ra_sdk.records import SEVERITIES
@@ -20,8 +20,9 @@ __all__ = ["load", "own", "users"]
 
 HERE = Path(__file__).parent / "registry"
 LAST = ("syslog", "languages", "generic")  # files whose formats are tried after all others, in this order
-_FORMAT = {"name", "about", "layout", "example", "unless", "continuation", "until", "comment", "nested", "weak"}
+_FORMAT = {"name", "about", "layout", "example", "unless", "continuation", "until", "comment", "nested", "weak", "trace"}
 _LAYOUT = {"header", "time", "severity", "body"}
+_TRACE = {"same", "continues", "after"}
 _EXAMPLE = {"line", "timestamp", "severity", "body", "attributes"}
 
 
@@ -124,7 +125,19 @@ def _format(entry: _Entry, origin: str) -> TableFormat:
     patterns = {key: entry.pattern(key) for key in ("unless", "continuation", "until", "comment")}
     examples = tuple(_example(example) for example in entry.tables("example"))
     nested, weak = (entry.table.get(key) is True for key in ("nested", "weak"))
-    return TableFormat(name, layouts, entry.text("about"), **patterns, nested=nested, weak=weak, examples=examples, origin=origin)
+    more: dict[str, Any] = {**patterns, "nested": nested, "weak": weak, "trace": _trace(entry), "examples": examples}
+    return TableFormat(name, layouts, entry.text("about"), **more, origin=origin)
+
+
+def _trace(parent: _Entry) -> Trace | None:
+    if "trace" not in parent.table:
+        return None
+    entry = _Entry(parent.path, f"{parent.where}, trace", parent.table["trace"])
+    entry.known(_TRACE)
+    same = entry.table.get("same")
+    if not isinstance(same, list) or not all(isinstance(name, str) for name in same):
+        raise entry.fault("same", "must be a list of groups of the header")
+    return Trace(tuple(same), entry.pattern("continues", needed=True), entry.pattern("after", needed=True))
 
 
 def _layout(entry: _Entry) -> Layout:
@@ -134,7 +147,7 @@ def _layout(entry: _Entry) -> Layout:
         raise entry.fault("header", "must not begin with ^: a header stands at the beginning of its line anyway")
     names = set(re.findall(r"\(\?P<(\w+)>", expanded(header)))
     template = entry.text("body")
-    for name in sorted({name for name, _ in re.findall(r"\{(\w+)(:reason|:path)?\}", template)} - names):
+    for name in sorted({name for name, _ in re.findall(r"\{(\w+)(:reason|:path|:quoted|:line)?\}", template)} - names):
         raise entry.fault("body", f"{{{name}}} is not a group of the header; those are {', '.join(sorted(names))}")
     times = entry.read("time", reader) if "time" in entry.table else reader("iso")
     return Layout(header, times, entry.read("severity", _words) if "severity" in entry.table else {}, template)

@@ -8,8 +8,10 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from ra_sdk.formats import traces
 from ra_sdk.formats.containers import Container
 from ra_sdk.formats.framing import starts
+from ra_sdk.formats.headless import HEADLESS
 from ra_sdk.formats.layouts import PLAIN
 from ra_sdk.formats.patterns import COLOUR
 from ra_sdk.formats.recognising import NONE, Recogniser
@@ -90,7 +92,7 @@ class Reader:
         formats = [kind for kind in kinds if kind is not PLAIN and not isinstance(kind, Container)]
         named = [kind for kind in kinds if kind.name == only] if only else [kind for kind in kinds if kind is not PLAIN]
         self.plain = PLAIN in named
-        self.otherwise = named[0] if only and not isinstance(named[0], Container) else PLAIN  # reads what has no header
+        self.otherwise = named[0] if only and not isinstance(named[0], Container) else HEADLESS  # reads what has no header
         self.kinds: list[Any] = [*named, *formats] if only and isinstance(named[0], Container) else named
         self._formats = formats
         if not only and len(named) > len(formats):
@@ -129,8 +131,8 @@ class Reader:
         if joined and self._comment >= 0:
             codes = self._sections.codes(lines, codes, self._comment)
         one = _only_code(codes)
-        if one is not None and one != NONE and self._simple(one):
-            held = 1 if joined and not whole else 0
+        if one is not None and one != NONE and self._simple(one) and not (joined and traces.any_in(lines, self.kinds[one])):
+            held = min(len(lines), traces.open_lines(self.kinds[one])) if joined and not whole else 0
             return Records(self, lines[: len(lines) - held], one, back=held)
         return self._framed(_unwrapped(self, lines, codes), len(lines), joined=joined, whole=whole)
 
@@ -145,13 +147,15 @@ class Reader:
         frame = frame.filter(pl.col("code") != self._comment) if joined else frame
         streams = "key" in frame.columns and frame["key"].n_unique() > 1
         frame = frame.sort("key", "row", maintain_order=True) if streams else frame
+        frame = _begun(frame) if joined else frame
         if joined and len(frame):
             gap = frame["row"].cast(pl.Int64) - frame["end"].cast(pl.Int64).shift(1)
             begins = starts(frame["text"], frame["code"], self.kinds, (gap == 1).fill_null(value=False), whole=whole)
             begins |= _apart(frame, streams)
             frame = _joined(frame, begins)
         frame = frame.sort("row") if streams else frame
-        back = 0 if whole or not joined else _held(frame, count, streams)
+        frame = traces.together(frame, self.kinds) if joined else frame
+        back = 0 if whole or not joined else traces.held(frame, self.kinds, count, _held(frame, count, streams))
         frame = frame.filter(pl.col("row") < count - back) if back else frame
         frame = self._again(frame)
         outer = frame.select("time", "level", "outer") if "outer" in frame.columns else None
@@ -328,6 +332,15 @@ def _completed(frame: pl.DataFrame) -> pl.DataFrame:
     others = [pl.col(name).first() for name in frame.columns if name not in ("key", "text", "end", "partial")]
     joined = parts.group_by("key", "part", maintain_order=True).agg(pl.col("text").str.join(""), pl.col("end", "partial").last(), *others)
     return joined.drop("part").select(frame.columns).sort("row")
+
+
+def _begun(frame: pl.DataFrame) -> pl.DataFrame:
+    """Without the blank lines in front, which belong to no record. A container's line is a record, even if it is blank."""
+    import polars as pl
+
+    own = pl.col("key") == "" if "key" in frame.columns else pl.lit(value=True)
+    blank = own & (pl.col("code") == NONE) & ~pl.col("text").str.contains(r"\S")
+    return frame.filter(~blank.cum_min()) if frame.head(1).select(blank.any()).item() else frame
 
 
 def _apart(frame: pl.DataFrame, streams: bool) -> pl.Series:

@@ -207,16 +207,23 @@ def body_of(row: dict[str, Any], text: str) -> str:
 
 
 def completed(body: str, row: Mapping[str, Any]) -> str:
-    """The body, with the cause that stands beside it, and the stack trace."""
+    """The body, with the cause that stands beside it, and the stack trace; what both say is said once."""
     if HINTS.isdisjoint(row):
         return body
     cause = next((found for key in CAUSE if (found := _cause(row.get(key)))), "")
-    if cause and cause not in body:
-        body = f"{body}: {cause}"
     nested = [row[key] for key in ("err", "error", "exception") if isinstance(row.get(key), dict)]
     traces = [row.get(key) for key in STACK] + [trace for error in nested for trace in (error.get("stack"), error.get("stack_trace"))]
     stack = next((trace for trace in traces if isinstance(trace, str) and "\n" in trace), "")
-    return body if not stack or stack in body else f"{body}\n{stack}"
+    head, _, frames = stack.partition("\n")
+    if stack in body:
+        stack = ""
+    elif 0 <= stack.find(body) <= len(head):
+        return stack
+    elif cause and cause in head and not head.startswith("Traceback"):
+        cause, stack = head, frames
+    if cause and cause not in body and not cause.startswith("Traceback"):
+        body = f"{body}: {cause}"
+    return f"{body}\n{stack}" if stack else body
 
 
 def _cause(value: object) -> str:
