@@ -264,7 +264,7 @@ def test_a_state_that_cannot_be_saved_is_no_reason_to_answer_nobody(serving, mon
         patched.setattr(detector.miner, "save", full)
         detector._saved -= 3_600
         assert post(service, ["disk failed"])["records"] == [{"verdict": 0}]
-        assert "not kept: the disk is full" in caplog.text
+        assert "not saved: the disk is full" in caplog.text
         post(service, ["disk failed"])
     assert len(tried) == 1
 

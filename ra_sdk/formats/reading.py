@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.formats import traces
+from ra_sdk.formats.comments import Comments
 from ra_sdk.formats.containers import Container
 from ra_sdk.formats.framing import starts
 from ra_sdk.formats.headless import HEADLESS
@@ -21,28 +22,10 @@ from ra_sdk.formats.w3c import Sections
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["Comments", "Reader", "Records"]
+__all__ = ["Reader", "Records"]
 
 DEEPEST = 3  # containers in containers, headers in messages
 REACH = 500  # lines: what comes later in a stream than so many lines of other streams continues nothing
-
-
-class Comments:
-    """Lines that are not records: ``==> file <==`` of tail, and what formats call comments."""
-
-    name = "comment"
-
-    def __init__(self, kinds: Sequence[Any]) -> None:
-        from ra_sdk.formats.layouts import Example
-        from ra_sdk.formats.patterns import expanded
-
-        own = [expanded(kind.comment) for kind in kinds if getattr(kind, "comment", "")]
-        self.pattern = "^(?:" + "|".join([r"==> .{1,4096} <==$", r"##\[(?:end)?group\]$", *own]) + ")"
-        self.examples = tuple(Example(line) for line in ("==> a.log <==",))
-
-    def has(self, lines: pl.Series) -> pl.Series:
-        """Boolean: the line is a comment."""
-        return lines.str.contains(self.pattern)
 
 
 @dataclass(frozen=True)
