@@ -15,6 +15,7 @@ from ra_training.correct_cli import add_correct
 from ra_training.distil_cli import add_distil, add_validate
 from ra_training.export import KINDS
 from ra_training.grpo_cli import add_grpo
+from ra_training.mine_cli import add_mine
 from ra_training.options import add_corpus, add_training
 
 __all__ = ["main"]
@@ -36,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_correct(commands.add_parser("correct", help="find wrong labels, have them reviewed, patch them"))
     add_distil(commands.add_parser("distil", help="a teacher's reasoning for messages", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
+    add_mine(commands.add_parser("mine", help="log statements from the source code of what operators run"))
     add_validate(commands.add_parser("validate", help="check files of a corpus", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     _add_sft(commands.add_parser("sft", help="fine-tune on reasoned verdicts", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     add_grpo(commands.add_parser("grpo", help="align an adapter by rewards", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
