@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import PurePosixPath
-from typing import Optional
 
 from ra_training import calls_methods as methods
 from ra_training.calls_c import C_CALL, c_calls
@@ -43,7 +42,7 @@ _FINDERS: Mapping[str, tuple[re.Pattern[str], Callable[[str, re.Match[str], Synt
 }
 
 
-def language_of(file: str) -> Optional[str]:
+def language_of(file: str) -> str | None:
     """The language of a file by its name, or None."""
     return _LANGUAGES.get(PurePosixPath(file).suffix.lower())
 

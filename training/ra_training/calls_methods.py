@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Optional
 
 from ra_training.literals import SYNTAXES, Argument, Call, Literal, Syntax, arguments
 from ra_training.messages import HOLE, Judged, first_message, is_log, level_of
 
 __all__ = [
-    "CSHARP_CALL", "ERLANG_CALL", "GO_CALL", "JAVA_CALL", "JAVASCRIPT_CALL", "PHP_CALL", "RUBY_CALL", "RUST_CALL", "SCALA_CALL",
-    "macro_calls", "method_calls", "ruby_calls",
+    "CSHARP_CALL",
+    "ERLANG_CALL",
+    "GO_CALL",
+    "JAVASCRIPT_CALL",
+    "JAVA_CALL",
+    "PHP_CALL",
+    "RUBY_CALL",
+    "RUST_CALL",
+    "SCALA_CALL",
+    "macro_calls",
+    "method_calls",
+    "ruby_calls",
 ]  # fmt: skip
 
-_METHODS = (
-    "trace|debug|info|notice|warn|warning|error|fatal|critical|severe|panic|print|emergency|alert|crit|exception|verbose|fine|finer|finest|log"
-)
+_METHODS = "trace|debug|info|notice|warn|warning|error|fatal|critical|severe|panic|print|emergency|alert|crit|exception|verbose|fine|finer|finest|log"
 _RECEIVER = r"(?P<receiver>(?:[A-Za-z_$][\w$]*(?:\(\))?\??(?:\.|->|::))*[A-Za-z_$][\w$]*(?:\(\))?|\))\s*\??(?:\.|->|::)\s*"
 _GO_METHODS = "Trace|Debug|Info|Notice|Warn|Warning|Error|Fatal|Panic|Critical|DPanic|Print|Msg|Log|Send"
 _GO_ENDINGS = "f|ln|w|S|c|Context|ContextS|Ctx|SDepth|Depth|wContext|fContext"
@@ -132,7 +139,7 @@ def _style(syntax: Syntax, name: str) -> str:
     return "printf" if syntax is SYNTAXES["javascript"] else "both"
 
 
-def _keyed(given: Sequence[Argument], bundle: Mapping[str, str]) -> Optional[tuple[int, str]]:
+def _keyed(given: Sequence[Argument], bundle: Mapping[str, str]) -> tuple[int, str] | None:
     """A message by its key."""
     for at, argument in enumerate(given if bundle else ()):
         for piece in argument:

@@ -6,7 +6,6 @@ import ast
 import re
 import warnings
 from collections.abc import Iterator
-from typing import Optional
 
 from ra_training.messages import HOLE, Found, is_log
 
@@ -43,7 +42,7 @@ def python_calls(source: str) -> Iterator[Found]:
                     yield Found(node.lineno, level, text, "printf")
 
 
-def _message(node: ast.expr) -> Optional[str]:
+def _message(node: ast.expr) -> str | None:
     """The text of an expression, HOLE for what is not literal; None if nothing is."""
     text = _text(node)
     return text if text.strip(HOLE) else None

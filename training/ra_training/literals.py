@@ -61,7 +61,9 @@ SYNTAXES: Mapping[str, Syntax] = {
     "javascript": Syntax(_BLOCK, rf"{_DOUBLE}|{_SINGLE}|`(?:[^`\\]|\\.)*`", interpolation=rf"\${_NESTED}", interpolates="`"),
     "rust": Syntax(_BLOCK, rf'r(?P<r>#+)".*?"(?P=r)|r"[^"]*"|{_MANY_LINES}|{_CHARACTER}', verbatim="r"),
     "csharp": Syntax(_BLOCK, rf'[$@]*@[$@]*"(?:[^"]|"")*"|\$?{_DOUBLE}|{_CHARACTER}', verbatim="@", interpolation=_NESTED, interpolates="$"),
-    "php": Syntax(rf"{_BLOCK}|\#(?!\[)[^\n]*", r'"(?:[^"\\]|\\.)*"|' + r"'(?:[^'\\]|\\.)*'", interpolation=rf"\{{\${_NESTED[2:]}|\$\w+(?:->\w+|\[[^\]]*\])?", joins="."),
+    "php": Syntax(
+        rf"{_BLOCK}|\#(?!\[)[^\n]*", r'"(?:[^"\\]|\\.)*"|' + r"'(?:[^'\\]|\\.)*'", interpolation=rf"\{{\${_NESTED[2:]}|\$\w+(?:->\w+|\[[^\]]*\])?", joins="."
+    ),
     "ruby": Syntax(r"\#[^\n]*|^=begin.*?^=end", rf"{_DOUBLE}|{_SINGLE}", interpolation=rf"\#{_NESTED}", adjacent=True),
     "erlang": Syntax(r"%[^\n]*", _MANY_LINES, adjacent=True),
 }

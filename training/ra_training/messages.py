@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple, Optional
+from typing import NamedTuple
 
 from ra_training.literals import Argument, Call, Literal, Syntax
 
@@ -75,7 +75,7 @@ _INTEGER_MACRO = re.compile(r"PR[IiuXxod]+[A-Z]*?([dioxXu])(?:8|16|32|64|PTR|MAX
 _STREAM_WORD = re.compile(r"\b(?:endl|std::|dec|hex|setw|flush|sv|s)\b")
 
 
-def message(argument: Argument, syntax: Syntax) -> Optional[str]:
+def message(argument: Argument, syntax: Syntax) -> str | None:
     """What an argument makes of its literals, with HOLE for what is not literal; None if it has none."""
     chosen = _alternative(argument)
     if chosen:
@@ -93,7 +93,7 @@ def message(argument: Argument, syntax: Syntax) -> Optional[str]:
     return "".join(out) if any(text.strip(HOLE) for text in out) else None
 
 
-def first_message(given: Sequence[Argument], syntax: Syntax) -> Optional[tuple[int, str]]:
+def first_message(given: Sequence[Argument], syntax: Syntax) -> tuple[int, str] | None:
     """The first argument with a message of several words, else with any text; and its place."""
     found = [(at, text) for at, text in enumerate(message(argument, syntax) for argument in given) if text]
     return next((one for one in found if re.search(r"[A-Za-z]{2}\S*\s", one[1])), found[0] if found else None)
