@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Union
 
 __all__ = ["SYNTAXES", "Argument", "Call", "Literal", "Syntax", "arguments", "without_comments"]
 
@@ -85,7 +84,7 @@ class Call:
     arguments: list[Argument] = field(default_factory=list)
 
 
-Piece = Union[str, Literal, Call]  # a str is code
+Piece = str | Literal | Call  # a str is code
 Argument = list[Piece]
 
 
