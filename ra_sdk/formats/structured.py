@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ra_sdk.formats.layouts import Example
 from ra_sdk.formats.patterns import COLOUR, SEVERITY, severity_of
+from ra_sdk.formats.payloads import azure_level, said, status_level, timeless
 from ra_sdk.formats.times import times_of
 from ra_sdk.jsontext import dumped
 
@@ -42,6 +43,7 @@ TIME = "@timestamp timestamp time ts t datetime date asctime created timeUnixNan
 TIME += "observedTimeUnixNano EventTime TimeCreated stageTimestamp requestReceivedTimestamp".split()  # OpenTelemetry, Windows, Kubernetes
 LEVEL = "level severity severity_text severityText log.level levelname lvl loglevel log_level Level @l".split()
 LEVEL += "SeverityText severityNumber severity_number SeverityNumber Severity LevelDisplayName PRIORITY s".split()
+LEVEL += ["error_severity"]  # PostgreSQL
 CAUSE = ["err", "error", "error.message", "error_message", "exception", "exception.message", "exc_info"]
 STACK = "stack stack_trace stacktrace error.stack_trace exception.stacktrace errorVerbose exc_info exception".split()
 LEVELS = frozenset(  # further names for a level, without regard to case and punctuation, where the value is a level's word
@@ -90,6 +92,7 @@ class DecodedFormat:
     examples: tuple[Example, ...] = ()
     origin: str = "ra_sdk"
     until: str = ""  # where its records have several lines: what ends them
+    logged: str = ""  # what a record of a logger holds; other lines of the format may be values in a message
 
     def has(self, lines: pl.Series) -> pl.Series:
         """Boolean: the line has the looks of the format."""
@@ -161,14 +164,27 @@ def _quick_logfmt(records: pl.Series) -> pl.Series:
 
 def _decode_json(text: str) -> Decoded | None:
     row = object_of(text)
-    return None if row is None else decoded(row, text)
+    if row is None:
+        return None
+    found = decoded(row, text)
+    untold = found.body == text and found.rest
+    return found._replace(body=dumped(timeless(found.rest), compact=True)) if untold else found
 
 
 def _decode_logfmt(text: str) -> Decoded | None:
     row: dict[str, Any] = {}
     for key, quoted, bare in _PAIR.findall(text):
         row.setdefault(key, re.sub(r"\\(.)", lambda escape: _ESCAPES.get(escape[1], escape[1]), quoted) if quoted else bare)
-    return decoded(row, text) if len(row) >= 2 else None
+    if len(row) < 2:
+        return None
+    found = decoded(row, text)
+    return found._replace(body=_pairs_left(text, found.rest)) if found.body == text else found
+
+
+def _pairs_left(text: str, rest: Mapping[str, Any]) -> str:
+    """The pairs without time, level and place in the source, of a record that has no message."""
+    left = _PAIR.sub(lambda pair: pair[0] if pair[1] in rest and pair[1] != "caller" else "", text)
+    return re.sub(r"[ ,]{2,}", " ", left).strip(" ,") or text
 
 
 def object_of(text: str) -> dict[str, Any] | None:
@@ -186,18 +202,25 @@ def decoded(row: dict[str, Any], text: str) -> Decoded:
     for outer in ("log", "log.syslog", "syslog"):  # ECS: {"log": {"level": …, "logger": …}}
         if isinstance(rest.get(outer), dict):
             rest |= {f"{outer}.{key}": value for key, value in rest.pop(outer).items()}
-    for outer in ("record", "jsonPayload"):  # loguru, Google Cloud
-        if "message" not in rest and isinstance(rest.get(outer), dict) and "message" in rest[outer]:
+    for outer, keys in (("record", ["message"]), ("jsonPayload", MESSAGE)):  # loguru, Google Cloud
+        inner = rest.get(outer)
+        if isinstance(inner, dict) and "message" not in rest and not inner.keys().isdisjoint(keys):
             rest |= rest.pop(outer)
     if "body" in rest or "Body" in rest:  # OpenTelemetry: the attributes are the attributes
         rest |= _attributes(rest.pop("attributes", None) or rest.pop("Attributes", None))
     message = _take(rest, MESSAGE)[1]
+    message = said(rest) if message in (None, "") else message
     level_key, level = _take(rest, LEVEL, LEVELS, _is_level)
     _, time = _take(rest, TIME, TIMES, _is_time)
-    severity = level_of(level, otel="umber" in level_key)
+    severity = azure_level(rest, level) or level_of(level, otel="umber" in level_key)
     if level is not None and severity is None:
         rest["severity_text"] = level
-    body = completed(text_of(message), rest) if message not in (None, "") else _call(rest) or text
+    body = completed(text_of(message), rest) if message not in (None, "") else text
+    if "error_severity" in row:  # PostgreSQL's jsonlog
+        told = [f"{key.upper()}:  {text_of(rest.pop(key))}" for key in ("detail", "hint") if rest.get(key)]
+        body = "\n".join([body, *told])
+    if level is None:
+        severity = status_level(rest)
     return Decoded(cleaned(body) or text, time, severity, rest)
 
 
@@ -293,21 +316,6 @@ def _is_time(_: str, value: object) -> bool:
     return (isinstance(value, str) and value[:1].isdigit()) or (isinstance(value, int | float) and value > 1e8)
 
 
-def _call(row: Mapping[str, Any]) -> str:
-    """What an event of AWS CloudTrail says, which has no message: the call, who made it, and how it failed."""
-    if not {"eventSource", "eventName"} <= row.keys():
-        return ""
-    told = row.get("userIdentity")
-    who = told if isinstance(told, dict) else {}
-    name = next((who[key] for key in ("userName", "invokedBy", "arn", "principalId") if who.get(key)), "")
-    caller = " ".join(text_of(part) for part in (who.get("type"), name) if part)
-    answer = row.get("responseElements")
-    short = [f"{key} {value}" for key, value in answer.items() if isinstance(value, str)] if isinstance(answer, dict) and len(answer) == 1 else []
-    call = f"{text_of(row['eventName'])} on {text_of(row['eventSource'])}" + (f" by {caller}" if caller else "")
-    failed = [text_of(row[key]) for key in ("errorCode", "errorMessage") if row.get(key)]
-    return ": ".join([call, *failed, *short])
-
-
 def text_of(value: object) -> str:
     """A value as text: itself, or its JSON. Never raises."""
     value = _value(value)
@@ -342,9 +350,10 @@ def level_of(level: object, *, otel: bool = False) -> str | None:
 JSON = DecodedFormat(
     "json",
     "JSON lines of zap, zerolog, slog, pino, bunyan, structlog, ECS, MongoDB and others",
-    r"^\{(?s:.*)\}\s*$",
+    r'^\{\s*(?:"(?s:.*))?\}\s*$',
     _decode_json,
     _quick_json,
+    logged=r'"(?:ts|t|@t|[\w@.]*(?i:time|stamp|date|level|severity|msg|message|log|event|body|text)\w*)"\s*:',
     examples=(
         Example(
             '{"level":"error","ts":1740823201,"logger":"oven","msg":"cannot read probe","error":"open /dev/probe0"}',
