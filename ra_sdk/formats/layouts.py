@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.formats.patterns import SEVERITY, expanded, uncaptured
-from ra_sdk.formats.requests import described
+from ra_sdk.formats.requests import described, unreadable
 from ra_sdk.formats.times import Times, iso_times
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Layout:
     (``host__name``). ``_2``, ``_3``… at the end of a name make it another place for the same group. ``words``: severities of the format's own
     words. ``template``: the body, with groups in braces; ``{name:reason}`` is the words
     for an HTTP status, ``{name:path}`` the kind of a URL's path and the path,
+    ``{name:junk}`` what a client sent that is no request,
     ``{name:quoted}`` a text with doubled quotes undone, ``{name:line}`` the same on a line of its own behind the name in capitals, if there is any.
     """
 
@@ -110,6 +111,8 @@ def _filled(template: str, groups: pl.DataFrame) -> pl.Series:
                 column = column.replace_strict(_REASONS, default="", return_dtype=pl.String)
             elif what == "path":
                 column = described(column)
+            elif what == "junk":
+                column = unreadable(column)
             elif what in ("quoted", "line"):
                 column = column.str.replace_all('""', '"', literal=True)
                 column = (pl.lit(f"\n{name.upper()}:  ") + column if what == "line" else column).fill_null("")
@@ -205,6 +208,11 @@ class TableFormat:
     def states_level(self) -> bool:
         """Whether its headers have the program's own level, which a syslog priority is not."""
         return any(name.startswith("severity") for layout in self.layouts for name in layout.names)
+
+    @cached_property
+    def closed(self) -> bool:
+        """Whether nothing continues its records: bodies that are made of a request's parts would not show it."""
+        return any(":reason}" in layout.template for layout in self.layouts)
 
     @cached_property
     def pattern(self) -> str:

@@ -147,7 +147,8 @@ def _layout(entry: _Entry) -> Layout:
         raise entry.fault("header", "must not begin with ^: a header stands at the beginning of its line anyway")
     names = set(re.findall(r"\(\?P<(\w+)>", expanded(header)))
     template = entry.text("body")
-    for name in sorted({name for name, _ in re.findall(r"\{(\w+)(:reason|:path|:quoted|:line)?\}", template)} - names):
+    shown = {name for name, _ in re.findall(r"\{(\w+)(:reason|:path|:junk|:quoted|:line)?\}", template)}
+    for name in sorted(shown - names):
         raise entry.fault("body", f"{{{name}}} is not a group of the header; those are {', '.join(sorted(names))}")
     times = entry.read("time", reader) if "time" in entry.table else reader("iso")
     return Layout(header, times, entry.read("severity", _words) if "severity" in entry.table else {}, template)

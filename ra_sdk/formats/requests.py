@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["KINDS", "described"]
+__all__ = ["KINDS", "described", "unreadable"]
 
 KINDS = (  # pattern of a path in lower case -> what it is; the first that matches
     (r"(?:^|[/._-])health(?:z|y|check|_check|-check)?(?:[/.]|$)", "health check"),
@@ -38,3 +38,18 @@ def described(urls: pl.Expr) -> pl.Expr:
         kind = pl.when(lower.str.contains(pattern)).then(pl.lit(name)).otherwise(kind)
     kind = pl.when(path.str.starts_with("/")).then(kind).otherwise(pl.lit("target"))
     return kind + " " + path
+
+
+_TLS = r"^(?:\\x16\\x03|\\x80[^\n]{0,12}\\x01\\x03|\x16\x03)"  # how a handshake begins (RFC 8446, 5.1), escaped by the server
+_JUNK = r"(?:\\x[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4}|\\[0abfnrtv]|[^ -~])+"
+_SHOWN = 60  # characters of what was sent
+
+
+def unreadable(sent: pl.Expr) -> pl.Expr:
+    """In words, what a client sent instead of a request; bytes that are no text are left out."""
+    import polars as pl
+
+    shown = sent.str.replace_all(_JUNK, "...").str.slice(0, _SHOWN)
+    bad, tls = pl.lit("bad request"), pl.lit("TLS handshake on a plain HTTP port")
+    words = pl.when(shown.is_in(["", "-", "..."])).then(bad).otherwise(bad + ' "' + shown + '"')
+    return pl.when(sent.str.contains(_TLS)).then(tls).otherwise(words).fill_null(bad)
