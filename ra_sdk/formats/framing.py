@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.formats.patterns import ascii_classes, expanded
+from ra_sdk.formats.weak import in_question, weak_headers
 
 if TYPE_CHECKING:
     import polars as pl
@@ -43,7 +44,11 @@ _KINDS = {  # what a line without a header looks like, the first that fits; all 
     r"created by [\w./*()]+|(?:[Ss]tack )?[Bb]acktrace:|Location:\s*$|note: (?:run with|[Ss]ome details are omitted)|Stack trace:|#\d+ |"
     r"Next [\w\\]+(?:: |$)|--- End of |---> |ClientConnectionId:|Error Number:\d|\*\* (?:Last |When |Reason |State|[{(\[])|"
     r"at [\w$.<>\[\]`]+\(|at .+ \(.+:\d+:\d+\)$|File \"[^\"]+\", line \d+|"
-    r"(?:from )?\S+\.(?:rb|erb|rake|ru):\d+:in |[\])}]+[;,.]?\s*$)",
+    r"(?:from )?\S+\.(?:rb|erb|rake|ru):\d+:in |[\])}]+[;,.]?\s*$|"
+    r"\d{1,3}(?:\.\d+)?\. (?:.* @ 0x[0-9a-f]+|inlined from )|"  # native code: ClickHouse
+    r"\d{1,3}: (?:0x[0-9a-f]{4,}|[\w<>{}$]+(?:::[\w<>{}$&*, ]+)+|\S+\()|"  # Rust
+    r"\d{1,3} +\S+ +0x[0-9a-f]{6,} \S|"  # macOS
+    r"(?:(?:(?:/|[\w.-]+/)\S*|\S+\.so[\w.]*)\(.*\) ?)?\[0x[0-9a-f]+\]\s*$)",  # glibc
     NOTE: r"^(?:note|help): ",
     CAUSE: r"^(?:[A-Za-z]+[ -]){0,4}?(?:[Ss]tack ?[Tt]race|[Bb]ack ?[Tt]race|(?:Caused|Wrapped|Triggered) by|(?:[Rr]oot|[Oo]riginal) [Cc]ause|"
     r"(?:[Nn]ested|[Ii]nner|[Ee]nclosed|[Oo]riginal) (?:[Ee]xception|[Ee]rror))(?: \(\d+\))?:",
@@ -55,6 +60,12 @@ _KINDS = {  # what a line without a header looks like, the first that fits; all 
 _KINDS = {kind: ascii_classes(pattern) for kind, pattern in _KINDS.items()}
 _STATEMENT = re.compile(r"\b(?:select|insert\s+into|update|delete\s+from|with|create|alter|drop|merge|explain|call|statement|query|sql)\b[^;]*$", re.IGNORECASE)
 _NAMED = re.compile(r"(?:[A-Za-z_]\w*\.)*[A-Z]\w*(?:Error|Exception|Warning|Interrupt|Exit|Group)?(?::|$)")  # what ends a Python traceback
+_THROWN = re.compile(r"(?:Uncaught )?(?:[A-Za-z_$][\w$.]*(?: \[\w+\])?: \S|[A-Z]\w*(?:Error|Exception)\s*$)")
+_SEVERE = re.compile(  # what a record says that speaks of a failure
+    r"(?i:error|exception|fail|fatal|crit|severe|warn|unhandled|uncaught|panic|crash|abort)|"
+    r"\b(?:E|F|ERR|ALERT|EMERG)\b|^[EF]\d{4} "
+)
+_VALUE = re.compile(r"[{\[]|<<")
 _CARET = re.compile(r"\s*\^+\s*$")
 _PLACE = re.compile(r"\s+(?:at |\S+\.\w+:\d+)")  # of a function, on a line of its own
 _FIRST = (PANIC, UNCAUGHT, SCRIPT)  # lines that begin a report
@@ -76,12 +87,15 @@ def starts(texts: pl.Series, codes: pl.Series, kinds: Sequence[Any], adjacent: p
     headed = codes >= 0
     present = [code for code in codes.unique().to_list() if code >= 0]
     open_heads = codes.is_in([code for code in present if getattr(kinds[code], "until", "")])
+    weak = weak_headers(texts, codes, kinds)
     follows = ~headed | open_heads | open_heads.shift(1, fill_value=False)
+    follows |= in_question(weak, texts, codes, kinds)
     if not follows.any():
         return headed
     rows = (follows | follows.shift(-1, fill_value=False) | follows.shift(1, fill_value=False)).arg_true()
     unfinished = not whole and rows[-1] == len(texts) - 1
-    lines = _Lines(texts.gather(rows), codes.gather(rows), kinds, adjacent.gather(rows), unfinished)
+    columns = (column.gather(rows) for column in (texts, codes, adjacent, weak))
+    lines = _Lines(*columns, kinds=kinds, unfinished=unfinished)
     apart = rows.diff().fill_null(2) > 1  # what stands between are headers
     return _capped(texts, headed.scatter(rows, _framed(lines, apart.to_list())))
 
@@ -92,12 +106,16 @@ class _Lines:
     ``unfinished``: more lines are to come behind the last. What depends on them is held open, so that it is decided when they are there.
     """
 
-    def __init__(self, texts: pl.Series, codes: pl.Series, kinds: Sequence[Any], adjacent: pl.Series, unfinished: bool) -> None:
+    def __init__(self, *columns: pl.Series, kinds: Sequence[Any], unfinished: bool) -> None:
         import polars as pl
 
+        texts, codes, adjacent, weak = columns
         self._texts, self.unfinished = texts, unfinished
         self.adjacent: list[bool] = adjacent.to_list()
         self.codes: list[int] = codes.to_list()
+        self.weak: list[bool] = weak.to_list()
+        present = {code for code in self.codes if code >= 0}
+        self.closed = {code for code in present if getattr(kinds[code], "closed", False)}
         line = pl.col("line")
         chain: Any = pl
         for kind, pattern in _KINDS.items():
@@ -165,11 +183,15 @@ class _Record:
         """Whether a line continues the record."""
         lines = self.lines
         kind, headed = lines.kinds[row], lines.codes[row] >= 0
+        if self.code in lines.closed:
+            return kind == BLANK
         if row <= self.until and (not headed or kind == INDENTED or self._by_format(row)):
             return True
-        if not headed and self.code not in lines.ends and self._continues(row):
+        if (not headed or lines.weak[row]) and self.code not in lines.ends and self._continues(row):
             return True
         if (kind == DETAIL and self.traced) or (self.node and lines.kinds[row - 1] == BLANK and self._caret(row - 2)):
+            return True
+        if lines.weak[row] and (self._is_value(row) or self._is_thrown(row)):
             return True
         if headed or kind in _FIRST:
             return False
@@ -203,12 +225,29 @@ class _Record:
             quoted = row - 1 > self.row and _QUOTED.match(lines.text(row - 1)) is not None
             return quoted and (kind == GUTTER or self._follows(row, _QUOTED))
         if kind == TRACEBACK:
-            return lines.adjacent[row] and (self.code >= 0 or self.traced)
+            known = self.code >= 0 or self.traced or _SEVERE.search(lines.text(row - 1)) is not None
+            return lines.adjacent[row] and known
         if kind == EXCEPTION:
             return self.code >= 0 or self.traced
         if kind == EXIT:
             return self.panic
         return self.node and (kind == NODE or row <= self.row + 2)
+
+    def _is_value(self, row: int) -> bool:
+        """A value that the line before announces."""
+        lines = self.lines
+        return lines.colon[row - 1] and _VALUE.match(lines.text(row)) is not None
+
+    def _is_thrown(self, row: int) -> bool:
+        """Name and message of what was thrown, frames below them, right behind a record that speaks of a failure."""
+        lines = self.lines
+        if self.code < 0 or lines.weak[self.row] or (lines.codes[row] >= 0 and not lines.weak[row]):
+            return False
+        if not (lines.adjacent[row] and _THROWN.match(lines.text(row)) and _SEVERE.search(lines.text(self.row))):
+            return False
+        follow = self._frames_follow(row)
+        self.thrown = self.thrown or follow
+        return follow
 
     def _caret(self, row: int) -> bool:
         """Node marks a place in a line of code."""
@@ -231,6 +270,8 @@ class _Record:
         if self.panic and kind == CALL:
             return True
         if (self.trace or (self.traced and lines.kinds[row - 1] == INDENTED)) and _NAMED.match(lines.text(row)):
+            return True
+        if kind == OTHER and self._is_thrown(row):
             return True
         if kind in (CALL, CLASS) and (self.code >= 0 or self.panic):
             return self._follows(row, _PLACE)

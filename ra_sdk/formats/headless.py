@@ -1,4 +1,4 @@
-"""Records without a header: their severity, where they say how a program ended."""
+"""Records without a header: their severity, where they say how a program ended, or that a runtime warns."""
 
 from __future__ import annotations
 
@@ -21,18 +21,25 @@ _FATAL = (
     rf"{_SCRIPT}(?s:.*)\nNode\.js v\d",
 )
 _ERROR = (
-    r"Traceback \(most recent call last\):|Exception ignored in: ",  # Python; it may have been caught
+    r"(?:[^\n]*\n)?Traceback \(most recent call last\):|Exception ignored in: ",  # Python; it may have been caught
     r"_{3,} \S.* _{3,}\n(?s:.*)\nE  ",  # pytest
     r"Exception in thread ",
     r"\S+\.(?:rb|erb|rake|ru):\d+:in [`'][^']*': \S",  # Ruby
     _SCRIPT + r"(?s:.*)\n\s*\^",
+    r"(?:Internal Server Error|Service Unavailable): /",  # Django's own server
     r"(?:Uncaught |Unhandled )?(?:[A-Za-z_$][\w$]*[./\\:])*[\w$]*(?:Error|Exception)\b[^\n]*\n(?s:.*\n)?\s+at ",
 )
-_SEVERITIES = {level: f"^(?:{'|'.join(parts)})" for level, parts in (("FATAL", _FATAL), ("ERROR", _ERROR))}
+_REFUSED = r"(?:Not Found|Bad Request|Unauthorized|Forbidden|Method Not Allowed|Gone|Too Many Requests)(?: \([^)\n]*\))?"
+_WARN = (
+    rf"{_REFUSED}: /",  # Django's own server
+    r"(?:OpenJDK|Java HotSpot\(TM\)|Eclipse OpenJ9|IBM J9)[\w -]* VM warning: ",
+)
+_LEVELS = (("FATAL", _FATAL), ("ERROR", _ERROR), ("WARN", _WARN))
+_SEVERITIES = {level: f"^(?:{'|'.join(parts)})" for level, parts in _LEVELS}
 
 
 class Headless(Plain):
-    """A record is its own body; it is severe where it is the report of a runtime that a program ended."""
+    """A record is its own body; it is severe where it is the report of a runtime that something failed."""
 
     def fields(self, records: pl.Series, now: datetime) -> pl.DataFrame:
         """The severity."""
