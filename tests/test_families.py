@@ -1,5 +1,6 @@
 """Families of formats: what general formats make of named products' lines, headers inside of syslog, W3C's fields, requests, long records."""
 
+import json
 from datetime import datetime, timezone
 
 import polars as pl
@@ -205,3 +206,73 @@ def test_w3c_of_other_shapes(lines, expected):
 def test_records_of_several_lines(lines, counts):
     records = Reader(FORMATS).read(series(lines), whole=True)
     assert [last - first + 1 for first, last in zip(records.first.to_list(), records.last.to_list(), strict=True)] == counts
+
+
+@pytest.mark.parametrize(
+    ("sent", "body"),
+    [
+        (r"\x16\x03\x01\x02\x00\x01", "TLS handshake on a plain HTTP port: 400 Bad Request"),
+        (r"\x03\x00\x00/*\xE0\x00Cookie: mstshash=Administr", 'bad request ".../*...Cookie: mstshash=Administr": 400 Bad Request'),
+        ("SSH-2.0-Go", 'bad request "SSH-2.0-Go": 400 Bad Request'),
+        ("\x07\x9b31m", 'bad request "...31m": 400 Bad Request'),
+        ("a" * 500, f'bad request "{"a" * 60}": 400 Bad Request'),
+        (r"\x00\xff", "bad request: 400 Bad Request"),
+        ("-", "bad request: 400 Bad Request"),
+        ("", "bad request: 400 Bad Request"),
+    ],
+)
+def test_what_is_no_request_is_said_in_short(sent, body):
+    line = f'192.0.2.7 - - [02/Mar/2026:10:00:01 +0000] "{sent}" 400 157 "-" "-"'
+    assert read([line]) == [("2026-03-02T10:00:01Z", "WARN", body)]
+
+
+AUDIT = {"methodName": "v1.compute.instances.delete", "resourceName": "projects/p/b", "authenticationInfo": {"principalEmail": "ann@example.com"}}
+
+
+@pytest.mark.parametrize(
+    ("row", "severity", "body"),
+    [
+        ({"severity": "ERROR", "insertId": "x1", "textPayload": "cannot open ledger"}, "ERROR", "cannot open ledger"),
+        ({"severity": "ERROR", "jsonPayload": {"message": "cannot open ledger", "code": 7}}, "ERROR", "cannot open ledger"),
+        ({"severity": "ERROR", "jsonPayload": {"msg": "cannot open", "error": "EIO"}}, "ERROR", "cannot open: EIO"),
+        ({"severity": "NOTICE", "insertId": "x1", "logName": "l", "jsonPayload": {"reason": "host error"}}, "INFO", '{"jsonPayload":{"reason":"host error"}}'),
+        ({"severity": "ERROR", "protoPayload": {**AUDIT, "status": {"code": 7, "message": "no access"}}}, "ERROR",
+         "v1.compute.instances.delete on projects/p/b by ann@example.com: no access"),
+        ({"severity": "ERROR", "protoPayload": {"status": {"code": 7, "message": "no access"}}}, "ERROR", "no access"),
+        ({"severity": "NOTICE", "protoPayload": {**AUDIT, "status": {}}}, "INFO", "v1.compute.instances.delete on projects/p/b by ann@example.com"),
+        ({"httpRequest": {"requestMethod": "GET", "requestUrl": "https://shop.example/api/pay?x=1", "status": 502}}, "ERROR",
+         "GET API path /api/pay: 502 Bad Gateway"),
+        ({"httpRequest": {"httpMethod": "GET", "uri": "/cart"}, "action": "BLOCK"}, None, "GET page /cart: BLOCK"),
+        ({"level": "Error", "operationName": "Microsoft.Web/sites/log", "properties": {"message": "queue unreachable"}}, "ERROR", "queue unreachable"),
+        ({"Level": 4, "resourceId": "/X", "operationName": "Sign-in activity", "resultType": "50126", "resultDescription": "Invalid password"}, "INFO",
+         "Sign-in activity: 50126: Invalid password"),
+        ({"level": "Informational", "operationName": "VaultGet", "resultType": "Success", "properties": {"id": "x"}}, "INFO", "VaultGet: Success"),
+        ({"detail-type": "EC2 State-change", "source": "aws.ec2", "detail": {"state": "terminated"}}, None, 'EC2 State-change: {"state":"terminated"}'),
+        ({"kind": "Event", "apiVersion": "audit.k8s.io/v1", "verb": "create", "requestURI": "/api/v1/pods", "user": {"username": "ann"},
+          "responseStatus": {"code": 403}, "stageTimestamp": "2026-03-02T10:00:01.2Z"}, None, "create /api/v1/pods by ann: 403 Forbidden"),
+        ({"level": "error", "state": "down", "receivedAt": "2026-03-02T10:00:02Z"}, "ERROR", '{"state":"down"}'),
+    ],
+)  # fmt: skip
+def test_messages_of_records_in_json_without_a_message(row, severity, body):
+    assert read([json.dumps({"timestamp": "2026-03-02T10:00:01Z", **row})]) == [("2026-03-02T10:00:01Z", severity, body)]
+
+
+@pytest.mark.parametrize(
+    ("line", "body"),
+    [
+        ('ts=2026-03-02T10:00:01Z caller=main.go:1123 level=error err="opening storage failed: busy"', 'err="opening storage failed: busy"'),
+        ("level=error component=tsdb block=01ABC ts=2026-03-02T10:00:01Z", "component=tsdb block=01ABC"),
+        ('time="2026-03-02T10:00:01Z" level=error', 'time="2026-03-02T10:00:01Z" level=error'),
+    ],
+)
+def test_pairs_without_a_message_lose_time_and_level(line, body):
+    assert read([line]) == [("2026-03-02T10:00:01Z", "ERROR", body)]
+
+
+def test_postgresql_in_json():
+    row = {"timestamp": "2026-03-02 10:00:01.123 UTC", "pid": 4711, "error_severity": "ERROR", "state_code": "23505", "message": "duplicate key"}
+    lines = [row | {"detail": "Key (id)=(3) exists.", "hint": "Choose another."}, row | {"error_severity": "LOG", "message": "checkpoint starting: time"}]
+    assert read([json.dumps(line) for line in lines]) == [
+        ("2026-03-02T10:00:01.123000Z", "ERROR", "duplicate key\nDETAIL:  Key (id)=(3) exists.\nHINT:  Choose another."),
+        ("2026-03-02T10:00:01.123000Z", "INFO", "checkpoint starting: time"),
+    ]

@@ -247,6 +247,145 @@ F, [2024-03-02T16:27:49.170000 #31] FATAL -- :\x20\x20\x20
 F, [2024-03-02T16:27:49.171000 #31] FATAL -- : app/x.rb:12:in `call'
 %%
 F, [2024-03-02T16:27:50.171000 #31] FATAL -- : out of memory""",
+    "logcat: the long form": """\
+--------- beginning of main
+%%
+[ 03-02 10:00:01.123  1234: 1260 E/SQLiteLog ]
+(1) no such table: carts
+in the first attempt
+
+%%
+[ 03-02 10:00:01.125  1234: 1234 E/AndroidRuntime ]
+FATAL EXCEPTION: main
+Process: com.shop, PID: 1234
+java.lang.NullPointerException: x
+\tat com.shop.Till.open(Till.java:3)
+
+%%
+[ 03-02 10:00:01.126  1234: 1234 I/Process ]
+Sending signal""",
+    "django: a traceback between heading and request": """\
+Watching for file changes with StatReloader
+%%
+Internal Server Error: /cart/
+Traceback (most recent call last):
+  File "/app/views.py", line 3, in cart
+    1/0
+ZeroDivisionError: division by zero
+%%
+[02/Mar/2026 10:00:02] "GET /cart/ HTTP/1.1" 500 145""",
+    "nothing continues a request": """\
+192.0.2.7 - - [02/Mar/2026:10:00:01 +0000] "GET /cart HTTP/1.1" 500 157
+%%
+Traceback (most recent call last):
+  File "/app/views.py", line 3, in cart
+ZeroDivisionError: division by zero
+%%
+192.0.2.7 - - [02/Mar/2026:10:00:02 +0000] "GET /cart HTTP/1.1" 500 157
+%%
+java.io.IOException: x
+\tat a.B.c(B.java:3)""",
+    "nest: what was thrown": """\
+[Nest] 4711  - 03/02/2026, 10:00:02 PM   ERROR [ExceptionsHandler] no item
+Error: no item
+    at CartService.find (/app/cart.js:3:1)
+%%
+[Nest] 4711  - 03/02/2026, 10:00:03 PM   ERROR [ExceptionsHandler] forbidden
+NotAllowed [ERR_CART]: only for
+members
+    at CartService.find (/app/cart.js:3:1)
+%%
+[Nest] 4711  - 03/02/2026, 10:00:04 PM     LOG [RouterExplorer] Mapped {/cart, GET} route
+%%
+Error: no item
+    at CartService.find (/app/cart.js:3:1)""",
+    "no frames, no trace": """\
+2026-03-02 10:00:01 ERROR cannot open the drawer
+%%
+Error: no item
+%%
+2026-03-02 10:00:02 ERROR cannot close the drawer""",
+    "erlang: a term below its message": """\
+2026-03-02 10:00:02.123 [error] <0.4711.0> closing AMQP connection <0.4711.0> (a -> b):
+{handshake_timeout,frame_header}
+%%
+2026-03-02 10:00:02.124 [error] <0.4712.0> bad message:
+<<"abc">>
+%%
+=ERROR REPORT==== 2-Mar-2026::10:00:02 ===
+closing AMQP connection <0.4711.0> (a -> b):
+{handshake_timeout,frame_header}""",
+    "erlang: a header on each line": """\
+2026-03-02 10:00:02.123456+00:00 [error] <0.4711.0> closing AMQP connection <0.4711.0> (a -> b):
+2026-03-02 10:00:02.123456+00:00 [error] <0.4711.0> {handshake_timeout,frame_header}
+%%
+2026-03-02 10:00:02.125456+00:00 [error] <0.4711.0> ** Generic server x terminating
+2026-03-02 10:00:02.125456+00:00 [error] <0.4711.0> ** Last message in was go
+%%
+2026-03-02 10:00:02.125457+00:00 [error] <0.4711.0> {handshake_timeout,frame_header}""",
+    "a value in JSON below its message": """\
+2026-03-02 10:00:01 ERROR the till answered:
+{"drawer": 4, "state": "jammed"}
+%%
+2026-03-02 10:00:02 ERROR see also:
+%%
+{"level": "info", "msg": "up"}""",
+    "clickhouse: numbered frames": """\
+2026.03.02 10:00:02.123456 [ 4711 ] {} <Error> executeQuery: Code: 241, Stack trace (when copying this message, always include the lines below):
+
+0. DB::Exception::Exception(DB::Exception::MessageMasked&&, int, bool) @ 0x000000000c604577 in /usr/bin/clickhouse
+1. inlined from ./src/Common/MemoryTracker.cpp:343: MemoryTracker::allocImpl(long, bool)
+2. ? @ 0x00007f2a5c1d6700 in ?
+%%
+2026.03.02 10:00:03.123456 [ 4711 ] {} <Fatal> BaseDaemon: ########################################
+2026.03.02 10:00:03.123457 [ 4711 ] {} <Fatal> BaseDaemon: Stack trace: 0x0c604577 0x0c5f1b2a
+2026.03.02 10:00:03.123458 [ 4711 ] {} <Fatal> BaseDaemon: 2. DB::foo() @ 0x000000000c5f1b2a in /usr/bin/clickhouse
+%%
+2026.03.02 10:00:03.123459 [ 4711 ] {} <Fatal> BaseDaemon: Signal 11""",
+    "native frames": """\
+2026-03-02 10:00:02 ERROR caught a signal
+#0  0x00007f2a5c1d in raise () from /lib/libc.so.6
+#1  main () at oven.c:3
+%%
+2026-03-02 10:00:02 ERROR caught a signal
+0: oven::bake::{{closure}}
+1: 0x55d0c3f1 - oven::main
+%%
+2026-03-02 10:00:02 ERROR caught a signal
+/usr/bin/oven(main+0x12)[0x55d0]
+/lib/libc.so.6(__libc_start_main+0xf3) [0x7f2a]
+[0x55d0]
+%%
+2026-03-02 10:00:02 ERROR caught a signal
+0   oven                                0x0000000104c3 main + 12
+%%
+2026-03-02 10:00:02 INFO to do
+%%
+1. first item
+%%
+2: second item""",
+    "sanitizers": """\
+ready
+%%
+==4711==ERROR: AddressSanitizer: heap-use-after-free on address 0x602000000010
+READ of size 4 at 0x602000000010 thread T0
+    #0 0x4c3b21 in main /app/oven.c:12:3
+
+0x602000000010 is located 0 bytes inside of 4-byte region
+freed by thread T0 here:
+    #0 0x493b0d in free (/app/oven+0x493b0d)
+
+SUMMARY: AddressSanitizer: heap-use-after-free /app/oven.c:12:3 in main
+==4711==ABORTING
+%%
+done""",
+    "agents that indent": """\
+==> Nomad agent started! Log data will stream in below:
+
+%%
+    2026-03-02T10:00:01.123Z [INFO]  nomad.raft: initial configuration: index=0
+%%
+    2026-03-02T10:00:01.124Z [ERROR] nomad: failed""",
 }
 
 
@@ -319,6 +458,10 @@ TRACE = "    at f (/app/x.js:1:2)"
         ("FATAL", "Unhandled exception. System.InvalidOperationException: x\n   at Shop.Main() in /app/M.cs:line 3"),
         ("FATAL", "terminate called after throwing an instance of 'std::runtime_error'\n  what():  x"),
         ("FATAL", "Segmentation fault (core dumped)"),
+        ("ERROR", 'Internal Server Error: /cart/\nTraceback (most recent call last):\n  File "x.py", line 3, in f\nValueError: bad'),
+        ("ERROR", "Internal Server Error: /cart/"),
+        ("WARN", "Forbidden (CSRF cookie not set.): /cart/"),
+        ("WARN", "OpenJDK 64-Bit Server VM warning: Sharing is only supported for boot loader classes"),
         (None, "Tracebacks are written to /var/log"),
         (None, "TypeErrors: none found"),
         (None, "No panic: it is well"),
@@ -330,6 +473,13 @@ def test_how_a_program_ended_is_severe(severity, text):
     assert (found[3], found[5]) == (text, severity)
     wrapped = [f"2025-03-01T10:00:00Z stderr F {line}" for line in text.split("\n")]
     assert read(wrapped)[0][5] == severity
+
+
+def test_the_body_of_kafka_holds_the_trace():
+    text = "[2026-03-02 10:00:02,123] ERROR Error while accepting connection (kafka.network.Acceptor)"
+    trace = "java.io.IOException: Too many open files\n\tat sun.nio.ch.A.accept0(Native Method)"
+    (found,) = read([f"{text}\n{trace}"])
+    assert (found[3], found[5]) == (f"Error while accepting connection\n{trace}", "ERROR")
 
 
 @pytest.mark.parametrize(

@@ -225,6 +225,24 @@ def test_headers_with_more_than_time_and_level(line, expected):
     assert read([line]) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("message", "severity"),
+    [
+        ("TLS Error: TLS handshake failed", "ERROR"),
+        ("VERIFY ERROR: depth=0, error=certificate has expired: CN=ann", "ERROR"),
+        ("TLS_ERROR: BIO read tls_read_plaintext error", "ERROR"),
+        ("OpenSSL: error:1408F10B:SSL routines:ssl3_get_record:wrong version number", "ERROR"),
+        ("WARNING: 'link-mtu' is used inconsistently", "WARN"),
+        ("SIGUSR1[soft,ping-restart] received, client-instance restarting", None),
+        ("TLS: Initial packet from [AF_INET]192.0.2.7:51234, sid=3f9c1a77", None),
+    ],
+)
+@pytest.mark.parametrize("time", ["Mon Mar  2 10:00:01 2026", "2026-03-02 10:00:01", "Mon Mar  2 10:00:01 2026 us=123456"])
+@pytest.mark.parametrize("client", ["192.0.2.7:51234 ", "ann/192.0.2.7:51234 ", ""])
+def test_words_of_openvpn(time, client, message, severity):
+    assert read([f"{time} {client}{message}"]) == [("10:00:01", severity, message)]
+
+
 def test_each_command_of_the_general_query_log_is_a_record():
     lines = [
         "260302 10:00:01\t    9 Connect\troot@localhost on shop",
