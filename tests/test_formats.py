@@ -133,7 +133,7 @@ EXPECTED = {  # sample -> rows; of the attributes, those that are named
         ("POST page /oven: 503 Service Unavailable", f"{D}09:00:01Z", "ERROR",
          {"user.name": "kim", "http.response.size": 0, "http.request.referrer": "https://shop.example/", "user_agent.original": 'Baker/1.0 \\"beta\\"'}),
         ("GET page /gone: 404 Not Found", f"{D}09:00:02Z", "WARN", {"client.address": "2001:db8::1", "rest": " 0.012"}),
-        ("bad request: 400 Bad Request", f"{D}09:00:03Z", "WARN", {}),
+        ("TLS handshake on a plain HTTP port: 400 Bad Request", f"{D}09:00:03Z", "WARN", {}),
     ],
     "nginx-error": [
         ("*55 connect() failed (111: Connection refused) while connecting to upstream, client: 192.0.2.7, server: shop.example", f"{D}10:00:00Z",

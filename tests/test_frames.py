@@ -364,6 +364,24 @@ closing AMQP connection <0.4711.0> (a -> b):
 1. first item
 %%
 2: second item""",
+    "nothing continues JSON": """\
+{"level":50,"time":1772445601123,"msg":"failed"}
+%%
+Error: declined
+    at pay (/app/pay.js:3:1)
+%%
+{"level":50,"time":1772445602123,"msg":"failed"}
+%%
+java.io.IOException: x
+\tat a.B.c(B.java:3)""",
+    "elixir": """\
+10:00:02.123 [error] GenServer Shop.Till terminating
+** (RuntimeError) jammed
+    (shop 0.1.0) lib/till.ex:3: Shop.Till.handle_call/3
+Last message (from #PID<0.4.0>): :open
+State: %{a: 1}
+%%
+10:00:03.123 [info] up""",
     "sanitizers": """\
 ready
 %%

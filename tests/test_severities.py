@@ -230,6 +230,7 @@ def test_headers_with_more_than_time_and_level(line, expected):
     [
         ("TLS Error: TLS handshake failed", "ERROR"),
         ("VERIFY ERROR: depth=0, error=certificate has expired: CN=ann", "ERROR"),
+        ("Authenticate/Decrypt packet error: bad packet ID (may be a replay)", "ERROR"),
         ("TLS_ERROR: BIO read tls_read_plaintext error", "ERROR"),
         ("OpenSSL: error:1408F10B:SSL routines:ssl3_get_record:wrong version number", "ERROR"),
         ("WARNING: 'link-mtu' is used inconsistently", "WARN"),

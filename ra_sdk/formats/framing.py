@@ -47,6 +47,7 @@ _KINDS = {  # what a line without a header looks like, the first that fits; all 
     r"(?:from )?\S+\.(?:rb|erb|rake|ru):\d+:in |[\])}]+[;,.]?\s*$|"
     r"\d{1,3}(?:\.\d+)?\. (?:.* @ 0x[0-9a-f]+|inlined from )|"  # native code: ClickHouse
     r"\d{1,3}: (?:0x[0-9a-f]{4,}|[\w<>{}$]+(?:::[\w<>{}$&*, ]+)+|\S+\()|"  # Rust
+    r"Last message(?: \(from .*\))?: |State: [%{\[#]|"  # Elixir
     r"\d{1,3} +\S+ +0x[0-9a-f]{6,} \S|"  # macOS
     r"(?:(?:(?:/|[\w.-]+/)\S*|\S+\.so[\w.]*)\(.*\) ?)?\[0x[0-9a-f]+\]\s*$)",  # glibc
     NOTE: r"^(?:note|help): ",

@@ -44,7 +44,7 @@ def azure_level(row: Mapping[str, Any], level: object) -> str | None:
 def timeless(row: Mapping[str, Any]) -> dict[str, Any]:
     """Without further times and the ids of the record itself, which differ in each record."""
     ids = _UNIQUE if "logName" in row or "insertId" in row else ()
-    hidden = {*ids, "severity_text"}
+    hidden = {*ids, "severity_text", "caller"}
     left = {key: value for key, value in row.items() if key not in hidden and not _is_clock(key, value)}
     return left or dict(row)
 

@@ -94,6 +94,11 @@ class DecodedFormat:
     until: str = ""  # where its records have several lines: what ends them
     logged: str = ""  # what a record of a logger holds; other lines of the format may be values in a message
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing continues its records: an object that has ended would not be read with more behind it."""
+        return self.pattern.endswith(r"\}\s*$")
+
     def has(self, lines: pl.Series) -> pl.Series:
         """Boolean: the line has the looks of the format."""
         return lines.str.contains(self.pattern)
