@@ -84,7 +84,6 @@ def starts(texts: pl.Series, codes: pl.Series, kinds: Sequence[Any], adjacent: p
 
     ``codes``: of the line's format, negative for none. ``adjacent``: it stands right behind the line before. ``whole``: no more are to come.
     """
-
     headed = codes >= 0
     present = [code for code in codes.unique().to_list() if code >= 0]
     open_heads = codes.is_in([code for code in present if getattr(kinds[code], "until", "")])
