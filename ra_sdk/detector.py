@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from ra_sdk.blocks import Block, Detections
 from ra_sdk.errors import BadOption, Closed, SourceError
 from ra_sdk.formats import format_named
-from ra_sdk.judging import Counts, Judge, Known
+from ra_sdk.judging import Counts, Judge, Known, Who
+from ra_sdk.knowledge import Knowledge, agreed
 from ra_sdk.lines import RawBlock, raw_blocks
 from ra_sdk.outlets import Outlets
 from ra_sdk.plugins import PluginSet
@@ -43,6 +45,7 @@ __all__ = ["Counts", "Detector", "Progress", "adetect", "detect"]
 
 T = TypeVar("T")
 Prepared: TypeAlias = "tuple[Block, pl.Series, list[str], list[int]]"  # a block, the codes of its bodies, the masked texts, their counts
+SPEAKING = 8  # records of a template that are asked who wrote them
 LOOKAHEAD = 3  # blocks that are parsed and masked while one is judged
 STATE_SECONDS = 60.0  # how often a long run saves its mining state
 
@@ -69,6 +72,7 @@ class Detector:
     or the model of the ``model`` extra. ``store``: where verdicts are kept (a path, ":memory:", a VerdictStore; None: the user's cache).
     ``state``: a file that keeps what was mined across runs. ``format``: name of a log format (None: each line's is detected).
     ``format_files``: TOML files with formats of your own, see ``ra formats``.
+    ``knowledge``: TOML files with runbooks and other entries of your own, see ``ra knowledge``; None: no reasons from the knowledge table.
     ``window``: for ``sessions``. ``mode``: "direct" reads the verdict at once, "think" after reasoning. ``explain``: write rationales for
     abnormal templates. ``threshold``: P(abnormal) from which a template is abnormal; it is applied to stored scores, so another
     one costs no model calls but the rationales of what is abnormal now. ``follow``, ``checkpoint``: see ``ra_sdk.sources``.
@@ -89,6 +93,7 @@ class Detector:
         window: Window | None = None,
         mode: Mode = "direct",
         explain: bool = True,
+        knowledge: Knowledge | Sequence[str | Path] | None = (),
         threshold: float = 0.5,
         follow: bool = False,
         checkpoint: str | Path | None = None,
@@ -114,14 +119,15 @@ class Detector:
         if state is not None:
             self.miner.load(state)
         reasoning: dict[str, Any] = {"threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width, "threshold": threshold}
-        reasoning["explain"] = "abnormal" if explain else "never"
+        knows = knowledge if knowledge is None or isinstance(knowledge, Knowledge) else Knowledge(self.plugins.knowledge(knowledge))
+        reasoning["explain"] = "abnormal" if explain and (mode == "think" or knows is None) else "never"
         with ExitStack() as opened:
             self.reasoner: Reasoner = self.plugins.open_reasoner(model, {k: v for k, v in reasoning.items() if v is not None})
             if model is None or isinstance(model, str | Path):
                 opened.callback(getattr(self.reasoner, "close", _nothing))
             self.store = store if isinstance(store, VerdictStore) else opened.enter_context(VerdictStore(store))
             self._opened = opened.pop_all()  # is closed with the detector; what was given is not
-        self.judging = Judge(self.reasoner, self.store, mode, self.counts, threshold=threshold, explains=explain)
+        self.judging = Judge(self.reasoner, self.store, mode, self.counts, threshold=threshold, explains=explain, knowledge=knows)
         self._ahead = ThreadPoolExecutor(2, "ra-parse")
         self._stopped = self._closed = False
 
@@ -229,7 +235,7 @@ class Detector:
         """A block with its verdicts."""
         block, codes, masked, sizes = prepared
         codes, texts = self.miner.mine_masked(codes, masked, sizes)
-        found = self._judge(texts, mode, source, explain=explain)
+        found = self._judge(texts, mode, source, who=partial(_speaking, block, codes, texts), explain=explain)
         return Detections(block, codes, [verdict for verdict, _ in found], [known for _, known in found], self.miner.moved)
 
     def _prepared(self, source: Source, *, fields: bool) -> Iterator[Prepared]:
@@ -250,18 +256,18 @@ class Detector:
         if broken is not None:
             raise broken
 
-    def _judge(self, texts: Sequence[str], mode: Mode, source: Source | None, *, explain: bool) -> list[Known]:
+    def _judge(self, texts: Sequence[str], mode: Mode, source: Source | None, *, who: Who, explain: bool) -> list[Known]:
         """A verdict for every text, and whether it was known before this run."""
         self._check_open()
-        found = self.judging.look_up(texts, mode)
+        found = self.judging.look_up(texts, mode, who)
         cold = [text for text in texts if text not in found]
-        with closing(self.judging.ask(cold, mode)) as verdicts:
+        with closing(self.judging.ask(cold, mode, who)) as verdicts:
             for number, verdict in enumerate(verdicts, 1):
                 self._check_open()
                 found[verdict.template] = verdict, False
                 if source is not None:
                     self._report(source, len(cold) - number)
-        found |= self.judging.explain(found, mode, every=explain)
+        found |= self.judging.explain(found, mode, every=explain, who=who)
         return [found[text] for text in texts]
 
     def _count(self, detections: Detections, seconds: float) -> None:
@@ -352,6 +358,12 @@ def _prepare(raw: RawBlock, fields: bool, masks: Sequence[Mask]) -> Prepared:
     if fields:
         block.fields  # noqa: B018  parsed here and now
     return block, *distinct(block.bodies, masks)
+
+
+def _speaking(block: Block, codes: pl.Series, texts: Sequence[str], text: str) -> Collection[str]:
+    """What the first records of a template call the program that wrote them."""
+    places = (codes == texts.index(text)).arg_true().head(SPEAKING).to_list()
+    return agreed(block, places)
 
 
 def _check(*, mode: object, threshold: object, block: object, wait_ms: object, window: object) -> None:

@@ -11,6 +11,7 @@
         ├── UnknownScheme       no plugin opens URLs of this scheme
         ├── BadRecord           an item of an iterable is not a log record
         ├── BadFormat           a file of formats cannot be used as it is
+        ├── BadKnowledge        a file of knowledge cannot be used as it is
         ├── BadOption           an option has an invalid value
         └── Closed              a detector, model or store is used after it was closed
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 
 __all__ = [
     "BadFormat",
+    "BadKnowledge",
     "BadOption",
     "BadRecord",
     "Closed",
@@ -78,6 +80,10 @@ class BadRecord(UsageError):
 
 class BadFormat(UsageError):
     """A file of formats cannot be used as it is."""
+
+
+class BadKnowledge(UsageError):
+    """A file of knowledge cannot be used as it is."""
 
 
 class BadOption(UsageError):

@@ -72,6 +72,14 @@ def ra_sdk_formats() -> list[Format] | None:
     """Called once per detector: the log formats that you know. Where yours and a built-in one both fit a line, yours is used."""
 
 
+@hookspec
+def ra_sdk_knowledge() -> list[Mapping[str, Any]] | None:
+    """Called once per detector: what you know about log lines, as mappings with the fields of a TOML file's ``[[runbook]]`` or ``[[phrase]]``.
+
+    ``kind`` ("runbook", "phrase" or "statement") says which; see ``ra knowledge --help``.
+    """
+
+
 @hookspec(firstresult=True)
 def ra_sdk_open_listener(url: str, options: Mapping[str, Any]) -> Listener | None:
     """Called by ``ra serve`` for every further address that it is to listen on, before the model is loaded.

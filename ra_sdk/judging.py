@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -22,8 +22,9 @@ from ra_sdk.verdicts import VerdictStore, store_key
 
 if TYPE_CHECKING:
     from ra_sdk.hookspecs import Reasoner
+    from ra_sdk.knowledge import Knowledge
 
-__all__ = ["Counts", "Judge", "Known"]
+__all__ = ["Counts", "Judge", "Known", "Who", "nobody"]
 
 REMEMBERED = 100_000  # verdicts kept in memory
 SAVED_AT_ONCE = 64  # verdicts: the most that an interrupted run loses
@@ -31,6 +32,7 @@ NOTHING = ""  # the stored rationale of a verdict that the model could not expla
 SETTLED = ("rule", "override")  # modes of verdicts that no threshold changes
 
 Known = tuple[Verdict, bool]  # a verdict, and whether it existed before this run
+Who = Callable[[str], Collection[str]]  # what the records of a template call the program that wrote them
 
 
 @dataclass(slots=True)
@@ -52,17 +54,33 @@ class Counts:
     seconds: float = 0.0
 
 
+def nobody(_: str) -> Collection[str]:
+    """Where nothing is said of who wrote a line."""
+    return ()
+
+
 class Judge:
     """Finds the verdict of every template: in memory, in the store, or by asking the model.
 
     ``mode``: the mode whose verdicts are kept in memory. ``threshold``: P(abnormal) from which the label is
-    abnormal. ``explains``: whether abnormal verdicts have a rationale. One thread may look up while another
-    asks; several threads that ask take turns, as the model has one context.
+    abnormal. ``explains``: whether abnormal verdicts have a rationale: what is known of their words
+    (``knowledge``), or else what the model says. One thread may look up while another asks; several threads that
+    ask take turns, as the model has one context.
     """
 
-    def __init__(self, reasoner: Reasoner, store: VerdictStore, mode: Mode, counts: Counts, *, threshold: float = 0.5, explains: bool = True) -> None:
+    def __init__(
+        self,
+        reasoner: Reasoner,
+        store: VerdictStore,
+        mode: Mode,
+        counts: Counts,
+        *,
+        threshold: float = 0.5,
+        explains: bool = True,
+        knowledge: Knowledge | None = None,
+    ) -> None:
         self.reasoner, self.store, self.mode, self.counts = reasoner, store, mode, counts
-        self.threshold, self.explains = threshold, explains
+        self.threshold, self.explains, self._knowledge = threshold, explains, knowledge
         self._memory: OrderedDict[str, Known] = OrderedDict()
         self._lock = threading.Lock()
         self._bare: set[str] = set()  # templates with an abnormal verdict and no rationale yet
@@ -82,22 +100,25 @@ class Judge:
         with self._lock:
             return {text: self._memory[text] for text in texts if text in self._memory}
 
-    def look_up(self, texts: Sequence[str], mode: Mode | None = None) -> dict[str, Known]:
-        """The verdicts known without asking the model. Texts without one are cold. Raises StoreError."""
+    def look_up(self, texts: Sequence[str], mode: Mode | None = None, who: Who = nobody) -> dict[str, Known]:
+        """The verdicts known without asking the model. Texts without one are cold. Raises StoreError.
+
+        ``who`` is asked where a reason is needed.
+        """
         mode = mode or self.mode
         found = self.remembered(texts) if mode == self.mode else {}
         missing = [text for text in texts if text not in found]
         fresh: dict[str, Known] = {}
         for text, verdict in zip(missing, self.store.get(missing, self.reasoner.digest, mode) if missing else []):
             if verdict is not None:
-                fresh[text] = self._read(verdict), True
+                fresh[text] = self._read(verdict, who), True
             elif not has_words(text):
                 fresh[text] = Verdict(text, "normal", 0.0, mode="rule"), False
         self.counts.cached += sum(known for _, known in fresh.values())
         self._remember(fresh, mode)
         return {**found, **fresh}
 
-    def ask(self, texts: Sequence[str], mode: Mode | None = None) -> Generator[Verdict, None, None]:
+    def ask(self, texts: Sequence[str], mode: Mode | None = None, who: Who = nobody) -> Generator[Verdict, None, None]:
         """Ask the model for a verdict on every text. Each is kept in memory before it is yielded.
 
         Texts that the model did not judge come last, undecided. A model that fails, or answers what it was
@@ -110,7 +131,7 @@ class Judge:
             for verdict in self._answers(self.reasoner.judge(texts, mode) if texts else (), texts):
                 if verdict.label == "undecided":
                     continue
-                read = self._read(verdict)
+                read = self._read(verdict, who)
                 self._remember({verdict.template: (read, False)}, mode)
                 del todo[verdict.template]
                 self.counts.judged += 1
@@ -123,7 +144,9 @@ class Judge:
             self._save(unsaved, mode)
         yield from (Verdict(text, model=self.reasoner.name) for text in todo)
 
-    def explain(self, found: Mapping[str, Known], mode: Mode | None = None, *, every: bool = False) -> dict[str, Known]:
+    def explain(
+        self, found: Mapping[str, Known], mode: Mode | None = None, *, every: bool = False, who: Who = nobody
+    ) -> dict[str, Known]:
         """Ask the model for the missing rationales of ``found``, and return these verdicts. ``every``: of normal verdicts, too.
 
         An abnormal verdict from the store lacks a rationale if it was judged with a higher threshold or with
@@ -135,7 +158,7 @@ class Judge:
         bare = [verdict for text, (verdict, _) in found.items() if text in self._bare or (every and _may_be_told(verdict))]
         told = list(self._answers(self.reasoner.explained(bare, mode) if bare else (), [verdict.template for verdict in bare]))
         self._save([verdict if verdict.rationale else replace(verdict, rationale=NOTHING) for verdict in told], mode)
-        explained = {verdict.template: (verdict, found[verdict.template][1]) for verdict in told}
+        explained = {verdict.template: (self._known(verdict, who), found[verdict.template][1]) for verdict in told}
         self._remember(explained, mode)
         # also those without an answer: ask only once
         self._bare.difference_update(verdict.template for verdict in bare)
@@ -186,19 +209,22 @@ class Judge:
             self.counts.unsaved += len(verdicts)
             self._trouble.warning("store", f"{len(verdicts)} verdicts are not kept for the next run: {error}")
 
-    def _read(self, verdict: Verdict) -> Verdict:
-        """A verdict with the label for this threshold, and without a rationale that was written for another label."""
         if verdict.mode in SETTLED or verdict.score is None:
             return verdict
         label: Label = "abnormal" if verdict.score >= self.threshold else "normal"
         rationale, category = verdict.rationale, verdict.category
         if label != verdict.label:
-            # reasoning precedes the label, so it stays valid
-            rationale, category = rationale if verdict.mode == "think" else None, None
-        if rationale is None and label == "abnormal" and self.explains:
             self._bare.add(verdict.template)
-        rationale = (rationale or None) if self.explains else None
-        return replace(verdict, label=label, category=category, rationale=rationale, grounded=verdict.grounded if rationale else None)
+        return read
+
+    def _known(self, verdict: Verdict, who: Who) -> Verdict:
+        """The verdict with what is known of its words. Reasoning that was asked for stays the model's."""
+        if self._knowledge is None:
+            return verdict
+        known = self._knowledge.explain(verdict, who(verdict.template))
+        if verdict.mode != "think":
+            return known
+        return replace(known, rationale=verdict.rationale, grounded=verdict.grounded, reason_source=verdict.reason_source)
 
     def _remember(self, verdicts: dict[str, Known], mode: Mode) -> None:
         if mode != self.mode:

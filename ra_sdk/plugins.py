@@ -11,7 +11,7 @@ from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pluggy
 
@@ -20,6 +20,9 @@ from ra_sdk.errors import BadOption, ModelError, RaError, SinkError, SourceError
 from ra_sdk.hookspecs import Format, Listener, Reasoner, Sink, Source, hookimpl
 from ra_sdk.placeholders import Mask
 from ra_sdk.several import JoinedSource, Sources
+
+if TYPE_CHECKING:
+    from ra_sdk.knowledge import Entry
 
 __all__ = ["Listed", "PluginSet", "PluginWarning"]
 
@@ -104,6 +107,16 @@ class PluginSet:
         from ra_sdk.own_masks import configured
 
         return [*configured(), *(mask for implementation in self._implementations("ra_sdk_masks") for mask in _masks_of(implementation))]
+
+    def knowledge(self, files: Sequence[str | Path] = ()) -> list[Entry]:
+        """The user's knowledge: of ``files`` and of the configuration, then that of plugins. Raises BadKnowledge for a file that cannot be used.
+
+        A plugin whose entries cannot be used is named in a PluginWarning, and they are left out.
+        """
+        from ra_sdk.knowledge import users
+
+        given = self._implementations("ra_sdk_knowledge")
+        return [*users(files), *(entry for implementation in given for entry in _knowledge_of(implementation))]
 
     def open_source(self, source: object, options: Mapping[str, Any]) -> Source:
         """A source from a path, a URL, or what Python has in memory. Raises SourceError, UsageError."""
@@ -277,6 +290,18 @@ def _masks_of(implementation: pluggy.HookImpl) -> list[Mask]:
         return checked(pairs or (), f"plugin {implementation.plugin_name!r}")
     except Exception as error:  # noqa: BLE001
         warnings.warn(f"the masks of plugin {implementation.plugin_name!r} are left out: {_reason(error)}", PluginWarning, stacklevel=4)
+        return []
+
+
+def _knowledge_of(implementation: pluggy.HookImpl) -> list[Entry]:
+    from ra_sdk.knowledge import made
+
+    where = f"plugin {implementation.plugin_name!r}"
+    try:
+        given: Any = implementation.function()
+        return [made(fields, where) for fields in given or ()]
+    except Exception as error:  # noqa: BLE001
+        warnings.warn(f"the knowledge of {where} is left out: {_reason(error)}", PluginWarning, stacklevel=4)
         return []
 
 

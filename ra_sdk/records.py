@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from ra_sdk.slabs import Slab
 
-__all__ = ["CATEGORIES", "SEVERITIES", "Detection", "Label", "LogRecord", "Session", "Template", "Verdict"]
+__all__ = ["CATEGORIES", "SEVERITIES", "Detection", "Label", "LogRecord", "ReasonSource", "Session", "Template", "Verdict", "quotes"]
 
 Label = Literal["normal", "abnormal", "undecided"]
+ReasonSource = Literal["runbook", "statement", "phrase", "quote", "model"]
 SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 CATEGORIES = ("hardware", "network", "software", "system", "security")
 
@@ -50,6 +51,9 @@ class Template:
         return self.text
 
 
+_REASONS: dict[str, ReasonSource] = {"direct": "quote", "think": "model"}  # by mode: whose words a model's rationale is
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What was said of a template.
@@ -58,6 +62,10 @@ class Verdict:
     ``CATEGORIES`` for abnormal ones that a model has explained, else None. ``rationale`` speaks of the template, placeholders and all;
     ``grounded`` is False when it names a specific that the template lacks, None without a rationale.
     ``mode``: direct or think (the model), rule (no words to judge), override (an operator), none (not judged).
+
+    ``reason_source``: where the rationale is from: an entry of the knowledge table (runbook, statement, phrase), the words on which the verdict
+    hangs (quote), the model's own reasoning (model), None without a rationale and for an operator's own. ``knowledge``: ids of the entries;
+    ``checks`` and ``links``: first looks, and pages to read, of these.
     """
 
     template: str
@@ -68,6 +76,19 @@ class Verdict:
     grounded: bool | None = None
     mode: str = "none"
     model: str | None = None
+    reason_source: ReasonSource | None = None
+    knowledge: tuple[str, ...] = ()
+    checks: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.rationale and self.reason_source is None:
+            object.__setattr__(self, "reason_source", _REASONS.get(self.mode))
+
+    @property
+    def evidence(self) -> list[str]:
+        """The words of the template that the rationale quotes."""
+        return quotes(self.rationale)
 
     @property
     def abnormal(self) -> bool:
@@ -76,7 +97,8 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as a dictionary that JSON can carry."""
-        return asdict(self)
+        lists = {name: list(getattr(self, name)) for name in ("knowledge", "checks", "links")}
+        return asdict(self) | lists | {"evidence": self.evidence}
 
     def __str__(self) -> str:
         score = "" if self.score is None else f" {self.score:.2f}"
@@ -186,6 +208,11 @@ class Detection:
         return self._slab.rationale(self._row)
 
     @property
+    def evidence(self) -> list[str]:
+        """The words of this record that the rationale quotes."""
+        return quotes(self.rationale)
+
+    @property
     def cached(self) -> bool:
         """Whether the verdict was in the store before this run."""
         return self._slab.rows.known[self._row]
@@ -220,7 +247,12 @@ class Detection:
             "label": self.label,
             "score": self.score,
             "category": self.category,
-            "rationale": self.rationale,
+            "rationale": (rationale := self.rationale),
+            "evidence": quotes(rationale),
+            "reason_source": self.verdict.reason_source,
+            "knowledge": list(self.verdict.knowledge),
+            "checks": list(self.verdict.checks),
+            "links": list(self.verdict.links),
             "grounded": self.grounded,
             "mode": self.mode,
             "cached": self.cached,
@@ -252,6 +284,11 @@ class Detection:
     def __str__(self) -> str:
         score = "" if self.score is None else f" {self.score:.2f}"
         return f"{self.source}:{self.line} {self.label}{score} {self.body}"
+
+
+def quotes(rationale: str | None) -> list[str]:
+    """What stands in double quotes in a rationale: words of the line, or of its template."""
+    return (rationale or "").split('"')[1::2]
 
 
 def _restored(record: LogRecord, verdict: Verdict, source: str, identity: str, line: int, last_line: int, cached: bool) -> Detection:

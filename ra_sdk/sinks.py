@@ -24,7 +24,7 @@ from ra_sdk.blocks import Detections, dated
 from ra_sdk.errors import BadOption, SinkError
 from ra_sdk.hookspecs import Sink, hookimpl
 from ra_sdk.inert import inert_json
-from ra_sdk.records import Session, Verdict
+from ra_sdk.records import Session, Verdict, quotes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -204,21 +204,26 @@ def _tails(detections: Detections) -> pl.Series:
     verdicts, codes = detections.verdicts, detections.codes
     known = detections.known or [False] * len(verdicts)
     halves = [_halves(verdict, cached) for verdict, cached in zip(verdicts, known)]
-    tails = [before + _json(verdict.rationale) + after for verdict, (before, after) in zip(verdicts, halves)]
+    tails = [before + _told(verdict.rationale) + after for verdict, (before, after) in zip(verdicts, halves)]
     open_ = detections.open_verdicts
     if open_ and len(rows := codes.is_in(open_).arg_true()):
         for code, rationale in zip(codes.gather(rows).to_list(), detections.rationales(rows)):
             before, after = halves[code]
-            tails.append(before + _json(rationale) + after)
+            tails.append(before + _told(rationale) + after)
         codes = codes.clone().scatter(rows, range(len(verdicts), len(tails)))
     return pl.Series("tail", tails, dtype=pl.String).gather(codes)
 
 
 def _halves(verdict: Verdict, cached: bool) -> tuple[str, str]:
-    """What stands before and after the rationale."""
+    """What stands before and after the rationale and its evidence."""
     before = {"template": verdict.template, "label": verdict.label, "score": verdict.score, "category": verdict.category}
-    after = {"grounded": verdict.grounded, "mode": verdict.mode, "cached": cached}
+    after: dict[str, Any] = {"reason_source": verdict.reason_source, "knowledge": verdict.knowledge, "checks": verdict.checks, "links": verdict.links}
+    after |= {"grounded": verdict.grounded, "mode": verdict.mode, "cached": cached}
     return f'{_json(before)[1:-1]},"rationale":', f",{_json(after)[1:]}"
+
+
+def _told(rationale: str | None) -> str:
+    return f'{_json(rationale)},"evidence":{_json(quotes(rationale))}'
 
 
 def _path(url: str) -> str:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ra_sdk.blocks import Block, Detections
 
-__all__ = ["ROWS", "Slab", "attributes_text", "copied", "each", "rationale", "taken"]
+__all__ = ["ROWS", "Slab", "attributes_text", "copied", "each", "fields_at", "rationale", "taken"]
 
 ROWS = 256  # of a slab, which is what one detection may keep in memory
 
@@ -197,6 +197,11 @@ def _reader(block: Block, places: Sequence[int]) -> Callable[[], Fields]:
         return lambda: fields
     read = block.excerpt(places)
     return lambda: _told(read())
+
+
+def fields_at(block: Block, places: Sequence[int]) -> Fields:
+    """Timestamp, severity and attributes (a JSON object) of some rows; the others are not parsed for it."""
+    return _reader(block, places)()
 
 
 def rationale(verdict: Verdict, body: str) -> str | None:

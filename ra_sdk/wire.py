@@ -17,7 +17,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from ra_sdk.formats.structured import HINTS, completed, uncoloured
 from ra_sdk.grounding import fill
 from ra_sdk.limits import MOST_WAIT_MS, Limits
-from ra_sdk.records import Label, Verdict
+from ra_sdk.records import Label, ReasonSource, Verdict
 
 if TYPE_CHECKING:
     from ra_sdk.service import Judged
@@ -73,8 +73,8 @@ class Reference(Struct, omit_defaults=True):
     rationale: Annotated[str, Meta(description="The verdict's rationale with this record's values; absent where it would be the same.")] | UnsetType = UNSET
 
 
-class Entry(Struct):
-    """A verdict on a template; see ``ra_sdk.Verdict``. ``key`` is what it is asked for by."""
+class Entry(Struct, omit_defaults=True):
+    """A verdict on a template; see ``ra_sdk.Verdict``. ``key`` is what it is asked for by. Lists that are empty are left out."""
 
     key: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     template: str
@@ -85,6 +85,11 @@ class Entry(Struct):
     grounded: bool | None
     mode: str
     model: str | None
+    evidence: list[str] = []
+    reason_source: ReasonSource | None = None
+    knowledge: list[str] = []
+    checks: list[str] = []
+    links: list[str] = []
 
 
 class Answer(Struct):
@@ -156,7 +161,8 @@ def entry(verdict: Verdict, key: str) -> Entry:
     """A verdict as it is sent."""
     v = verdict
     category: Any = v.category
-    return Entry(key, v.template, v.label, v.score, category, v.rationale, v.grounded, v.mode, v.model)
+    known = v.reason_source, list(v.knowledge), list(v.checks), list(v.links)
+    return Entry(key, v.template, v.label, v.score, category, v.rationale, v.grounded, v.mode, v.model, v.evidence, *known)
 
 
 def _fill(records: list[Reference], judged: Judged, texts: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from ra_sdk.errors import StoreError
 SHOP = Path(__file__).resolve().parent.parent / "examples" / "shop"
 KEYS = [
     *["source", "line", "last_line", "timestamp", "severity", "body", "attributes", "template"],
-    *["label", "score", "category", "rationale", "grounded", "mode", "cached"],
+    *["label", "score", "category", "rationale", "evidence", "reason_source", "knowledge", "checks", "links", "grounded", "mode", "cached"],
 ]
 LOG = "".join(f"2026-03-14T22:00:{i:02d}Z INFO served request {i}\n" for i in range(1, 41)) + "2026-03-14T22:01:00Z ERROR disk sda failed\n"
 

@@ -36,6 +36,7 @@ BELOW = {  # what each room may import of the others; the detector joins, the do
     "own_masks": {"config", "errors", "placeholders"},
     "masks": {"codes", "generated", "placeholders"},
     "window": {"errors"},
+    "knowledge": {"blocks", "config", "errors", "evidence", "masks", "records", "slabs"},
     "grounding": {"masks", "placeholders"},
     "slabs": {"blocks", "grounding", "jsontext", "records"},  # the first for types only
     "blocks": {"grounding", "records", "slabs"},
@@ -52,7 +53,7 @@ EXTRA = {
     "evidence": set(),
     "model": {"llama"},
     "verdicts": {"locks", "prompt"},
-    "judging": {"prompt", "templates", "trouble", "verdicts"},
+    "judging": {"knowledge", "prompt", "templates", "trouble", "verdicts"},
     "aio": set(),
     "limits": {"errors"},
     "options": {"errors", "window"},
@@ -74,7 +75,7 @@ EXTRA = {
     "logfile": {"streams"},
     "sinks": {"inert"},
     "watched": set(),
-    "plugins": {"own_masks", "placeholders", "several", "sources", "sinks", "reasoner", "formats", "files", "streams", "watched"},
+    "plugins": {"knowledge", "own_masks", "placeholders", "several", "sources", "sinks", "reasoner", "formats", "files", "streams", "watched"},
 }
 
 

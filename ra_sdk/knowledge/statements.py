@@ -1,0 +1,98 @@
+"""Which known statements a template is: an index over the words that masking leaves.
+
+A statement answers for a template only if nearly all of its words stand there, and if the two do not differ in a word that decides: a
+number, a negation, a state. So "degraded" never answers for "not degraded".
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ra_sdk.masks import mask
+
+if TYPE_CHECKING:
+    from ra_sdk.knowledge.entries import Entry
+
+__all__ = ["Statements", "Told", "decisive", "words"]
+
+RAREST = 4  # words of a template by which statements are looked up
+COVERED, COVERING = 0.9, 0.6  # how much of a statement must stand in the template, and of the template in the statement, by weight
+_WORD = re.compile(r"<(?:[a-z]+|\*)>|[A-Za-z][A-Za-z0-9_'-]*[A-Za-z0-9]|[A-Za-z]|[0-9][0-9A-Za-z.%]*")
+_STATES = frozenset(
+    " ".join(
+        (
+            "no not non never none without cannot can't couldn't didn't doesn't isn't wasn't won't neither nor un nothing zero",
+            "up down on off yes true false ok okay good bad online offline open opened closed close enabled disabled active inactive",
+            "success successful successfully succeeded succeeds failed fails fail failure failing error errors warning",
+            "healthy unhealthy ready unready available unavailable reachable unreachable valid invalid known unknown",
+            "degraded full empty clean dirty synced unsynced primary secondary master replica leader follower",
+            "accepted refused rejected denied allowed permitted granted expired renewed found missing lost restored recovered",
+            "started stopped starting stopping running dead alive connected disconnected connect disconnect",
+            "mounted unmounted locked unlocked loaded unloaded passed passing critical normal high low above below exceeded",
+            "before after more less least most increased decreased corrected uncorrected corrupt corrupted consistent inconsistent",
+            "complete completed incomplete aborted cancelled canceled finished interrupted timed timeout retry retrying retries",
+        )
+    ).split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A statement that a template is, and by how much (0..1): the share of the words of both, by weight, that both have."""
+
+    entry: Entry
+    likeness: float
+
+
+def words(text: str) -> list[str]:
+    """The words of a masked text in lower case, without placeholders."""
+    return [word.lower() for word in _WORD.findall(text) if word[0] != "<"]
+
+
+def decisive(word: str) -> bool:
+    """Whether a word decides: it holds a digit, negates, or names a state."""
+    return word in _STATES or any(char.isdigit() for char in word)
+
+
+class Statements:
+    """An index of statements by their words."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = list(entries)
+        self._counted = [Counter(words(text)) for text in mask([entry.match[0] for entry in entries])]
+        self._having: dict[str, list[int]] = {}
+        for number, counted in enumerate(self._counted):
+            for word in counted:
+                self._having.setdefault(word, []).append(number)
+        total = len(self._entries) + 1
+        self._weights = {word: math.log(total / len(numbers)) for word, numbers in self._having.items()}
+        self._unknown = math.log(total)
+
+    def told(self, template: str, scope: Collection[str]) -> Iterator[Told]:
+        """The statements that a template is."""
+        counted = Counter(words(template))
+        known = sorted((word for word in counted if word in self._having), key=lambda word: len(self._having[word]))
+        for number in dict.fromkeys(number for word in known[:RAREST] for number in self._having[word]):
+            entry = self._entries[number]
+            if entry.scope and scope and not any(name in scope for name in entry.scope):
+                continue
+            likeness = self._likeness(self._counted[number], counted)
+            if likeness:
+                yield Told(entry, likeness)
+
+    def _likeness(self, one: Counter[str], other: Counter[str]) -> float:
+        """How alike a statement and a template are; 0 where one cannot speak for the other."""
+        if any(decisive(word) for word in (one - other) + (other - one)):
+            return 0.0
+        both, statement, template = map(self._weight, (one & other, one, other))
+        if not statement or both < COVERED * statement or both < COVERING * template:
+            return 0.0
+        return 2 * both / (statement + template)
+
+    def _weight(self, counted: Counter[str]) -> float:
+        return sum(self._weights.get(word, self._unknown) * count for word, count in counted.items())
