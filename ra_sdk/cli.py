@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ra_sdk import __version__, cli_detect, cli_serve, options
+from ra_sdk import __version__, cli_detect, cli_knowledge, cli_serve, options
 from ra_sdk.cli_say import FINE, INTERRUPTED, NO_READER, USAGE, WORLD, complain, say, troubles_told
 from ra_sdk.errors import BadOption, RaError
 from ra_sdk.inert import json_text
@@ -31,6 +31,7 @@ model_app = typer.Typer(help="Show the model that judges.", context_settings=opt
 cli_detect.add(app)
 app.add_typer(model_app, name="model")
 cli_serve.add(app)
+cli_knowledge.add(app)
 
 
 def _version(wanted: bool) -> None:
@@ -63,6 +64,7 @@ def judge(
     store: options.Store = None,
     format_: options.Format = None,
     format_file: options.FormatFile = None,
+    knowledge: options.KnowledgeFile = None,
     threads: options.Threads = None,
     context: options.Context = None,
     gpu_layers: options.GpuLayers = None,
@@ -72,7 +74,9 @@ def judge(
     from ra_sdk.table import console, show_fields
 
     sizes = options.sizes(model, threads=threads, context=context, gpu_layers=gpu_layers)
-    with Detector(model=model, store=store, format=format_, format_files=format_file or [], mode="think" if think else "direct", **sizes) as detector:
+    with Detector(
+        model=model, store=store, format=format_, format_files=format_file or [], knowledge=knowledge or [], mode="think" if think else "direct", **sizes
+    ) as detector:
         detection = detector.examine(line, explain=True)
     found = {"body": detection.body, **detection.verdict.to_dict(), "rationale": detection.rationale, "cached": detection.cached}
     if as_json:

@@ -44,6 +44,7 @@ def detect(
     threshold: options.Threshold = 0.5,
     format_: options.Format = None,
     format_file: options.FormatFile = None,
+    knowledge: options.KnowledgeFile = None,
     store: options.Store = None,
     state: options.State = None,
     checkpoint: options.Checkpoint = None,
@@ -60,7 +61,7 @@ def detect(
     reading = options.Given(own, options.pairs(plugin_option or []))
     judging = {"mode": mode.value, "explain": explain, "threshold": threshold, "store": store, "state": state, "format": format_}
     sizes = options.sizes(model, threads=threads, context=context, gpu_layers=gpu_layers, width=width)
-    detecting = {**judging, **sizes, "model": model, "format_files": format_file or [], "window": options.window(window, output)}
+    detecting = {**judging, **sizes, "model": model, "format_files": format_file or [], "knowledge": knowledge or [], "window": options.window(window, output)}
     code, abnormal = _detect(sources, to or [], output, everything, reading, detecting)
     return FOUND if code == FINE and abnormal and fail_on else code
 

@@ -120,31 +120,32 @@ class FailOn(str, Enum):
     ABNORMAL = "abnormal"
 
 
-def _opt(*names: str, **more: Any) -> Any:
+def option(*names: str, **more: Any) -> Any:
     return typer.Option(*names, show_default=False, **more)
 
 
-To = Annotated[list[str] | None, _opt("--to", metavar="SINK", help="Also write every record there: jsonl:PATH, and what plugins add. Repeatable.")]
+To = Annotated[list[str] | None, option("--to", metavar="SINK", help="Also write every record there: jsonl:PATH, and what plugins add. Repeatable.")]
 Out = Annotated[Output, typer.Option("--output", "-o", help="What goes to standard output.")]
-WindowText = Annotated[str | None, _opt(metavar="WINDOW", help="Group records into sessions: 100 (records), 60s, 5m, 1h, or key=trace_id.")]
-Follow = Annotated[bool, _opt("--follow", "-f", help="Keep reading as logs grow, rotate and appear; Ctrl-C ends it.")]
-Format = Annotated[str | None, _opt("--format", metavar="NAME", help="Force a log format, see ra formats; plain: every line is a message.")]
-FormatFile = Annotated[list[str] | None, _opt("--format-file", metavar="FILE", help="A TOML file with log formats of your own. Repeatable.")]
-Store = Annotated[str | None, _opt(metavar="PATH", help="Where verdicts are kept: a file, or :memory:. Default: a file in your cache directory.")]
-State = Annotated[str | None, _opt(metavar="PATH", help="File that keeps the mined templates, for the next run.")]
-Checkpoint = Annotated[str | None, _opt(metavar="PATH", help="File that keeps how far was read and written, for the next run to resume there.")]
+WindowText = Annotated[str | None, option(metavar="WINDOW", help="Group records into sessions: 100 (records), 60s, 5m, 1h, or key=trace_id.")]
+Follow = Annotated[bool, option("--follow", "-f", help="Keep reading as logs grow, rotate and appear; Ctrl-C ends it.")]
+Format = Annotated[str | None, option("--format", metavar="NAME", help="Force a log format, see ra formats; plain: every line is a message.")]
+KnowledgeFile = Annotated[list[str] | None, option("--knowledge", metavar="FILE", help="A TOML file with runbooks of your own. Repeatable.")]
+FormatFile = Annotated[list[str] | None, option("--format-file", metavar="FILE", help="A TOML file with log formats of your own. Repeatable.")]
+Store = Annotated[str | None, option(metavar="PATH", help="Where verdicts are kept: a file, or :memory:. Default: a file in your cache directory.")]
+State = Annotated[str | None, option(metavar="PATH", help="File that keeps the mined templates, for the next run.")]
+Checkpoint = Annotated[str | None, option(metavar="PATH", help="File that keeps how far was read and written, for the next run to resume there.")]
 Mode = Annotated[ModeName, typer.Option(help="direct: the verdict at once; think: the model reasons first.")]
 Explain = Annotated[bool, typer.Option("--explain/--no-explain", help="Write a rationale for what is abnormal.")]
 Threshold = Annotated[float, typer.Option(metavar="P", help="P(abnormal) from which a template counts as abnormal.")]
-Fail = Annotated[FailOn | None, _opt("--fail-on", help="Exit with 3 if something abnormal was found.")]
-All = Annotated[bool, _opt("--all", help="Show every template in the table, normal ones too.")]
-Plugin = Annotated[list[str] | None, _opt("--plugin-option", metavar="NAME=VALUE", help="An option for a plugin's source or sink. Repeatable.")]
-Model = Annotated[str | None, _opt(envvar="RA_MODEL", metavar="MODEL", help="A GGUF file, a plugin's model, or echo, which judges by keywords, for trials.")]
-Threads = Annotated[int | None, _opt(metavar="N", min=1, help="Threads that the model uses.")]
-Context = Annotated[int | None, _opt(metavar="N", min=1, help="Size of one template's prompt and reply, in tokens.")]
-GpuLayers = Annotated[int | None, _opt("--gpu-layers", metavar="N", help="Layers of the model on the GPU; -1: all.")]
-Width = Annotated[int | None, _opt(metavar="N", min=1, help="Templates judged at the same time.")]
-AsJson = Annotated[bool, _opt("--json", help="Print one JSON object.")]
+Fail = Annotated[FailOn | None, option("--fail-on", help="Exit with 3 if something abnormal was found.")]
+All = Annotated[bool, option("--all", help="Show every template in the table, normal ones too.")]
+Plugin = Annotated[list[str] | None, option("--plugin-option", metavar="NAME=VALUE", help="An option for a plugin's source or sink. Repeatable.")]
+Model = Annotated[str | None, option(envvar="RA_MODEL", metavar="MODEL", help="A GGUF file, a plugin's model, or echo, which judges by keywords, for trials.")]
+Threads = Annotated[int | None, option(metavar="N", min=1, help="Threads that the model uses.")]
+Context = Annotated[int | None, option(metavar="N", min=1, help="Size of one template's prompt and reply, in tokens.")]
+GpuLayers = Annotated[int | None, option("--gpu-layers", metavar="N", help="Layers of the model on the GPU; -1: all.")]
+Width = Annotated[int | None, option(metavar="N", min=1, help="Templates judged at the same time.")]
+AsJson = Annotated[bool, option("--json", help="Print one JSON object.")]
 List = Annotated[Listing, typer.Option("--output", "-o", help="How the list is printed.")]
 
 

@@ -43,7 +43,8 @@ def test_detect_gives_every_record_in_order(log, echo):
 
 def test_to_dict_has_the_contracts_keys(log, echo):
     (first, *_) = ra_sdk.detect(log, model=echo, store=":memory:")
-    keys = "source line last_line timestamp severity body attributes template label score category rationale evidence reason_source knowledge checks links grounded mode cached".split()
+    keys = "source line last_line timestamp severity body attributes template label score category rationale".split()
+    keys += "evidence reason_source knowledge checks links grounded mode cached".split()
     assert list(first.to_dict()) == keys
     assert json.loads(json.dumps(first.to_dict()))["source"] == str(log)
 

@@ -11,9 +11,10 @@ import ra_sdk
 
 PACKAGE = Path(ra_sdk.__file__).parent
 MODULES = sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py")])
-TOP = {"__init__", "cli", "cli_detect", "cli_say", "cli_serve", "serving", "server", "service", "table", "bench"}
+TOP = {"__init__", "cli", "cli_detect", "cli_knowledge", "cli_say", "cli_serve", "serving", "server", "service", "table", "bench"}
 DOORS = {
-    "cli": {"cli_detect", "cli_say", "cli_serve"},
+    "cli": {"cli_detect", "cli_knowledge", "cli_say", "cli_serve"},
+    "cli_knowledge": {"cli_say"},
     "cli_detect": {"cli_say"},
     "cli_serve": {"cli_say", "serving"},
     "serving": {"server", "service"},

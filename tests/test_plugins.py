@@ -62,9 +62,7 @@ def test_built_in_ones_come_through_the_same_hooks():
     found = listed(PluginSet())
     assert {plugin.distribution for plugin in found.values()} == {"ra-sdk"}
     assert sorted(hook for plugin in found.values() for hook in plugin.hooks) == sorted(
-        name
-        for name in dir(hookspecs)
-        if name.startswith("ra_sdk_") and name not in ("ra_sdk_open_listener", "ra_sdk_masks", "ra_sdk_knowledge")
+        name for name in dir(hookspecs) if name.startswith("ra_sdk_") and name not in ("ra_sdk_open_listener", "ra_sdk_masks", "ra_sdk_knowledge")
     )
     assert all(plugin.version and plugin.error is None for plugin in found.values())
 

@@ -21,7 +21,8 @@ from ra_sdk.errors import SinkError
 from ra_sdk.records import LogRecord, Session, Verdict
 from ra_sdk.sinks import JsonlSink, json_columns, json_lines, ra_sdk_open_sink, record_ids
 
-KEYS = "source line last_line timestamp severity body attributes template label score category rationale evidence reason_source knowledge checks links grounded mode cached".split()
+KEYS = "source line last_line timestamp severity body attributes template label score category rationale".split()
+KEYS += "evidence reason_source knowledge checks links grounded mode cached".split()
 ODD = 'quote " backslash \\ slash / NUL \0 escape \x1b[31m delete \x7f tab \t newline \n return \r line \u2028 paragraph \u2029 é 日 😀 \ufffd </script>'
 NOON = datetime(2026, 3, 14, 12, tzinfo=timezone.utc)
 RECORDS = [

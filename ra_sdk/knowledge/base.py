@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import cache
@@ -11,6 +10,7 @@ from threading import Lock
 
 from ra_sdk import config
 from ra_sdk.evidence import clause
+from ra_sdk.knowledge import leftout
 from ra_sdk.knowledge.choosing import Candidate, best, features_of
 from ra_sdk.knowledge.composing import composed, introduced
 from ra_sdk.knowledge.entries import Entry, from_lines, from_toml, speakers, unique
@@ -22,7 +22,6 @@ from ra_sdk.records import Verdict
 __all__ = ["Knowledge", "own", "users"]
 
 DATA = Path(__file__).parent / "data"
-REMEMBERED = 20_000  # templates whose reasons are kept in memory
 
 
 @cache
@@ -42,18 +41,20 @@ def users(files: Iterable[str | Path] = ()) -> list[Entry]:
 class Knowledge:
     """What is known, ready to be asked. The tables are read when the first template is asked about, which takes about 0.2 s.
 
-    ``more``: entries of the user and of plugins; where an id is the same, theirs is taken. ``left_out``: ids of entries that are not to be used.
+    ``more``: entries of the user and of plugins; where an id is the same, theirs is taken. ``left_out``: ids of entries
+    that are not to be used; None: those that the user marked as wrong. ``own``: other entries than the package's.
     """
 
-    def __init__(self, more: Sequence[Entry] = (), left_out: Collection[str] = ()) -> None:
-        self._more, self._left_out = tuple(more), frozenset(left_out)
+    def __init__(self, more: Sequence[Entry] = (), *, left_out: Collection[str] | None = None, own: Sequence[Entry] | None = None) -> None:
+        self._more, self._own = tuple(more), own
+        self._left_out = leftout.ids() if left_out is None else frozenset(left_out)
         self._tables: tuple[Phrases, Statements, Speakers] | None = None
-        self._explained: OrderedDict[Verdict, Verdict] = OrderedDict()
         self._lock = Lock()
 
     def entries(self) -> dict[str, Entry]:
         """All entries by id, the user's first."""
-        return unique(entry for entry in (*self._more, *own()) if entry.id not in self._left_out)
+        theirs = own() if self._own is None else self._own
+        return unique(entry for entry in (*self._more, *theirs) if entry.id not in self._left_out)
 
     def explain(self, verdict: Verdict, names: Collection[str] = ()) -> Verdict:
         """The verdict with a reason that is known, or as it is if none fits. ``names``: what the record calls the program that wrote it."""
@@ -87,10 +88,10 @@ class Knowledge:
             alone = all(other.start >= hit.start for other in hits), all(other.end <= hit.end for other in hits)
             quoted = at >= 0 and hit.start < at + len(quote) and at < hit.end
             made = features_of(hit.entry, hit.phrase, template, likeness=0.0, alone=alone, category=category, quoted=quoted, known=bool(scope))
-            found.append(Candidate(hit.entry, hit.start, hit.end, made))
+            found.append(Candidate(hit.entry, hit.start, hit.end, hit.phrase, made))
         for told in statements.told(template, scope):
             made = features_of(told.entry, template, template, likeness=told.likeness, alone=(True, True), category=category, quoted=True, known=bool(scope))
-            found.append(Candidate(told.entry, 0, len(template), made))
+            found.append(Candidate(told.entry, 0, len(template), template, made))
         return sorted(found, key=lambda candidate: (candidate.entry.kind != "runbook", -candidate.fits))
 
     @property

@@ -51,11 +51,12 @@ BIAS = -2.4
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """An entry that a template calls up: where its words stand in it, and P(fits)."""
+    """An entry that a template calls up: where its ``words`` stand in it, and P(fits)."""
 
     entry: Entry
     start: int
     end: int
+    words: str
     features: Features
 
     @property

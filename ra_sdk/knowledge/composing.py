@@ -14,9 +14,9 @@ MOST_WORDS = 60
 
 def composed(quote: str, entry: Entry) -> str:
     """A reason of at most ``MOST_WORDS`` words: the quoted words, what they mean, usual causes if there is room, the first check."""
-    parts = [f'"{quote}": {_plain(entry.meaning)}']
-    check = f"Check: {_plain(entry.check)}" if entry.check else ""
-    causes = f"Usually: {_uncapitalised(_plain(entry.causes))}" if entry.causes else ""
+    parts = [f'"{quote}": {entry.meaning}']
+    check = f"Check: {entry.check}" if entry.check else ""
+    causes = f"Usually: {_uncapitalised(entry.causes)}" if entry.causes else ""
     if causes and _size(*parts, causes, check) <= MOST_WORDS:
         parts.append(causes)
     if check and _size(*parts, check) <= MOST_WORDS:
@@ -27,11 +27,6 @@ def composed(quote: str, entry: Entry) -> str:
 def introduced(rationale: str, speaker: Speaker) -> str:
     """A reason that says who speaks."""
     return f"{_ended(rationale)} Logged by {_ended(speaker.clause)}"
-
-
-def _plain(text: str) -> str:
-    """Text in which double quotes are single ones: those mark what stands in the line."""
-    return text.replace('"', "'")
 
 
 def _ended(text: str) -> str:

@@ -121,7 +121,7 @@ def make(fields: object, kind: Kind, where: str) -> Entry:
     for name in _NEEDED[kind]:
         if not fields.get(name):
             raise BadKnowledge(f"{where}: `{name}` is missing")
-    texts = {name: _prose(fields, name, where) for name in ("meaning", "causes", "check", "source", "link", "owner")}
+    texts = {name: _prose(fields, name, where, quoting=kind == "statement") for name in ("meaning", "causes", "check", "source", "link", "owner")}
     match, unless, scope = (_phrases(fields, name, where) for name in ("match", "not", "scope"))
     says, category = fields.get("says", "fault"), fields.get("category")
     if says not in SAYS:
@@ -132,14 +132,15 @@ def make(fields: object, kind: Kind, where: str) -> Entry:
     return Entry(str(name), kind, match, texts.pop("meaning"), unless, tuple(word.lower() for word in scope), says, category, **texts)
 
 
-def _prose(fields: Mapping[str, Any], name: str, where: str) -> str:
+def _prose(fields: Mapping[str, Any], name: str, where: str, *, quoting: bool) -> str:
     value = fields.get(name) or ""
     if not isinstance(value, str):
         raise BadKnowledge(f"{where}: `{name}` must be a text, got {value!r}")
     value = " ".join(value.split())
     if len(value.split()) > MOST_WORDS.get(name, 100):
         raise BadKnowledge(f"{where}: `{name}` must have at most {MOST_WORDS[name]} words, got {len(value.split())}")
-    if name in MOST_WORDS and (found := _PLACEHOLDER.search(value)):
+    value = value if quoting else value.replace('"', "'")  # double quotes mark what stands in the line
+    if name in MOST_WORDS and not quoting and (found := _PLACEHOLDER.search(value)):
         raise BadKnowledge(f"{where}: `{name}` must not hold the placeholder {found[0]}; write a name in capitals, as in HOST")
     return value
 
