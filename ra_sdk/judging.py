@@ -144,9 +144,7 @@ class Judge:
             self._save(unsaved, mode)
         yield from (Verdict(text, model=self.reasoner.name) for text in todo)
 
-    def explain(
-        self, found: Mapping[str, Known], mode: Mode | None = None, *, every: bool = False, who: Who = nobody
-    ) -> dict[str, Known]:
+    def explain(self, found: Mapping[str, Known], mode: Mode | None = None, *, every: bool = False, who: Who = nobody) -> dict[str, Known]:
         """Ask the model for the missing rationales of ``found``, and return these verdicts. ``every``: of normal verdicts, too.
 
         An abnormal verdict from the store lacks a rationale if it was judged with a higher threshold or with
@@ -209,11 +207,22 @@ class Judge:
             self.counts.unsaved += len(verdicts)
             self._trouble.warning("store", f"{len(verdicts)} verdicts are not kept for the next run: {error}")
 
+    def _read(self, verdict: Verdict, who: Who = nobody) -> Verdict:
+        """A verdict with the label for this threshold, and with a reason that belongs to it if one is known."""
         if verdict.mode in SETTLED or verdict.score is None:
             return verdict
         label: Label = "abnormal" if verdict.score >= self.threshold else "normal"
         rationale, category = verdict.rationale, verdict.category
         if label != verdict.label:
+            # reasoning precedes the label, so it stays valid
+            rationale, category = rationale if verdict.mode == "think" else None, None
+        told = (rationale or None) if self.explains else None
+        grounded, reason = (verdict.grounded, verdict.reason_source) if told else (None, None)
+        read = replace(verdict, label=label, category=category, rationale=told, grounded=grounded, reason_source=reason)
+        if label != "abnormal" or not self.explains:
+            return read
+        read = self._known(read, who)
+        if rationale is None and read.rationale is None:
             self._bare.add(verdict.template)
         return read
 

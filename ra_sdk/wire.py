@@ -73,8 +73,8 @@ class Reference(Struct, omit_defaults=True):
     rationale: Annotated[str, Meta(description="The verdict's rationale with this record's values; absent where it would be the same.")] | UnsetType = UNSET
 
 
-class Entry(Struct, omit_defaults=True):
-    """A verdict on a template; see ``ra_sdk.Verdict``. ``key`` is what it is asked for by. Lists that are empty are left out."""
+class Entry(Struct):
+    """A verdict on a template; see ``ra_sdk.Verdict``. ``key`` is what it is asked for by."""
 
     key: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     template: str
@@ -85,11 +85,11 @@ class Entry(Struct, omit_defaults=True):
     grounded: bool | None
     mode: str
     model: str | None
-    evidence: list[str] = []
-    reason_source: ReasonSource | None = None
-    knowledge: list[str] = []
-    checks: list[str] = []
-    links: list[str] = []
+    evidence: Annotated[list[str], Meta(description="The words of the template that the rationale quotes.")]
+    reason_source: Annotated[ReasonSource | None, Meta(description="Where the rationale is from.")]
+    knowledge: Annotated[list[str], Meta(description="Ids of the entries that it is from.")]
+    checks: Annotated[list[str], Meta(description="First looks, none of which changes anything.")]
+    links: list[str]
 
 
 class Answer(Struct):

@@ -933,7 +933,7 @@ class Parrot(ra_sdk.EchoReasoner):
 
 
 def test_log_text_and_rationales_are_inert(serving):
-    service = serving(model=Parrot())
+    service = serving(model=Parrot(), knowledge=None)
     status, headers, data = ask(service.url, "POST", "/v1/verdicts", {"records": [{"body": HOSTILE}], "wait_ms": 5_000})
     assert status == 200
     assert headers.keys() == ["date", "content-type", "x-content-type-options", "cache-control", "content-length"]
