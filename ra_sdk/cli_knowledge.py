@@ -114,7 +114,7 @@ def check(files: Annotated[list[str], typer.Argument(metavar="FILE", help="TOML 
     code = FINE
     for file in files:
         entries = list(from_toml(Path(file)))
-        for entry, phrase in Knowledge(entries, own=()).hidden:
+        for phrase, entry in Knowledge(entries, own=()).hidden:
             say(f"{file}: {entry.id}: the phrase {phrase!r} can never be found: the masks hide its number; add words that stand beside it")
             code = USAGE
         print(f"{file}: {len(entries)} {'entry' if len(entries) == 1 else 'entries'} read")

@@ -61,7 +61,7 @@ _DASHED = (  # prefixes of codes with a dash
 _GLUED = "AH|IST|UT|IJ|DEP|AADSTS|JBAS|WFLY[A-Z]{2,4}|ISPN|HHH|ARJUNA"  # of codes whose digits follow at once
 WORDS = (
     rf"0x0(?![A-Za-z0-9])|(?:{_DASHED})-[0-9]{{1,6}}(?![0-9])|(?:{_GLUED})[0-9]{{3,7}}(?![0-9])"
-    r"|(?:[EWFC][0-9]{4}|[EWF][0-9]{3}|(?:TS|CS|CA|LNK|MSB|NU|BC|FS|NETSDK|SYSLIB|AMQ|DSN|CPF|MCH)[0-9]{3,4}|[PB]0[0-9]{3}"
+    r"|(?:[EWFC][0-9]{4}|[EWF][0-9]{3}|(?:TS|CS|CA|LNK|MSB|NU|BC|FS|NETSDK|SYSLIB|AMQ|DSN|CPF|MCH)[0-9]{3,4}|[PB]0[0-9]{3}|P[1-6]0[0-9]{2}"
     r"|[A-Z]{3,6}[0-9]{3,5}[IWEASDNC])(?![A-Za-z0-9])(?!\s[0-9]{2}:|\s<time>)"
     r"|(?i:http|smtp|sip)[_-]?(?:(?i:error|status|code)[_-]?)?[1-6][0-9]{2}(?![\w%.])"
 )

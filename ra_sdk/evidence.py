@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["QUOTABLE", "clause", "without", "words"]
+__all__ = ["QUOTABLE", "clause", "shortened", "without", "words"]
 
 QUOTABLE = 7  # words of a quote, at most
 
 _WORD = re.compile(r"\S+")
 _EDGES = " .,:;|='([{"
 _BRACKETS = {")": "(", "]": "[", "}": "{"}
+_UNFINISHED = frozenset("a an and as at but by for from in into is of on or that the this to was were which while with".split())
 _OPENS, _CLOSES = '"([{', '"])},;|'  # what begins or ends a clause as a word's first or last character; so does a colon before a blank
 
 
@@ -35,13 +36,26 @@ def clause(text: str, start: int, end: int, most: int = QUOTABLE) -> str:
         first -= 1
     while last + 1 < len(every) and last - first + 1 < most and not _parted(text, every[last], every[last + 1]):
         last += 1
-    pieces = [_bare(piece) for piece in text[every[first][0] : every[last][1]].split('"')]
+    pieces = [shortened(piece, most) for piece in text[every[first][0] : every[last][1]].split('"')]
     return max(reversed(pieces), key=len)
+
+
+def shortened(piece: str, most: int = QUOTABLE) -> str:
+    """A piece of at most so many words, without what is left over at its ends."""
+    piece = _bare(" ".join(piece.split()[:most]))
+    while (last := piece.rpartition(" "))[0] and last[2].lower() in _UNFINISHED:
+        piece = _bare(last[0])
+    return piece
 
 
 def _bare(piece: str) -> str:
     """A piece without what is only left over at its ends: punctuation, a dash, a bracket that closes nothing."""
-    piece = piece.strip(_EDGES).removeprefix("- ").lstrip(_EDGES)
+    before, _, after = piece.partition("]")
+    if "[" not in before and after.startswith((":", " ")):  # the end of a bracket that begins before the piece
+        piece = after
+    odd = piece.rstrip(" .,:;").endswith("'") and piece.count("'") % 2 == 0
+    opened = "[" if piece.lstrip(_EDGES.replace("[", "")).startswith("[") and "]" in piece else ""
+    piece = opened + piece.strip(_EDGES).removeprefix("- ").lstrip(_EDGES) + ("'" if odd else "")
     while piece[-1:] in _BRACKETS and piece.count(piece[-1]) > piece.count(_BRACKETS[piece[-1]]):
         piece = piece[:-1].rstrip(_EDGES)
     return piece

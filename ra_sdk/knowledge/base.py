@@ -9,12 +9,12 @@ from pathlib import Path
 from threading import Lock
 
 from ra_sdk import config
-from ra_sdk.evidence import clause
+from ra_sdk.evidence import clause, shortened
 from ra_sdk.knowledge import leftout
 from ra_sdk.knowledge.choosing import Candidate, best, features_of
 from ra_sdk.knowledge.composing import composed, introduced
 from ra_sdk.knowledge.entries import Entry, from_lines, from_toml, speakers, unique
-from ra_sdk.knowledge.phrases import Hit, Phrases, folded
+from ra_sdk.knowledge.phrases import Hit, Phrases, as_mined, folded
 from ra_sdk.knowledge.statements import Statements
 from ra_sdk.knowledge.who import Speakers
 from ra_sdk.records import Verdict
@@ -46,7 +46,8 @@ class Knowledge:
     """
 
     def __init__(self, more: Sequence[Entry] = (), *, left_out: Collection[str] | None = None, own: Sequence[Entry] | None = None) -> None:
-        self._more, self._own = tuple(more), own
+        self._more, self.hidden = as_mined(more)
+        self._own = own
         self._left_out = leftout.ids() if left_out is None else frozenset(left_out)
         self._tables: tuple[Phrases, Statements, Speakers] | None = None
         self._lock = Lock()
@@ -94,11 +95,6 @@ class Knowledge:
             found.append(Candidate(told.entry, 0, len(template), template, made))
         return sorted(found, key=lambda candidate: (candidate.entry.kind != "runbook", -candidate.fits))
 
-    @property
-    def hidden(self) -> list[tuple[Entry, str]]:
-        """Phrases that can never be found, since the masks hide a value of them."""
-        return self._read()[0].hidden
-
     def _introduced(self, verdict: Verdict, names: Collection[str]) -> Verdict:
         """The model's own reason, with who speaks, if the record or the line tells it beyond doubt."""
         speaking = self._read()[2].of(verdict.template, names)
@@ -127,4 +123,5 @@ def _quote(template: str, chosen: Candidate) -> str:
     if chosen.entry.kind == "statement":
         quoted = chosen.entry.meaning.split('"')
         return quoted[1] if len(quoted) > 2 else clause(template, 0, len(template))
-    return clause(template, chosen.start, chosen.end)
+    quote = clause(template, chosen.start, chosen.end)
+    return quote if folded(chosen.words) in folded(quote) else shortened(chosen.words.rpartition('"')[2])

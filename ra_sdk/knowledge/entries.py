@@ -66,15 +66,18 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A program that logs. ``names``: what scopes, program fields and log formats call it. ``words``: phrases by which its lines are known.
+    """A program that logs.
 
-    ``clause``: what it is, as in "kubelet, the agent that runs pods on a node". ``status``: where its own state is seen.
+    ``names``: what scopes, program fields and log formats call it. ``words``: phrases by which its lines are known.
+    ``also``: other scopes that apply to it, as that of the kernel to a file system. ``clause``: what it is, as in
+    "kubelet, the agent that runs pods on a node". ``status``: where its own state is seen.
     """
 
     id: str
     names: tuple[str, ...]
     clause: str
     words: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
     status: str = ""
 
 
@@ -160,7 +163,7 @@ def speakers(path: Path) -> Iterator[Speaker]:
     for line in _text(path).splitlines():
         fields = json.loads(line)
         names = tuple(fields["names"])
-        yield Speaker(fields["id"], names, fields["clause"], tuple(fields.get("words", ())), fields.get("status", ""))
+        yield Speaker(fields["id"], names, fields["clause"], tuple(fields.get("words", ())), tuple(fields.get("also", ())), fields.get("status", ""))
 
 
 def _text(path: Path) -> str:

@@ -13,8 +13,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ra_sdk.masks import mask
-
 if TYPE_CHECKING:
     from ra_sdk.knowledge.entries import Entry
 
@@ -23,6 +21,7 @@ __all__ = ["Statements", "Told", "decisive", "words"]
 RAREST = 4  # words of a template by which statements are looked up
 COVERED, COVERING = 0.9, 0.6  # how much of a statement must stand in the template, and of the template in the statement, by weight
 _WORD = re.compile(r"<(?:[a-z]+|\*)>|[A-Za-z][A-Za-z0-9_'-]*[A-Za-z0-9]|[A-Za-z]|[0-9][0-9A-Za-z.%]*")
+_DECIDING = ("<n>", "<highpct>")  # a number that is all of a whole, and one near the limit
 _STATES = frozenset(
     " ".join(
         (
@@ -50,21 +49,21 @@ class Told:
 
 
 def words(text: str) -> list[str]:
-    """The words of a masked text in lower case, without placeholders."""
-    return [word.lower() for word in _WORD.findall(text) if word[0] != "<"]
+    """The words of a masked text in lower case, without placeholders but those that decide."""
+    return [word.lower() for word in _WORD.findall(text) if word[0] != "<" or word in _DECIDING]
 
 
 def decisive(word: str) -> bool:
     """Whether a word decides: it holds a digit, negates, or names a state."""
-    return word in _STATES or any(char.isdigit() for char in word)
+    return word in _STATES or word in _DECIDING or any(char.isdigit() for char in word)
 
 
 class Statements:
-    """An index of statements by their words."""
+    """An index of statements by their words. Their texts have to be masked already."""
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = list(entries)
-        self._counted = [Counter(words(text)) for text in mask([entry.match[0] for entry in entries])]
+        self._counted = [Counter(words(text)) for text in (entry.match[0] for entry in entries)]
         self._having: dict[str, list[int]] = {}
         for number, counted in enumerate(self._counted):
             for word in counted:

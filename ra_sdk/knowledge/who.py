@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ra_sdk.knowledge.phrases import folded, stands_alone
+from ra_sdk.knowledge.phrases import Words
 from ra_sdk.slabs import fields_at
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ NAMING = (  # attributes that name the program
     *("SYSLOG_IDENTIFIER", "_COMM", "unit", "_SYSTEMD_UNIT", "container", "container.name", "k8s.container.name", "component", "logger"),
 )
 _ENDINGS = re.compile(r"(?:\.service|\.scope|\[\d+\]|-\d+)$")
+_PACKAGE = re.compile(r"(?:org|com|io|net|java|javax|jakarta|de|dev)\.")  # a Java logger, whose parts say little alone
 
 
 def named(attributes: Mapping[str, Any]) -> set[str]:
@@ -29,9 +30,15 @@ def named(attributes: Mapping[str, Any]) -> set[str]:
     for key in NAMING:
         value = attributes.get(key)
         if isinstance(value, str) and value and len(value) < 80:
-            low = _ENDINGS.sub("", value.lower())
-            found |= {low, *re.split(r"[/.:@]", low)}
+            found |= _names(_ENDINGS.sub("", value.lower()))
     return found - {""}
+
+
+def _names(name: str) -> set[str]:
+    if not _PACKAGE.match(name):
+        return {name, *re.split(r"[/.:@]", name)}
+    parts = name.split(".")
+    return {".".join(parts[:size]) for size in range(2, len(parts) + 1)}
 
 
 def agreed(block: Block, places: Sequence[int]) -> frozenset[str]:
@@ -45,23 +52,24 @@ class Speakers:
 
     def __init__(self, speakers: Iterable[Speaker]) -> None:
         self._by_name: dict[str, Speaker] = {}
-        self._by_word: list[tuple[str, Speaker]] = []
+        by_word: list[tuple[str, Speaker]] = []
         for speaker in speakers:
             for name in (speaker.id, *speaker.names):
                 self._by_name.setdefault(name.lower(), speaker)
-            self._by_word += [(folded(word), speaker) for word in speaker.words]
+            by_word += [(word, speaker) for word in speaker.words]
+        self._words = Words(by_word)
 
     def of(self, template: str, names: Collection[str]) -> list[Speaker]:
-        """Who may speak: by the names that the record gives, then by words of the template."""
-        text = folded(template)
+        """Who may speak, by the names that the record gives and by words of the template.
+
+        Of a whole and its part, as of the kernel and a file system in it, the part.
+        """
         found = {self._by_name[name].id: self._by_name[name] for name in sorted(names) if name in self._by_name}
-        for word, speaker in self._by_word:
-            place = text.find(word)
-            if place >= 0 and stands_alone(text, place, place + len(word)):
-                found.setdefault(speaker.id, speaker)
-        return list(found.values())
+        found |= {speaker.id: speaker for speaker, _, _ in self._words.found(template)}
+        wholes = {name for speaker in found.values() for name in speaker.also}
+        return [speaker for speaker in found.values() if speaker.id not in wholes]
 
     def scope(self, template: str, names: Collection[str]) -> frozenset[str]:
         """All names of those who may speak, and the names that were given."""
         speakers = self.of(template, names)
-        return frozenset(names).union(*([speaker.id, *speaker.names] for speaker in speakers))
+        return frozenset(names).union(*([speaker.id, *speaker.names, *speaker.also] for speaker in speakers))
