@@ -77,7 +77,7 @@ def _detect(
     """Detect, and print what was found, however far it got. The exit code, and the number of abnormal records."""
     from ra_sdk.detector import Detector
     from ra_sdk.sinks import keep_apart
-    from ra_sdk.table import TemplateTable, console, show, show_counts, show_row
+    from ra_sdk.table import TemplateTable, console, show, show_counts, show_reasons, show_row
 
     keep_apart([*urls, *filter(None, (detecting["store"], detecting["state"], reading["checkpoint"]))], sources)
     out, follow, code = console(), bool(reading["follow"]), None
@@ -95,6 +95,7 @@ def _detect(
         code = max(code, complain(error))  # it could not be brought to its end; what was found is shown nevertheless
     if output is options.Output.TABLE:
         show(table, out, everything)
+        show_reasons(table, out)
         show_counts(detector.counts, detector.reasoner.name, out)
     if code == FINE and (detector.counts.undecided or detector.counts.unsaved):  # the model or the store failed, and it was said how
         code = WORLD

@@ -26,12 +26,19 @@ if TYPE_CHECKING:
     from ra_sdk.detector import Counts, Progress
     from ra_sdk.records import Verdict
 
-__all__ = ["Meter", "Row", "TemplateTable", "console", "show", "show_counts", "show_fields", "show_list", "show_row"]
+__all__ = ["Meter", "Row", "TemplateTable", "console", "show", "show_counts", "show_fields", "show_list", "show_reasons", "show_row"]
 
 PLAIN_WIDTH = 160  # columns, where the output is no terminal
 LONGEST = 2_000  # characters of an example that are kept
 MOST_ROWS = 50_000  # rows that are kept: of further templates, the records are only counted
 SHOWN = 50  # abnormal, and undecided, templates shown without --all
+SOURCES = {  # what a reason is from, as it is said under the table
+    "runbook": "your runbooks",
+    "statement": "known statements",
+    "phrase": "known phrases",
+    "quote": "the words that decide",
+    "model": "the model's reasoning",
+}
 COLORS = {"abnormal": "bold red", "undecided": "yellow", "normal": "green"}
 INDENT = " " * 10
 
@@ -165,6 +172,14 @@ def show_counts(counts: Counts, model: str, out: Console) -> None:
     rate = f", {counts.lines / counts.seconds:,.0f} lines/s" if counts.seconds > 0 else ""
     out.print(f"{sizes}; {counts.seconds:.1f} s{rate}")
     out.print(f"{_count(counts.judged, 'model call')}, {_count(counts.cached, 'verdict')} from the store; model: {visible(model)}")
+
+
+def show_reasons(table: TemplateTable, out: Console) -> None:
+    """Print where the reasons of abnormal templates are from."""
+    sources = Counter(row.verdict.reason_source for row in table.with_label("abnormal"))
+    known = [f"{sources[kind]:,} from {SOURCES[kind]}" for kind in SOURCES if sources[kind]]
+    if known:
+        out.print(f"reasons: {', '.join(known)}", style="dim")
 
 
 def show_fields(fields: Mapping[str, Any], out: Console) -> None:
