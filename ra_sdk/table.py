@@ -176,7 +176,7 @@ def show_counts(counts: Counts, model: str, out: Console) -> None:
 
 def show_reasons(table: TemplateTable, out: Console) -> None:
     """Print where the reasons of abnormal templates are from."""
-    sources = Counter(row.verdict.reason_source for row in table.with_label("abnormal"))
+    sources = Counter(str(row.verdict.reason_source) for row in table.with_label("abnormal"))
     known = [f"{sources[kind]:,} from {SOURCES[kind]}" for kind in SOURCES if sources[kind]]
     if known:
         out.print(f"reasons: {', '.join(known)}", style="dim")

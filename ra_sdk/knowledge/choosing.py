@@ -6,16 +6,20 @@ were fitted by ``ra-train choose`` on pairs of lines and entries that were label
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ra_sdk.knowledge.entries import Entry
 
-__all__ = ["FITS", "Candidate", "Features", "best", "features_of"]
+__all__ = ["FITS", "WEIGHTS_FILE", "Candidate", "Features", "best", "features_of", "weights"]
 
+WEIGHTS_FILE = Path(__file__).parent / "data" / "weights.json"
 FITS = 0.5  # P(fits) from which an entry is shown
 LONG = 6  # words: a longer phrase is as specific as can be
 _SAYS = {"fault": 1.0, "attack": 1.0, "warning": 0.6, "depends": 0.3, "routine": -1.0}
@@ -45,8 +49,12 @@ class Features:
     quoted: float
 
 
-WEIGHTS = Features(4.0, 2.0, 1.0, 1.0, 1.0, 2.5, 0.5, 0.5, 0.0, 0.7)
-BIAS = -2.4
+@cache
+def weights() -> tuple[Features, float]:
+    """The weight of every feature, and what is added to their sum."""
+    known = json.loads(WEIGHTS_FILE.read_text(encoding="utf-8"))
+    bias = known.pop("bias")
+    return Features(**known), bias
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +70,8 @@ class Candidate:
     @property
     def fits(self) -> float:
         """The probability that the entry says why the line is abnormal."""
-        total = BIAS + sum(weight * value for weight, value in zip(astuple(WEIGHTS), astuple(self.features), strict=True))
+        factors, total = weights()
+        total += sum(weight * value for weight, value in zip(astuple(factors), astuple(self.features), strict=True))
         return 1.0 / (1.0 + math.exp(-total))
 
 

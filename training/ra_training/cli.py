@@ -10,6 +10,7 @@ from pathlib import Path
 from ra_sdk.errors import RaError
 from ra_sdk.prompt import Mode
 
+from ra_training.choose import add_choose
 from ra_training.corpus import place
 from ra_training.correct_cli import add_correct
 from ra_training.distil_cli import add_distil, add_validate
@@ -38,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     add_correct(commands.add_parser("correct", help="find wrong labels, have them reviewed, patch them"))
     add_distil(commands.add_parser("distil", help="a teacher's reasoning for messages", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     add_mine(commands.add_parser("mine", help="log statements from the source code of what operators run"))
+    add_choose(commands.add_parser("choose", help="which known entry explains a line: measure the choice, fit it"))
     add_validate(commands.add_parser("validate", help="check files of a corpus", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     _add_sft(commands.add_parser("sft", help="fine-tune on reasoned verdicts", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
     add_grpo(commands.add_parser("grpo", help="align an adapter by rewards", formatter_class=argparse.ArgumentDefaultsHelpFormatter))
