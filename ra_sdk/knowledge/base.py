@@ -21,6 +21,7 @@ from ra_sdk.records import Verdict
 
 __all__ = ["Knowledge", "own", "users"]
 
+TELLING, NEAR = 4, 6  # words: a phrase of so many is quoted as it is, a shorter one with its neighbours up to so many
 DATA = Path(__file__).parent / "data"
 
 
@@ -123,5 +124,12 @@ def _quote(template: str, chosen: Candidate) -> str:
     if chosen.entry.kind == "statement":
         quoted = chosen.entry.meaning.split('"')
         return quoted[1] if len(quoted) > 2 else clause(template, 0, len(template))
-    quote = clause(template, chosen.start, chosen.end)
-    return quote if folded(chosen.words) in folded(quote) else shortened(chosen.words.rpartition('"')[2])
+    said = shortened(chosen.words.rpartition('"')[2])
+    if len(said.split()) >= TELLING:
+        return said
+    quote = clause(template, chosen.start, chosen.end, NEAR)
+    return quote if folded(said) in folded(quote) and _balanced(quote) else said
+
+
+def _balanced(quote: str) -> bool:
+    return all(quote.count(one) == quote.count(other) for one, other in ("()", "[]", "{}")) and quote.count("'") % 2 == 0

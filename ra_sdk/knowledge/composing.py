@@ -36,7 +36,8 @@ def _ended(text: str) -> str:
 def _uncapitalised(text: str) -> str:
     """The text after a colon: its first word in lower case, unless it is a name."""
     word = text.split(" ", 1)[0]
-    return text[:1].lower() + text[1:] if word[1:].islower() or word == "A" else text
+    plain = word.strip(",;:.").isalpha() and (word[1:].islower() or word == "A")
+    return text[:1].lower() + text[1:] if plain else text
 
 
 def _size(*parts: str) -> int:
