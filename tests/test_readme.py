@@ -49,7 +49,7 @@ def place(tmp_path):
 def test_there_is_something_to_run():
     assert len(RA) > 10
     assert len(SNIPPETS) >= 2
-    assert sorted(FILES) == ["masks.toml", "till.toml"]
+    assert sorted(FILES) == ["masks.toml", "payments.toml", "till.toml"]
     assert TEXT.count("```toml") == len(FILES)
 
 
