@@ -102,7 +102,7 @@ EXPECTED = {  # sample -> rows; of the attributes, those that are named
         ("till opened", f"{D}10:00:00Z", "INFO", {"till": 4, "traceId": "5b8efff798038103d269b633813fc60c"}),
     ],
     "json.mongo": [("Unclean shutdown seen", f"{D}10:00:00.123000Z", "WARN", {"c": "STORAGE"})],
-    "json.nomessage": [('{"sensor":7,"celsius":21.5,"level":"info"}', None, "INFO", {"sensor": 7}), ('{"sensor":8,"celsius":-3}', None, None, {"celsius": -3})],
+    "json.nomessage": [('{"sensor":7,"celsius":21.5}', None, "INFO", {"sensor": 7}), ('{"sensor":8,"celsius":-3}', None, None, {"celsius": -3})],
     "logfmt": [
         ("loaf sold", f"{D}10:00:00Z", "INFO", {"price": "3.20", "till": "4"}),
         ('loaf burnt: timer "A" lost', f"{D}10:00:01Z", "ERROR", {"oven": "2"}),
@@ -301,7 +301,7 @@ def test_a_line_has_the_same_format_in_every_source(code):
         (None, ["  first without a header", "2025-03-01 10:00:00 x", "", "y"], [1, 2, 1]),
         (None, ["a", "", "b", "\tat x.Y(Z.java:1)"], [2, 2]),
         ("plain", ["a", "  b", "Traceback (most recent call last):"], [1, 1, 1]),
-        ("json", ['{"msg":"a"}', "  not json", "{"], [2, 1]),
+        ("json", ['{"msg":"a"}', "  not json", "{"], [1, 1, 1]),
         (None, ["{", '  "msg": "a",', '  "list": [', "    1", "  ]", "}", "next"], [6, 1]),
         (None, ["{", "never closed", "next"], [1, 1, 1]),
         (None, ["2025-03-01 10:00:00 INFO update", "Out of memory: Killed process 7", "2025-03-01 10:00:01 INFO y"], [1, 1, 1]),

@@ -172,8 +172,10 @@ def _decode_json(text: str) -> Decoded | None:
     if row is None:
         return None
     found = decoded(row, text)
-    untold = found.body == text and found.rest
-    return found._replace(body=dumped(timeless(found.rest), compact=True)) if untold else found
+    if found.body != text or not found.rest or isinstance(found.time, list | dict):
+        return found
+    left = timeless(found.rest)
+    return found._replace(body=dumped(left, compact=True)) if len(left) < len(row) else found
 
 
 def _decode_logfmt(text: str) -> Decoded | None:
