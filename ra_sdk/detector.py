@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from ra_sdk.blocks import Block, Detections
 from ra_sdk.errors import BadOption, Closed, SourceError
+from ra_sdk.explainer import Explainer
+from ra_sdk.explainer import named as explainer
 from ra_sdk.formats import format_named
 from ra_sdk.judging import Counts, Judge, Known, Who
 from ra_sdk.knowledge import Knowledge, agreed
@@ -126,8 +128,11 @@ class Detector:
             if model is None or isinstance(model, str | Path):
                 opened.callback(getattr(self.reasoner, "close", _nothing))
             self.store = store if isinstance(store, VerdictStore) else opened.enter_context(VerdictStore(store))
+            writer = Explainer(name, threads=threads or 2) if explain and (name := explainer()) else None
+            if writer is not None:
+                opened.callback(writer.close)
             self._opened = opened.pop_all()  # is closed with the detector; what was given is not
-        self.judging = Judge(self.reasoner, self.store, mode, self.counts, threshold=threshold, explains=explain, knowledge=knows)
+        self.judging = Judge(self.reasoner, self.store, mode, self.counts, threshold=threshold, explains=explain, knowledge=knows, explainer=writer)
         self._ahead = ThreadPoolExecutor(2, "ra-parse")
         self._stopped = self._closed = False
 
@@ -268,6 +273,7 @@ class Detector:
                 if source is not None:
                     self._report(source, len(cold) - number)
         found |= self.judging.explain(found, mode, every=explain, who=who)
+        found |= self.judging.write(found, mode)
         return [found[text] for text in texts]
 
     def _count(self, detections: Detections, seconds: float) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ra_sdk.errors import Closed, StoreError
+from ra_sdk.errors import Closed, ModelError, StoreError
 from ra_sdk.hookspecs import Explaining
 from ra_sdk.prompt import Mode
 from ra_sdk.records import Label, Verdict
@@ -21,6 +21,7 @@ from ra_sdk.trouble import RateLimited
 from ra_sdk.verdicts import VerdictStore, store_key
 
 if TYPE_CHECKING:
+    from ra_sdk.explainer import Explainer
     from ra_sdk.hookspecs import Reasoner
     from ra_sdk.knowledge import Knowledge
 
@@ -64,7 +65,7 @@ class Judge:
 
     ``mode``: the mode whose verdicts are kept in memory. ``threshold``: P(abnormal) from which the label is
     abnormal. ``explains``: whether abnormal verdicts have a rationale: what is known of their words
-    (``knowledge``), or else what the model says. One thread may look up while another asks; several threads that
+    (``knowledge``), or else what the model says; an ``explainer`` writes them in its own words. One thread may look up while another asks; several threads that
     ask take turns, as the model has one context.
     """
 
@@ -78,9 +79,10 @@ class Judge:
         threshold: float = 0.5,
         explains: bool = True,
         knowledge: Knowledge | None = None,
+        explainer: Explainer | None = None,
     ) -> None:
         self.reasoner, self.store, self.mode, self.counts = reasoner, store, mode, counts
-        self.threshold, self.explains, self._knowledge = threshold, explains, knowledge
+        self.threshold, self.explains, self._knowledge, self._explainer = threshold, explains, knowledge, explainer
         self._memory: OrderedDict[str, Known] = OrderedDict()
         self._lock = threading.Lock()
         self._bare: set[str] = set()  # templates with an abnormal verdict and no rationale yet
@@ -165,6 +167,21 @@ class Judge:
     def unexplained(self, texts: Iterable[str]) -> set[str]:
         """The templates with an abnormal verdict for which ``explain`` has not asked the model yet."""
         return self._bare.intersection(texts) if isinstance(self.reasoner, Explaining) else set()
+
+    def write(self, found: Mapping[str, Known], mode: Mode | None = None) -> dict[str, Known]:
+        """The abnormal verdicts of ``found`` with what the explainer writes, where there is one. Its failure is logged."""
+        todo = [verdict for verdict, _ in found.values() if verdict.abnormal and verdict.reason_source not in (None, "model")]
+        if self._explainer is None or not todo:
+            return {}
+        entries = {} if self._knowledge is None else self._knowledge.entries()
+        try:
+            told = self._explainer.written(todo, entries)
+        except ModelError as error:
+            self._trouble.warning("explainer", f"{len(todo)} reasons stay as they are: {error}")
+            return {}
+        written = {verdict.template: (verdict, found[verdict.template][1]) for verdict in told}
+        self._remember(written, mode or self.mode)
+        return written
 
     def forget(self, text: str) -> None:
         """Drop it from memory, so that it is looked up again."""
