@@ -110,7 +110,7 @@ class Knowledge:
                 by_phrase = [entry for entry in entries if entry.kind != "statement"]
                 told = [entry for entry in entries if entry.kind == "statement"]
                 path = DATA / "speakers.jsonl"
-                self._tables = Phrases(by_phrase), Statements(told), Speakers(speakers(path) if path.exists() else ())
+                self._tables = Phrases(by_phrase), Statements(told), Speakers(speakers(path), (name for entry in entries for name in entry.scope))
             return self._tables
 
 

@@ -48,9 +48,10 @@ def agreed(block: Block, places: Sequence[int]) -> frozenset[str]:
 
 
 class Speakers:
-    """The speakers that are known."""
+    """The speakers that are known. ``scopes``: names that entries, such as a user's own, are confined to."""
 
-    def __init__(self, speakers: Iterable[Speaker]) -> None:
+    def __init__(self, speakers: Iterable[Speaker], scopes: Iterable[str] = ()) -> None:
+        self._scopes = frozenset(scopes)
         self._by_name: dict[str, Speaker] = {}
         by_word: list[tuple[str, Speaker]] = []
         for speaker in speakers:
@@ -70,6 +71,8 @@ class Speakers:
         return [speaker for speaker in found.values() if speaker.id not in wholes]
 
     def scope(self, template: str, names: Collection[str]) -> frozenset[str]:
-        """All names of those who may speak, and the names that were given."""
+        """All names of those who may speak, and the names that were given; empty if none of them is known."""
         speakers = self.of(template, names)
+        if not speakers and self._scopes.isdisjoint(names):
+            return frozenset()
         return frozenset(names).union(*([speaker.id, *speaker.names, *speaker.also] for speaker in speakers))
