@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -20,9 +22,12 @@ from ra_sdk.knowledge import Knowledge
 from ra_sdk.knowledge.choosing import WEIGHTS_FILE, Candidate, Features, best
 from ra_sdk.records import Verdict
 
-__all__ = ["Line", "Measured", "add_choose", "fitted", "main", "measure", "read"]
+from ra_training.corpus import Row, masked, read_rows
+
+__all__ = ["Line", "Measured", "add_choose", "coverage", "fitted", "main", "measure", "read", "reasons", "twin_errors"]
 
 SETS = Path(__file__).parent.parent / "sets" / "choices.jsonl"
+TWINS = SETS.with_name("twins.jsonl")
 RIDGE = 1.0  # keeps weights small that the rows say little about
 STEPS = 30
 
@@ -49,16 +54,18 @@ class Measured:
 
 def read(path: Path, knowledge: Knowledge) -> list[Line]:
     """The labelled lines. Raises SystemExit for a row that is not one."""
-    found = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            row = json.loads(text)
-            verdict = Verdict(row["text"], row["label"], float(row["label"] == "abnormal"), row.get("category"))
-            known = [candidate for candidate in knowledge.candidates(row["text"], (), verdict) if candidate.entry.id in row["candidates"]]
-            found.append(Line(row["split"], row["system"], known, frozenset(row["fits"])))
-        except (ValueError, KeyError) as error:
-            raise SystemExit(f"{path}:{number}: must be a labelled line, got {text[:80]!r}: {error}") from error
-    return found
+    texts = path.read_text(encoding="utf-8").splitlines()
+    return [_line(text, f"{path}:{number}", knowledge) for number, text in enumerate(texts, 1)]
+
+
+def _line(text: str, where: str, knowledge: Knowledge) -> Line:
+    try:
+        row = json.loads(text)
+        verdict = Verdict(row["text"], row["label"], float(row["label"] == "abnormal"), row.get("category"))
+        known = [candidate for candidate in knowledge.candidates(row["text"], (), verdict) if candidate.entry.id in row["candidates"]]
+        return Line(row["split"], row["system"], known, frozenset(row["fits"]))
+    except (ValueError, KeyError) as error:
+        raise SystemExit(f"{where}: must be a labelled line, got {text[:80]!r}: {error}") from error
 
 
 def fitted(lines: list[Line]) -> tuple[list[float], float]:
@@ -87,6 +94,43 @@ def measure(lines: list[Line]) -> Measured:
         missed += chosen is None and bool(line.fits)
     size = max(len(lines), 1)
     return Measured(len(lines), right / size, wrong / size, missed / size)
+
+
+def coverage(rows: Sequence[Row], knowledge: Knowledge) -> Counter[str]:
+    """How many abnormal messages have a reason from which source; "none" is left to the model's quote."""
+    abnormal = [row for row in rows if row.abnormal]
+    texts = masked([row.message for row in abnormal])
+    verdicts = [Verdict(text, "abnormal", 1.0, row.category) for text, row in zip(texts, abnormal, strict=True)]
+    return Counter(knowledge.explain(verdict).reason_source or "none" for verdict in verdicts)
+
+
+def twin_errors(path: Path, knowledge: Knowledge) -> tuple[list[str], int]:
+    """The pairs of which both lines have the same entry though their outcomes differ, and how many pairs there are."""
+    pairs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    wrong = []
+    for pair in pairs:
+        one, other = (knowledge.explain(Verdict(text, "abnormal", 1.0)).knowledge for text in masked([pair["abnormal"], pair["twin"]]))
+        if set(one) & set(other):
+            wrong.append(f"{pair['abnormal']} | {pair['twin']}: {one[0]}")
+    return wrong, len(pairs)
+
+
+def reasons(files: Sequence[str], split: str | None) -> str:
+    """A report on reasons without a model: coverage of labelled files, the choice on dev lines, twins."""
+    knowledge, said = Knowledge(left_out=()), []
+    for file in files:
+        path, _, label = file.partition(":")
+        rows = [row for row in read_rows(Path(path), label or "label") if split in (None, row.split)]
+        found = coverage(rows, knowledge)
+        shares = ", ".join(f"{source} {count / found.total():.2f}" for source, count in found.most_common())
+        said.append(f"{Path(path).name}: {found.total()} abnormal messages; {shares}")
+    if SETS.exists():
+        dev = measure([line for line in read(SETS, knowledge) if line.split == "dev"])
+        said.append(f"choice on {dev.lines} dev lines: right {dev.right:.3f}, wrong {dev.wrong:.3f}, missed {dev.missed:.3f}")
+    if TWINS.exists():
+        wrong, size = twin_errors(TWINS, knowledge)
+        said += [f"twins: {len(wrong)} of {size} pairs have one entry for both lines", *wrong]
+    return "\n".join(said) + "\n"
 
 
 def main(arguments: argparse.Namespace) -> int:

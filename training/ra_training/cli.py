@@ -159,13 +159,18 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         help="sessions as template_ids, judged by their templates; labels come from FILE",
     )
     parser.add_argument("--hostile", type=Path, metavar="PAIRS.jsonl", help="lines and the same with an injected text: how many verdicts flip")
+    parser.add_argument("--reasons", action="store_true", help="of the reasons alone, without a model: coverage, choice, twins")
     add_corpus(parser, "what the baselines learn from")
     parser.set_defaults(run=_evaluate)
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    from ra_training.choose import reasons
     from ra_training.evaluate import EvaluateConfig, evaluate, markdown
 
+    if args.reasons:
+        print(reasons(args.files, args.split), end="")
+        return 0
     corpus = None if args.no_baselines else place(args.corpus)
     modes: tuple[Mode, ...] = ("direct", "think") if args.mode == "both" else (args.mode,)
     given = {name: getattr(args, name) for name in ("out", "split", "model", "adapter", "limit", "threads", "explain", "untrained", "hostile")}
