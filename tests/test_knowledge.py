@@ -74,7 +74,7 @@ def test_ids_are_unique():
 
 CASES = [  # a line, and the entry that explains it
     ("connect to 10.0.0.7:5432 failed: Connection refused", "errno-econnrefused"),
-    ("container app exited with exit code 137", "exit-137"),
+    ("container app: exit code 137", "exit-137"),
     ("write failed: No space left on device", "errno-enospc"),
     ("FATAL: remaining connection slots are reserved for non-replication superuser connections", "pg-too-many-clients"),
 ]

@@ -63,35 +63,44 @@ class Statements:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = list(entries)
-        self._counted = [Counter(words(text)) for text in (entry.match[0] for entry in entries)]
-        self._having: dict[str, list[int]] = {}
+        self._counted = [Counter(words(entry.match[0])) for entry in entries]
+        self._having: dict[str, dict[tuple[str, ...], list[int]]] = {}
+        spread: Counter[str] = Counter()
         for number, counted in enumerate(self._counted):
+            spread.update(counted.keys())
+            deciding = _deciding(counted)
             for word in counted:
-                self._having.setdefault(word, []).append(number)
+                self._having.setdefault(word, {}).setdefault(deciding, []).append(number)
         total = len(self._entries) + 1
-        self._weights = {word: math.log(total / len(numbers)) for word, numbers in self._having.items()}
+        self._weights = {word: math.log(total / count) for word, count in spread.items()}
         self._unknown = math.log(total)
+        self._sizes = [self._weight(counted) for counted in self._counted]
 
     def told(self, template: str, scope: Collection[str]) -> Iterator[Told]:
         """The statements that a template is."""
         counted = Counter(words(template))
-        known = sorted((word for word in counted if word in self._having), key=lambda word: len(self._having[word]))
-        for number in dict.fromkeys(number for word in known[:RAREST] for number in self._having[word]):
+        size, deciding = self._weight(counted), _deciding(counted)
+        rarest = sorted((word for word in counted if word in self._weights), key=self._weights.__getitem__, reverse=True)
+        numbers = (number for word in rarest[:RAREST] for number in self._having[word].get(deciding, ()))
+        for number in dict.fromkeys(numbers):
             entry = self._entries[number]
             if entry.scope and scope and not any(name in scope for name in entry.scope):
                 continue
-            likeness = self._likeness(self._counted[number], counted)
+            likeness = self._likeness(number, counted, size)
             if likeness:
                 yield Told(entry, likeness)
 
-    def _likeness(self, one: Counter[str], other: Counter[str]) -> float:
-        """How alike a statement and a template are; 0 where one cannot speak for the other."""
-        if any(decisive(word) for word in (one - other) + (other - one)):
+    def _likeness(self, number: int, counted: Counter[str], size: float) -> float:
+        """How alike a statement and a template with the same deciding words are; 0 if one cannot speak for the other."""
+        both, statement = self._weight(self._counted[number] & counted), self._sizes[number]
+        if not statement or both < COVERED * statement or both < COVERING * size:
             return 0.0
-        both, statement, template = map(self._weight, (one & other, one, other))
-        if not statement or both < COVERED * statement or both < COVERING * template:
-            return 0.0
-        return 2 * both / (statement + template)
+        return 2 * both / (statement + size)
 
     def _weight(self, counted: Counter[str]) -> float:
         return sum(self._weights.get(word, self._unknown) * count for word, count in counted.items())
+
+
+def _deciding(counted: Counter[str]) -> tuple[str, ...]:
+    """The deciding words of a text, in order: statements with others cannot speak for it."""
+    return tuple(sorted(word for word in counted.elements() if decisive(word)))
