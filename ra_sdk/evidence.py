@@ -43,6 +43,8 @@ def clause(text: str, start: int, end: int, most: int = QUOTABLE) -> str:
 def shortened(piece: str, most: int = QUOTABLE) -> str:
     """A piece of at most so many words, without what is left over at its ends."""
     piece = _bare(" ".join(piece.split()[:most]))
+    begun = re.search(r"[.!?] \w+$", piece)  # the first word of the next sentence
+    piece = _bare(piece[: begun.start()]) if begun else piece
     while (last := piece.rpartition(" "))[0] and last[2].lower() in _UNFINISHED:
         piece = _bare(last[0])
     return piece

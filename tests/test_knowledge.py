@@ -117,8 +117,8 @@ def test_scope(names, expected):
 
 
 def test_a_telling_phrase_needs_no_speaker():
-    known = only(entry("remaining slots are reserved", scope=["postgresql"]))
-    assert ids(known, "remaining slots are reserved") == ["remaining slots are reserved"]
+    known = only(entry("remaining slots are reserved for superusers", scope=["postgresql"]))
+    assert ids(known, "remaining slots are reserved for superusers") == ["remaining slots are reserved for superusers"]
 
 
 TWINS = [

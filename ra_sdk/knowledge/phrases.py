@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Hit", "Phrases", "Words", "as_mined", "folded", "stands_alone"]
 
 T = TypeVar("T")
-TELLING_WORDS = 3  # of a phrase that is confined to a program, and says by itself that this speaks
+TELLING_WORDS = 5  # of a phrase that is confined to a program, and says by itself that this speaks
 LITERAL_WORDS = 3  # a phrase of which the masks hide a value needs so many other words
 _PLACEHOLDER = re.compile(r"<(?:[a-z]+|\*)>")
 _MASKABLE = re.compile(r"[0-9/@<]|[A-Za-z]{16}|\\")
