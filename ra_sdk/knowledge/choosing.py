@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["FITS", "WEIGHTS_FILE", "Candidate", "Features", "best", "features_of", "weights"]
 
 WEIGHTS_FILE = Path(__file__).parent / "data" / "weights.json"
+GENERAL = "general usage"  # the source of entries about words that many programs share
 FITS = 0.5  # P(fits) from which an entry is shown
 LONG = 6  # words: a longer phrase is as specific as can be
 _SAYS = {"fault": 1.0, "attack": 1.0, "warning": 0.6, "depends": 0.3, "routine": -1.0}
@@ -95,9 +96,9 @@ def features_of(
 
 
 def best(candidates: Sequence[Candidate]) -> Candidate | None:
-    """What is shown: a runbook before all else, then what fits best; None if nothing fits."""
+    """What is shown: a runbook before all else, then what fits best, general wording last; None if nothing fits."""
     runbooks = [candidate for candidate in candidates if candidate.entry.kind == "runbook"]
     if runbooks:
         return max(runbooks, key=lambda candidate: candidate.end - candidate.start)
-    found = max(candidates, key=lambda candidate: candidate.fits, default=None)
-    return found if found is not None and found.fits >= FITS else None
+    fitting = [candidate for candidate in candidates if candidate.fits >= FITS]
+    return max(fitting, key=lambda candidate: (candidate.entry.source != GENERAL, candidate.fits), default=None)

@@ -21,7 +21,7 @@ __all__ = ["KINDS", "SAYS", "Entry", "Speaker", "from_lines", "from_toml", "made
 Kind = Literal["runbook", "statement", "phrase"]
 KINDS: tuple[Kind, ...] = ("runbook", "statement", "phrase")  # in the order of their rank
 SAYS = ("fault", "attack", "warning", "depends", "routine")
-MOST_PHRASES = 16  # of one entry
+MOST_PHRASES = 200  # of one entry
 MOST_WORDS = {"meaning": 45, "causes": 30, "check": 30}
 
 _FIELDS = {
