@@ -101,4 +101,4 @@ def best(candidates: Sequence[Candidate]) -> Candidate | None:
     if runbooks:
         return max(runbooks, key=lambda candidate: candidate.end - candidate.start)
     fitting = [candidate for candidate in candidates if candidate.fits >= FITS]
-    return max(fitting, key=lambda candidate: (candidate.entry.source.lower() != GENERAL, candidate.fits), default=None)
+    return max(fitting, key=lambda candidate: (not candidate.entry.source.startswith(GENERAL), candidate.fits), default=None)
