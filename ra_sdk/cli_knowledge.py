@@ -128,7 +128,7 @@ def try_(line: Line, as_json: options.AsJson = False, files: Files = None) -> in
 
     detection, known = _asked(line, files)
     verdict = known.explain(_abnormal(detection.template))
-    rows = [_row(candidate) for candidate in known.candidates(detection.template, (), verdict)]
+    rows = [_row(candidate) for candidate in known.candidates(detection.template, (), _abnormal(detection.template))]
     found = {"body": detection.body, "template": detection.template, "reason": verdict.rationale, "source": verdict.reason_source}
     if as_json:
         print(json_text({**found, "knowledge": list(verdict.knowledge), "candidates": rows}))

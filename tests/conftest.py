@@ -47,7 +47,8 @@ def serving():
 
     def start(*, model="echo", limits=None, tokens=None, wait=True, **detecting):
         place = Place(port=0, tokens=tokens, limits=limits or Limits())
-        service = Serving(place, {"model": model, "store": ":memory:", **detecting}, lambda _: None)
+        options = {"model": model, "store": ":memory:", "knowledge": None, **detecting}  # the table may change, the service must not
+        service = Serving(place, options, lambda _: None)
         thread = threading.Thread(target=service.run, daemon=True)
         thread.start()
         running.append((service, thread))

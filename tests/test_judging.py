@@ -73,7 +73,7 @@ def test_detectors_of_different_thresholds_share_a_store_and_a_model():
 
 def test_a_fresh_verdict_has_the_detectors_label_and_its_reason():
     reasoner = Graded()
-    found = list(ra_sdk.detect(LINES, model=reasoner, store=":memory:", threshold=0.3))
+    found = list(ra_sdk.detect(LINES, model=reasoner, store=":memory:", threshold=0.3, knowledge=None))
     assert [(d.label, d.category, d.rationale) for d in found] == [
         ("abnormal", "system", '"disk failed".'),
         ("abnormal", "network", 'It is "queue is slow".'),
@@ -83,7 +83,7 @@ def test_a_fresh_verdict_has_the_detectors_label_and_its_reason():
 
 
 def test_rationales_are_written_when_they_are_wanted_first(tmp_path):
-    options = {"store": tmp_path / "v.db", "threshold": 0.3}
+    options = {"store": tmp_path / "v.db", "threshold": 0.3, "knowledge": None}
     assert [d.rationale for d in ra_sdk.detect(LINES, model=Graded(), explain=False, **options)] == [None] * 3
     for told in (1, 0):
         reasoner = Graded()
@@ -204,7 +204,7 @@ def test_the_real_model_explains_later(tmp_path):
     from ra_sdk import LlamaReasoner
 
     line = "session opened for user root by uid 0"
-    options = {"store": tmp_path / "v.db"}
+    options = {"store": tmp_path / "v.db", "knowledge": None}
     with LlamaReasoner(width=2, threads=1) as reasoner:
         (first,) = ra_sdk.detect([line], model=reasoner, **options)
         decoded = reasoner.decoded

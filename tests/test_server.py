@@ -95,7 +95,7 @@ def test_verdicts_are_those_of_detect(serving):
     records += [{"body": "payment failed", "attributes": {"exception.message": "card declined", "exception.stacktrace": "at pay()\nat main()"}}]
     records += [{"body": ""}, {"body": "---"}, {"body": "\x1b[31mred\x1b[0m \u0000 fails"}, {"body": "ünïcode 😀 lost"}, {"body": "x" * 5_000}]
     expected = [d.verdict.to_dict() for d in ra_sdk.detect([r for r in records if r["body"]], model="echo", store=":memory:")]
-    status, _, data = ask(serving().url, "POST", "/v1/verdicts", {"records": records, "wait_ms": 20_000})
+    status, _, data = ask(serving(knowledge=()).url, "POST", "/v1/verdicts", {"records": records, "wait_ms": 20_000})
     assert status == 200
     found = json.loads(data)
     verdicts = [{k: v for k, v in found["verdicts"][r["verdict"]].items() if k != "key"} for r in found["records"]]
@@ -106,7 +106,7 @@ def test_verdicts_are_those_of_detect(serving):
 @pytest.mark.parametrize("judged_before", [False, True])
 @pytest.mark.parametrize("explain", [False, True])
 def test_a_lower_threshold_has_rationales_as_detect_gives_them(serving, tmp_path, judged_before, explain):
-    options = {"threshold": 0.3, "explain": explain}
+    options = {"threshold": 0.3, "explain": explain, "knowledge": None}
     expected = [d.verdict.to_dict() for d in ra_sdk.detect(LINES, model=Graded(), store=tmp_path / "other.db", **options)]
     model = Graded()
     if judged_before:
@@ -933,7 +933,7 @@ class Parrot(ra_sdk.EchoReasoner):
 
 
 def test_log_text_and_rationales_are_inert(serving):
-    service = serving(model=Parrot(), knowledge=None)
+    service = serving(model=Parrot())
     status, headers, data = ask(service.url, "POST", "/v1/verdicts", {"records": [{"body": HOSTILE}], "wait_ms": 5_000})
     assert status == 200
     assert headers.keys() == ["date", "content-type", "x-content-type-options", "cache-control", "content-length"]
@@ -1136,7 +1136,7 @@ def test_the_service_needs_no_running_loop_to_be_closed():
     from ra_sdk.metrics import Meters
     from ra_sdk.service import Service
 
-    service = Service(ra_sdk.Detector(model="echo", store=":memory:"), Limits(), Meters())
+    service = Service(ra_sdk.Detector(model="echo", store=":memory:", knowledge=None), Limits(), Meters())
     judged = asyncio.run(service.judge(["disk failed"], 5.0))
     assert [v.label for v in judged.verdicts] == ["abnormal"]
     service.close(5.0)

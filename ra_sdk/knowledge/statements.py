@@ -18,10 +18,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Statements", "Told", "decisive", "words"]
 
+LIKENESS_OF_OPEN = 0.9  # of a statement that ends in a reason, which is written out in the template
+OPEN_WORDS = 3  # that such a statement has at least beside it
+TELLING_WORDS = 6  # of a statement that is confined to a program, and says by itself that this speaks
 RAREST = 4  # words of a template by which statements are looked up
 COVERED, COVERING = 0.9, 0.6  # how much of a statement must stand in the template, and of the template in the statement, by weight
 _WORD = re.compile(r"<(?:[a-z]+|\*)>|[A-Za-z][A-Za-z0-9_'-]*[A-Za-z0-9]|[A-Za-z]|[0-9][0-9A-Za-z.%]*")
 _DECIDING = ("<n>", "<highpct>")  # a number that is all of a whole, and one near the limit
+_PLACEHOLDERS = re.compile(r"<(?:[a-z]+|\*)>")
 _STATES = frozenset(
     " ".join(
         (
@@ -81,14 +85,33 @@ class Statements:
         counted = Counter(words(template))
         size, deciding = self._weight(counted), _deciding(counted)
         rarest = sorted((word for word in counted if word in self._weights), key=self._weights.__getitem__, reverse=True)
-        numbers = (number for word in rarest[:RAREST] for number in self._having[word].get(deciding, ()))
-        for number in dict.fromkeys(numbers):
-            entry = self._entries[number]
-            if entry.scope and scope and not any(name in scope for name in entry.scope):
-                continue
-            likeness = self._likeness(number, counted, size)
-            if likeness:
-                yield Told(entry, likeness)
+        having = [self._having[word] for word in rarest[:RAREST]]
+        for number in dict.fromkeys(number for each in having for number in each.get(deciding, ())):
+            if (likeness := self._likeness(number, counted, size)) and self._may_speak(number, scope):
+                yield Told(self._entries[number], likeness)
+        for number in dict.fromkeys(number for each in having[:1] for numbers in each.values() for number in numbers):
+            if self._open_ended(number, counted, template) and self._may_speak(number, scope):
+                yield Told(self._entries[number], LIKENESS_OF_OPEN)
+
+    def _may_speak(self, number: int, scope: Collection[str]) -> bool:
+        """Whether its program may have written the line. Where nobody knows who did, a statement of several words speaks."""
+        entry = self._entries[number]
+        if not entry.scope or any(name in scope for name in entry.scope):
+            return True
+        return not scope and sum(self._counted[number].values()) >= TELLING_WORDS
+
+    def _open_ended(self, number: int, counted: Counter[str], template: str) -> bool:
+        """Whether the template is a statement that ends in a reason, such as ``cannot open <*>: <*>``, with the reason written out.
+
+        What stands for the reason may hold words that decide, as "No space left on device" does; all other words have to agree.
+        """
+        text, own = self._entries[number].match[0], self._counted[number]
+        if not text.endswith(": <*>") or sum(own.values()) < OPEN_WORDS or not own <= counted:
+            return False
+        head = text[: -len(" <*>")]
+        pattern = r"\S+".join(map(re.escape, _PLACEHOLDERS.split(head)))
+        found = re.search(rf"(?:^|\s){pattern} (?P<reason>.+)$", template, re.IGNORECASE)
+        return found is not None and not any(map(decisive, words(template[: found.start()])))
 
     def _likeness(self, number: int, counted: Counter[str], size: float) -> float:
         """How alike a statement and a template with the same deciding words are; 0 if one cannot speak for the other."""
