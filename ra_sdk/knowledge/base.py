@@ -60,7 +60,7 @@ class Knowledge:
 
     def explain(self, verdict: Verdict, names: Collection[str] = ()) -> Verdict:
         """The verdict with a reason that is known, or as it is if none fits. ``names``: what the record calls the program that wrote it."""
-        chosen = best(self.candidates(verdict.template, names, verdict))
+        chosen = best(self.candidates(verdict.template, names, verdict), abnormal=verdict.abnormal)
         if chosen is None:
             return self._introduced(verdict, names)
         entry = chosen.entry

@@ -95,10 +95,17 @@ def features_of(
     )
 
 
-def best(candidates: Sequence[Candidate]) -> Candidate | None:
-    """What is shown: a runbook before all else, then what fits best, general wording last; None if nothing fits."""
+def best(candidates: Sequence[Candidate], *, abnormal: bool = True) -> Candidate | None:
+    """What is shown: a runbook before all else, then what fits best, general wording last; None if nothing fits.
+
+    General wording that something is in order does not explain why a line is ``abnormal``.
+    """
     runbooks = [candidate for candidate in candidates if candidate.entry.kind == "runbook"]
     if runbooks:
         return max(runbooks, key=lambda candidate: candidate.end - candidate.start)
-    fitting = [candidate for candidate in candidates if candidate.fits >= FITS]
-    return max(fitting, key=lambda candidate: (not candidate.entry.source.startswith(GENERAL), candidate.fits), default=None)
+    fitting = [one for one in candidates if one.fits >= FITS and not (abnormal and _general(one) and one.entry.says == "routine")]
+    return max(fitting, key=lambda one: (not _general(one), one.fits), default=None)
+
+
+def _general(candidate: Candidate) -> bool:
+    return candidate.entry.source.startswith(GENERAL)

@@ -40,6 +40,7 @@ class Line:
     system: str
     candidates: list[Candidate]
     fits: frozenset[str]
+    abnormal: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ def _line(text: str, where: str, knowledge: Knowledge) -> Line:
         row = json.loads(text)
         verdict = Verdict(row["text"], row["label"], float(row["label"] == "abnormal"), row.get("category"))
         known = [candidate for candidate in knowledge.candidates(row["text"], (), verdict) if candidate.entry.id in row["candidates"]]
-        return Line(row["split"], row["system"], known, frozenset(row["fits"]))
+        return Line(row["split"], row["system"], known, frozenset(row["fits"]), verdict.abnormal)
     except (ValueError, KeyError) as error:
         raise SystemExit(f"{where}: must be a labelled line, got {text[:80]!r}: {error}") from error
 
@@ -88,7 +89,7 @@ def measure(lines: list[Line]) -> Measured:
     """How well the product chooses with the weights that it has."""
     right = wrong = missed = 0
     for line in lines:
-        chosen = best(line.candidates)
+        chosen = best(line.candidates, abnormal=line.abnormal)
         right += (chosen.entry.id in line.fits) if chosen else not line.fits
         wrong += chosen is not None and chosen.entry.id not in line.fits
         missed += chosen is None and bool(line.fits)
