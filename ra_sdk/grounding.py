@@ -112,8 +112,10 @@ def fill(rationale: str, template: str, body: str) -> str:
 
 
 def fillable(rationale: str | None) -> bool:
-    """Whether ``fill`` may write it otherwise: it has a placeholder, or a number, which a body may write with more zeros."""
-    return rationale is not None and _FILLABLE.search(rationale) is not None
+    """Whether ``fill`` may write it otherwise: it has a placeholder, or quotes a number, which a body may write with more zeros."""
+    if rationale is None or _FILLABLE.search(rationale) is None:
+        return False
+    return _PLACEHOLDER.search(rationale) is not None or any(map(_FILLABLE.search, _QUOTE.findall(rationale)))
 
 
 def invented(message: str, rationale: str) -> list[str]:

@@ -25,7 +25,7 @@ def log(tmp_path):
 
 
 def detect(source, **options):
-    return ra_sdk.detect(source, **{"model": "echo", "store": ":memory:"} | options)
+    return ra_sdk.detect(source, **{"model": "echo", "store": ":memory:", "knowledge": None} | options)
 
 
 def test_every_field_is_at_hand(log):
