@@ -126,7 +126,7 @@ def _quote(template: str, chosen: Candidate) -> str:
         return quoted[1] if len(quoted) > 2 else clause(template, 0, len(template))
     said = shortened(chosen.words.rpartition('"')[2])
     if len(said.split()) >= TELLING:
-        opened = said.count(")") > said.count("(") and template[chosen.start - 1 : chosen.start] == "("
+        opened = said.count(")") > said.count("(") and "(" in template[max(chosen.start - 1, 0) : chosen.start + 1]
         return f"({said}" if opened else said
     quote = clause(template, chosen.start, chosen.end, NEAR)
     return quote if folded(said) in folded(quote) and _balanced(quote) else said
