@@ -83,7 +83,7 @@ class Speaker:
 
 def from_lines(path: Path, kind: Kind) -> Iterator[Entry]:
     """The entries of a file of JSON lines. Raises BadKnowledge."""
-    for number, line in enumerate(_text(path).splitlines(), 1):
+    for number, line in enumerate(_text(path).split("\n"), 1):
         if line.strip():
             try:
                 fields = json.loads(line)

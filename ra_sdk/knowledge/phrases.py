@@ -51,13 +51,13 @@ class Words(Generic[T]):
     """An index of phrases, each with what it stands for. They have to be masked already, as templates are."""
 
     def __init__(self, owned: Sequence[tuple[str, T]]) -> None:
-        from ahocorasick_rs import AhoCorasick, MatchKind
+        from ahocorasick_rs import AhoCorasick, Implementation, MatchKind
 
         self._meant: dict[str, list[T]] = {}
         for phrase, meant in owned:
             self._meant.setdefault(folded(phrase), []).append(meant)
         self._texts = list(self._meant)
-        self._automaton = AhoCorasick(self._texts, matchkind=MatchKind.Standard)
+        self._automaton = AhoCorasick(self._texts, matchkind=MatchKind.Standard, store_patterns=False, implementation=Implementation.ContiguousNFA)
 
     def found(self, template: str) -> Iterator[tuple[T, int, int]]:
         """What the phrases in a template stand for, each with its start and end there."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import re
+import sys
+from array import array
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -67,29 +69,27 @@ class Statements:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = list(entries)
-        self._counted = [Counter(words(entry.match[0])) for entry in entries]
-        self._having: dict[str, dict[tuple[str, ...], list[int]]] = {}
-        spread: Counter[str] = Counter()
-        for number, counted in enumerate(self._counted):
-            spread.update(counted.keys())
-            deciding = _deciding(counted)
-            for word in counted:
-                self._having.setdefault(word, {}).setdefault(deciding, []).append(number)
+        self._words = [tuple(map(sys.intern, words(entry.match[0]))) for entry in entries]
+        self._deciding = [_deciding(own) for own in self._words]
+        self._having: dict[str, array[int]] = {}
+        for number, own in enumerate(self._words):
+            for word in dict.fromkeys(own):
+                self._having.setdefault(word, array("I")).append(number)
         total = len(self._entries) + 1
-        self._weights = {word: math.log(total / count) for word, count in spread.items()}
+        self._weights = {word: math.log(total / len(numbers)) for word, numbers in self._having.items()}
         self._unknown = math.log(total)
-        self._sizes = [self._weight(counted) for counted in self._counted]
 
     def told(self, template: str, scope: Collection[str]) -> Iterator[Told]:
         """The statements that a template is."""
-        counted = Counter(words(template))
-        size, deciding = self._weight(counted), _deciding(counted)
+        found = words(template)
+        counted, deciding = Counter(found), _deciding(found)
         rarest = sorted((word for word in counted if word in self._weights), key=self._weights.__getitem__, reverse=True)
         having = [self._having[word] for word in rarest[:RAREST]]
-        for number in dict.fromkeys(number for each in having for number in each.get(deciding, ())):
-            if (likeness := self._likeness(number, counted, size)) and self._may_speak(number, scope):
+        alike = dict.fromkeys(number for each in having for number in each if self._deciding[number] == deciding)
+        for number in alike:
+            if (likeness := self._likeness(number, counted)) and self._may_speak(number, scope):
                 yield Told(self._entries[number], likeness)
-        for number in dict.fromkeys(number for each in having[:1] for numbers in each.values() for number in numbers):
+        for number in (number for each in having[:1] for number in each if number not in alike):
             if self._open_ended(number, counted, template) and self._may_speak(number, scope):
                 yield Told(self._entries[number], LIKENESS_OF_OPEN)
 
@@ -98,32 +98,33 @@ class Statements:
         entry = self._entries[number]
         if not entry.scope or any(name in scope for name in entry.scope):
             return True
-        return not scope and sum(self._counted[number].values()) >= TELLING_WORDS
+        return not scope and len(self._words[number]) >= TELLING_WORDS
 
     def _open_ended(self, number: int, counted: Counter[str], template: str) -> bool:
         """Whether the template is a statement that ends in a reason, such as ``cannot open <*>: <*>``, with the reason written out.
 
         What stands for the reason may hold words that decide, as "No space left on device" does; all other words have to agree.
         """
-        text, own = self._entries[number].match[0], self._counted[number]
-        if not text.endswith(": <*>") or sum(own.values()) < OPEN_WORDS or not own <= counted:
+        text, own = self._entries[number].match[0], self._words[number]
+        if not text.endswith(": <*>") or len(own) < OPEN_WORDS or not Counter(own) <= counted:
             return False
         head = text[: -len(" <*>")]
         pattern = r"\S+".join(map(re.escape, _PLACEHOLDERS.split(head)))
         found = re.search(rf"(?:^|\s){pattern} (?P<reason>.+)$", template, re.IGNORECASE)
         return found is not None and not any(map(decisive, words(template[: found.start()])))
 
-    def _likeness(self, number: int, counted: Counter[str], size: float) -> float:
+    def _likeness(self, number: int, counted: Counter[str]) -> float:
         """How alike a statement and a template with the same deciding words are; 0 if one cannot speak for the other."""
-        both, statement = self._weight(self._counted[number] & counted), self._sizes[number]
-        if not statement or both < COVERED * statement or both < COVERING * size:
+        own = Counter(self._words[number])
+        both, statement, template = map(self._weight, (own & counted, own, counted))
+        if not statement or both < COVERED * statement or both < COVERING * template:
             return 0.0
-        return 2 * both / (statement + size)
+        return 2 * both / (statement + template)
 
     def _weight(self, counted: Counter[str]) -> float:
         return sum(self._weights.get(word, self._unknown) * count for word, count in counted.items())
 
 
-def _deciding(counted: Counter[str]) -> tuple[str, ...]:
+def _deciding(found: Iterable[str]) -> tuple[str, ...]:
     """The deciding words of a text, in order: statements with others cannot speak for it."""
-    return tuple(sorted(word for word in counted.elements() if decisive(word)))
+    return tuple(sorted(filter(decisive, found)))
