@@ -128,7 +128,7 @@ def _check_formats(known: Sequence[Any]) -> int:
 
     own = from_files(known)
     if not own:
-        raise BadOption("there are no formats of your own to check; name a file with --format-file")
+        raise BadOption("no formats of your own were found to check; name a file with --format-file")
     found = [fault for form in own for fault in faults(form, known)]
     for fault in found:
         say(fault)

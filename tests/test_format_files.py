@@ -99,7 +99,7 @@ def test_an_example_that_another_format_takes_is_named_with_it(ra, tmp_path):
 
 def test_there_must_be_something_to_check(ra):
     code, _, err = ra("formats", "--check")
-    assert (code, err) == (2, "ra: there are no formats of your own to check; name a file with --format-file\n")
+    assert (code, err) == (2, "ra: no formats of your own were found to check; name a file with --format-file\n")
 
 
 LAYOUT = "[[format.layout]]\nheader = 'x '\n"

@@ -100,7 +100,7 @@ def _folds(opening: str, fold: bool) -> bool:
 
 @lru_cache(1024)
 def _single(piece: str, fold: bool) -> tuple[int, bool]:
-    """First characters of a piece that is no group, and whether it matches without taking one."""
+    """First characters of a piece that is not a group, and whether it can match the empty text."""
     if piece in ("^", "$", r"\b", r"\B") or (piece[0] in "*+?{" and len(piece) > 1) or piece in ("*", "+", "?"):
         return 0, True
     if piece == "." or piece.startswith("[^") or re.match(r"\\[A-Za-wyzA-Z]", piece):

@@ -46,7 +46,7 @@ class Layout:
     (``host__name``). ``_2``, ``_3``… at the end of a name make it another place for the same group. ``words``: severities of the format's own
     words. ``template``: the body, with groups in braces; ``{name:reason}`` is the words
     for an HTTP status, ``{name:path}`` the kind of a URL's path and the path,
-    ``{name:junk}`` what a client sent that is no request,
+    ``{name:junk}`` what a client sent that is not a request,
     ``{name:quoted}`` a text with doubled quotes undone, ``{name:line}`` the same on a line of its own behind the name in capitals, if there is any.
     """
 

@@ -46,7 +46,7 @@ _SHOWN = 60  # characters of what was sent
 
 
 def unreadable(sent: pl.Expr) -> pl.Expr:
-    """In words, what a client sent instead of a request; bytes that are no text are left out."""
+    """In words, what a client sent instead of a request, without bytes that are not text."""
     import polars as pl
 
     shown = sent.str.replace_all(_JUNK, "...").str.slice(0, _SHOWN)

@@ -1,7 +1,7 @@
 """W3C's extended log format (https://www.w3.org/TR/WD-logfile): a ``#Fields:`` line says what the lines after it hold.
 
 IIS, HTTP.sys, Exchange, CloudFront, Windows Firewall. Each ``#Fields`` line makes a format of its own, which reads the lines
-up to the next, so that it is a state of whoever reads.
+up to the next one; the reader of a file keeps which one is in force.
 """
 
 from __future__ import annotations
