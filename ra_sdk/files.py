@@ -154,8 +154,8 @@ class FileSource:
             return False
         if not fresh:
             return False
-        anew = {file.inode for file in fresh}
-        for file in [file for file in self._row if file.truncated or file.inode in anew]:
+        reappeared = {file.inode for file in fresh}
+        for file in [file for file in self._row if file.truncated or file.inode in reappeared]:
             self._row.remove(file)
             file.close()
         self._row += fresh

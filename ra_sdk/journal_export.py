@@ -20,7 +20,7 @@ _NAME = re.compile(rb"[A-Z_][A-Z0-9_]*")
 
 
 def json_lines(chunks: Iterable[bytes], name: str) -> Iterator[bytes]:
-    """Each entry as a line of JSON; what is no field, as a line of its own. Raises SourceError after the entries before the fault."""
+    """Each entry as a line of JSON, and each line that is not a field as it is. Raises SourceError after the entries before the fault."""
     entries = _Entries(name)
     for chunk in chunks:
         yield from entries.take(chunk)

@@ -331,7 +331,7 @@ class Cutter:
 
 
 def split(data: bytes) -> pl.Series:
-    """Bytes to lines. Only a newline ends a line; undecodable bytes become U+FFFD; what is not text is removed, see ``_cleaned``."""
+    """Bytes to lines. Only a newline ends a line, undecodable bytes become U+FFFD, and ``_cleaned`` removes colours and the like."""
     import polars as pl
 
     try:

@@ -185,7 +185,7 @@ class Given(Mapping[str, Any]):
 
 
 def sizes(model: str | None, **given: int | None) -> dict[str, Any]:
-    """The sizes of the model that were given. Raises BadOption where there is no model that has them."""
+    """The sizes that were given. Raises BadOption if the model is one that has none."""
     found = {name: value for name, value in given.items() if value is not None}
     if model == "echo" and found:
         name = next(iter(found)).replace("_", "-")

@@ -7,10 +7,7 @@ replacement = "order <id>"          # optional, <*> if left out; ${1} is the fir
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from ra_sdk import config
 from ra_sdk.errors import BadOption
@@ -20,11 +17,11 @@ __all__ = ["checked", "configured"]
 
 
 def configured() -> list[Mask]:
-    """The masks of ``masks.toml``; none if there is no such file. Raises BadOption, which names file and entry."""
+    """The masks of ``masks.toml``, which need not exist. Raises BadOption, which names file and entry."""
     path = config.directory() / "masks.toml"
     if not path.exists():
         return []
-    table = _read(path)
+    table = config.read_toml(path, BadOption)
     entries = table.get("mask")
     if not isinstance(entries, list) or set(table) - {"mask"}:
         raise BadOption(f"{path}: must hold [[mask]] entries and nothing else")
@@ -34,21 +31,6 @@ def configured() -> list[Mask]:
 def checked(pairs: Sequence[tuple[str, str]], where: str) -> list[Mask]:
     """Masks of pairs of a pattern and its replacement. Raises BadOption, which names ``where`` and the number."""
     return [_mask({"pattern": pattern, "replacement": replacement}, f"{where}, mask {number}") for number, (pattern, replacement) in enumerate(pairs, 1)]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadOption(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadOption(f"{path}: is not valid TOML: {error}") from error
-    return table
 
 
 def _mask(entry: object, where: str) -> Mask:

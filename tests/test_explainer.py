@@ -57,4 +57,5 @@ def test_a_real_model_writes_or_leaves_it():
     finally:
         explainer.close()
     assert found.template == verdict.template
-    assert found == verdict or found.reason_source == "model"
+    assert found == verdict or kept(found.rationale, verdict.template, [])
+    assert explainer.name

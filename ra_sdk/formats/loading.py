@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -42,17 +41,7 @@ def users(files: Iterable[str | Path] = ()) -> list[TableFormat]:
 
 def load(path: Path, origin: str) -> list[TableFormat]:
     """The formats of one file. Raises BadFormat, which names file, entry, field and reason."""
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadFormat(f"{path}: cannot be read: {error.strerror}; give the path of a TOML file") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadFormat(f"{path}: is not valid TOML: {error}") from error
+    table = config.read_toml(path, BadFormat)
     entries = table.get("format")
     if not isinstance(entries, list) or set(table) - {"format"}:
         raise BadFormat(f"{path}: must hold [[format]] entries and nothing else; see `ra formats`")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from ra_sdk.config import read_toml
 from ra_sdk.errors import BadKnowledge
 from ra_sdk.records import CATEGORIES
 
@@ -94,7 +95,7 @@ def from_lines(path: Path, kind: Kind) -> Iterator[Entry]:
 
 def from_toml(path: Path) -> Iterator[Entry]:
     """The entries of a user's file: ``[[runbook]]``, ``[[phrase]]`` and ``[[statement]]`` tables. Raises BadKnowledge."""
-    table = _toml(path)
+    table = read_toml(path, BadKnowledge)
     for name in table:
         if name not in KINDS:
             raise BadKnowledge(f"{path}: tables must be [[runbook]], [[phrase]] or [[statement]], got [[{name}]]")
@@ -173,20 +174,6 @@ def _text(path: Path) -> str:
         raise BadKnowledge(f"{path}: cannot be read: {error.strerror}; give the path of a knowledge file") from error
     except UnicodeDecodeError as error:
         raise BadKnowledge(f"{path}: must be UTF-8: {error}") from error
-
-
-def _toml(path: Path) -> Mapping[str, Any]:
-    import sys
-
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    try:
-        table: Mapping[str, Any] = tomllib.loads(_text(path))
-        return table
-    except tomllib.TOMLDecodeError as error:
-        raise BadKnowledge(f"{path}: is not valid TOML: {error}") from error
 
 
 def unique(entries: Iterable[Entry]) -> dict[str, Entry]:

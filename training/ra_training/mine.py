@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ra_sdk.config import read_toml
 from ra_sdk.errors import BadOption
 
 from ra_training.calls import calls, language_of
@@ -57,7 +58,7 @@ class Mined:
 
 def read_sources(path: Path = SOURCES) -> list[Package]:
     """The packages of a list. Raises BadOption if the list is broken or has one of a held-out family."""
-    table = _read_toml(path)
+    table = read_toml(path, BadOption)
     held = frozenset(table.get("held_out", ()))
     packages = [_package(row, f"{path}, package {number}") for number, row in enumerate(table.get("packages", ()), 1)]
     for package in packages:
@@ -65,21 +66,6 @@ def read_sources(path: Path = SOURCES) -> list[Package]:
         if families:
             raise BadOption(f"{path}: {package.name!r} belongs to {min(families)!r}, which is held out for testing; remove it from `packages`")
     return packages
-
-
-def _read_toml(path: Path) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadOption(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadOption(f"{path}: is not valid TOML: {error}") from error
-    return table
 
 
 def _package(row: Mapping[str, Any], where: str) -> Package:
