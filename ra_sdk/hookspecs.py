@@ -7,7 +7,7 @@ the same hooks, and are asked last. ``examples/custom_source`` is a plugin to st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime
@@ -181,8 +181,12 @@ class Listener(Protocol):
 
     url: str
 
-    def start(self, judge: Callable[[Sequence[str]], Future[Any]]) -> None:
-        """The model is loaded; until then clients are told to come again. ``judge`` takes bodies, from any thread, and gives a ``service.Judged``."""
+    def start(self, judge: Callable[[Sequence[str], Sequence[Collection[str]]], Future[Any]]) -> None:
+        """The model is loaded; until then clients are told to come again.
+
+        ``judge`` takes bodies, and for each the names that its record has for the program that wrote it (or none at all), from any thread; it gives
+        a ``service.Judged``.
+        """
 
     def close(self, grace_s: float) -> None:
         """Take nothing more, and answer what was taken within so many seconds."""

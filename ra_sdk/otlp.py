@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from ra_sdk.formats.structured import HINTS, body_of, completed, uncoloured
 from ra_sdk.jsontext import dumped
+from ra_sdk.knowledge.who import NAMING, NOBODY, named
 from ra_sdk.wire import Refusal, decode
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "count_records",
     "failure",
     "parsed",
+    "spoken",
     "success",
     "too_many",
     "turn",
@@ -57,7 +59,12 @@ class _Scope(Struct, rename="camel"):
     log_records: list[_Record] | None = None
 
 
+class _Attributes(Struct):
+    attributes: list[_Pair] | None = None
+
+
 class _Resource(Struct, rename="camel"):
+    resource: _Attributes | None = None
     scope_logs: list[_Scope] | None = None
 
 
@@ -66,7 +73,12 @@ class _Request(Struct, rename="camel"):
 
 
 def bodies(data: bytes, kind: str, most: int | None = None) -> list[str]:
-    """The bodies of a request's records, completed from an exception's attributes.
+    """The bodies of a request's records, completed from an exception's attributes. Raises as ``spoken``."""
+    return [body for body, _ in spoken(data, kind, most)]
+
+
+def spoken(data: bytes, kind: str, most: int | None = None) -> list[tuple[str, frozenset[str]]]:
+    """The bodies of a request's records, each with the names that resource and record have for the program that wrote it.
 
     Raises Refusal for data that is not such a request, or has more than ``most`` records.
     """
@@ -74,15 +86,23 @@ def bodies(data: bytes, kind: str, most: int | None = None) -> list[str]:
         count_records(data, most)
     with turn(data):
         scopes = _json_scopes(data) if kind == JSON else _protobuf_scopes(data)
-        count = sum(len(records) for records in scopes)
+        count = sum(len(records) for _, records in scopes)
         if most is not None and count > most:
             raise too_many(f"{count} records", most)
         value: Callable[[Any], Any] = _json_value if kind == JSON else value_of
-        return [
-            _whole(value(record.body), [(pair.key, value(pair.value)) for pair in record.attributes or () if pair.key in HINTS])
-            for records in scopes
-            for record in records
-        ]
+        found: list[tuple[str, frozenset[str]]] = []
+        for resource, records in scopes:
+            told = _named(resource, value)
+            for record in records:
+                attributes = record.attributes or ()
+                body = _whole(value(record.body), [(pair.key, value(pair.value)) for pair in attributes if pair.key in HINTS])
+                found.append((body, told | _named(attributes, value) if attributes else told))
+        return found
+
+
+def _named(attributes: Iterable[Any], value: Callable[[Any], Any]) -> frozenset[str]:
+    found = {pair.key: value(pair.value) for pair in attributes if pair.key in NAMING}
+    return frozenset(named(found)) if found else NOBODY
 
 
 def turn(data: bytes) -> AbstractContextManager[object]:
@@ -134,12 +154,15 @@ def failure(kind: str, status: int, message: str) -> bytes:
     return b"\x08" + _varint(code) + b"\x12" + _varint(len(text)) + text
 
 
-def _json_scopes(data: bytes) -> list[Sequence[Any]]:
+def _json_scopes(data: bytes) -> list[tuple[Sequence[Any], Sequence[Any]]]:
+    """The attributes of its resource, and the records, of every scope."""
     try:
         request = decode(data, _Request)
     except Refusal as error:  # whatever cannot be decoded is 400 here
         raise Refusal(400, error.code, error.message) from error
-    return [scope.log_records or () for resource in request.resource_logs or () for scope in resource.scope_logs or ()]
+    return [
+        ((one.resource and one.resource.attributes) or (), scope.log_records or ()) for one in request.resource_logs or () for scope in one.scope_logs or ()
+    ]
 
 
 def parsed(data: bytes) -> Any:
@@ -157,9 +180,9 @@ def parsed(data: bytes) -> Any:
         raise _not_a_request(data, error) from error
 
 
-def _protobuf_scopes(data: bytes) -> list[Sequence[Any]]:
+def _protobuf_scopes(data: bytes) -> list[tuple[Sequence[Any], Sequence[Any]]]:
     request = parsed(data)
-    return [scope.log_records for resource in request.resource_logs for scope in resource.scope_logs]
+    return [(one.resource.attributes, scope.log_records) for one in request.resource_logs for scope in one.scope_logs]
 
 
 def _messages(data: memoryview, number: int) -> Iterator[memoryview]:

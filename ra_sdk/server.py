@@ -143,18 +143,18 @@ class Door:
         _need_type(request, otlp.JSON)
         data = await self.bodies.read(request)
         try:
-            texts, wait_s, fill = await _at_once_or_not(len(data), lambda: self._asked(data))
-            judged = await service.judge(texts, wait_s)
+            texts, names, wait_s, fill = await _at_once_or_not(len(data), lambda: self._asked(data))
+            judged = await service.judge(texts, wait_s, names)
             told = fill and any(verdict.rationale for verdict in judged.verdicts)
             return _json(await _at_once_or_not(len(data) if not told else SMALL, lambda: wire.encode_answer(judged, texts, filled=told)))
         finally:
             self.bodies.release(data)
 
-    def _asked(self, data: bytes) -> tuple[list[str], float, bool]:
-        """Texts, seconds to wait, whether to fill: what is kept of a request while it waits. All that was decoded is many times larger."""
+    def _asked(self, data: bytes) -> tuple[list[str], list[frozenset[str]], float, bool]:
+        """Texts, who wrote them, seconds to wait, whether to fill: what is kept of a request while it waits. All that was decoded is many times larger."""
         with otlp.turn(data):
             ask = wire.decode(data, wire.Ask)
-            return wire.texts_of(ask, self.limits), ask.wait_ms / 1000, ask.fill
+            return wire.texts_of(ask, self.limits), wire.names_of(ask), ask.wait_ms / 1000, ask.fill
 
     async def _verdict(self, request: Request, service: Service) -> Response:
         key = request.path_params["key"]
@@ -181,9 +181,9 @@ class Door:
         kind = _need_type(request, otlp.PROTOBUF, otlp.JSON)
         data = await self.bodies.read(request)
         try:
-            texts = await _at_once_or_not(len(data), lambda: otlp.bodies(data, kind, self.limits.batch))
-            taken = [text for text in texts if len(text) <= self.limits.line]
-            await service.judge(taken)
+            texts = await _at_once_or_not(len(data), lambda: otlp.spoken(data, kind, self.limits.batch))
+            taken = [(text, names) for text, names in texts if len(text) <= self.limits.line]
+            await service.judge([text for text, _ in taken], names=[names for _, names in taken])
         finally:
             self.bodies.release(data)
         lost = len(texts) - len(taken)

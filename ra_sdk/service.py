@@ -12,10 +12,12 @@ import queue
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from ra_sdk.errors import RaError, WorldError
@@ -25,7 +27,7 @@ from ra_sdk.trouble import RateLimited
 
 if TYPE_CHECKING:
     from ra_sdk.detector import Detector
-    from ra_sdk.judging import Known
+    from ra_sdk.judging import Known, Who
     from ra_sdk.metrics import Meters
 
 __all__ = ["Judged", "Overloaded", "Service"]
@@ -37,6 +39,7 @@ AGAIN_S = 60.0  # how long a template that the model failed on waits for another
 OVERRIDES_S = 5.0  # how long an operator's override may go unnoticed
 LISTED_S = 1.0  # how old the listing of templates may be
 KEYS = 200_000  # templates whose keys are remembered
+SPEAKING = 3  # records of a template that are looked at for who wrote it
 
 
 class Overloaded(WorldError):
@@ -65,6 +68,7 @@ class _Waiter:
 @dataclass(slots=True)
 class _Batch:
     bodies: Sequence[str]
+    names: Sequence[Collection[str]]
     waits: bool
     mined: Future[tuple[Judged, _Waiter | None]] = field(default_factory=Future)
 
@@ -78,11 +82,12 @@ class Service:
         self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._waiting = self._patient = 0
         self._mining = threading.Lock()
-        self._state = threading.Condition()  # guards the four below
+        self._state = threading.Condition()  # guards the five below
         self._cold: deque[str] = deque()
         self._alone: set[str] = set()  # cold ones that were asked for with others when the model failed
         self._pending: dict[str, set[_Waiter]] = {}
         self._failed: OrderedDict[str, float] = OrderedDict()
+        self._names: dict[str, Collection[str]] = {}  # of those that are pending: what their records call the program
         self._keys: OrderedDict[str, str] = OrderedDict()
         self._texts: dict[str, str] = {}
         self._overrides: tuple[float, set[Verdict]] = (0.0, set())
@@ -99,17 +104,17 @@ class Service:
         """How many templates wait for the model or are being judged."""
         return len(self._pending)
 
-    async def judge(self, bodies: Sequence[str], wait_s: float = 0.0) -> Judged:
+    async def judge(self, bodies: Sequence[str], wait_s: float = 0.0, names: Sequence[Collection[str]] = ()) -> Judged:
         """Verdicts for a batch. Cold templates are undecided unless the model judges them within ``wait_s`` seconds.
 
-        They are judged in the background in any case.
+        They are judged in the background in any case. ``names``: for each body what its record calls the program that wrote it; empty: not known.
 
         Raises Overloaded, StoreError.
         """
         if self._closing or self._waiting + len(bodies) > self.limits.queue:
             raise Overloaded(f"{self._waiting} records are waiting, and {len(bodies)} more would exceed the limit of {self.limits.queue}; try later")
         # waiting clients must not use up all connections
-        batch = _Batch(bodies, wait_s > 0 and self._patient < self.limits.connections // 2)
+        batch = _Batch(bodies, names or [()] * len(bodies), wait_s > 0 and self._patient < self.limits.connections // 2)
         self._waiting += len(bodies)
         try:
             self._batches.put(batch)
@@ -238,12 +243,14 @@ class Service:
         with self._mining:
             codes, texts = self.detector.miner.mine(pl.Series("body", [body for batch in batches for body in batch.bodies], dtype=pl.String))
             self._see_overrides()
-            known = self._judging.look_up(texts)
+            places = codes.to_list()
+            who = partial(_speaking, batches, places, texts)
+            known = self._judging.look_up(texts, who=who)
             self._save_state()
         self._know_keys(texts)
-        places, at, done = codes.to_list(), 0, []
+        at, done = 0, []
         for batch in batches:
-            done.append(self._found(batch, places[at : at + len(batch.bodies)], texts, known))
+            done.append(self._found(batch, places[at : at + len(batch.bodies)], texts, known, who))
             at += len(batch.bodies)
         self.meters.mined(time.perf_counter() - started)
         return done
@@ -255,24 +262,24 @@ class Service:
         except RaError as error:
             self._trouble.warning("state", f"the mined templates are not saved: {error}")
 
-    def _found(self, batch: _Batch, places: list[int], texts: list[str], known: dict[str, Known]) -> tuple[Judged, _Waiter | None]:
+    def _found(self, batch: _Batch, places: list[int], texts: list[str], known: dict[str, Known], who: Who) -> tuple[Judged, _Waiter | None]:
         """A batch's share of a block. Its cold templates are queued."""
         order: dict[int, int] = {}
         codes = [order.setdefault(place, len(order)) for place in places]
         own = [texts[place] for place in order]
         bare = self._judging.unexplained(own)
         cold = [text for text in own if text not in known or text in bare]
-        waiter = self._queue(cold, batch.waits) if cold else None
+        waiter = self._queue(cold, batch.waits, who) if cold else None
         return Judged(codes, [known[text][0] if text in known else self._undecided(text) for text in own], [self.key(text) for text in own]), waiter
 
-    def _queue(self, cold: list[str], waits: bool) -> _Waiter | None:
+    def _queue(self, cold: list[str], waits: bool, who: Who) -> _Waiter | None:
         """Have templates judged or explained.
 
         One that is pending is not queued again, nor one that was done since it was looked up.
         """
         with self._state:
             done = self._judging.remembered(cold).keys() - self._judging.unexplained(cold)
-            pending = [text for text in cold if text not in done and self._admit(text)]
+            pending = [text for text in cold if text not in done and self._admit(text, who)]
             self._state.notify_all()
             if failing := sum(self._failed.get(text, 0.0) > time.monotonic() for text in cold):
                 what = "template of a request stays" if failing == 1 else "templates of a request stay"
@@ -286,7 +293,7 @@ class Service:
                 waiter.done.set_result(None)
             return waiter
 
-    def _admit(self, text: str) -> bool:
+    def _admit(self, text: str, who: Who) -> bool:
         """Queue a template; returns whether it is queued.
 
         It is not if the queue is full or the model failed on it recently.
@@ -298,7 +305,7 @@ class Service:
         if len(self._pending) >= self.limits.cold:
             self.meters.not_queued.inc()
             return False
-        self._pending[text] = set()
+        self._pending[text], self._names[text] = set(), who(text)
         self._cold.append(text)
         return True
 
@@ -323,7 +330,7 @@ class Service:
         """
         # what an earlier run judged, and this one's threshold makes abnormal
         found = self._judging.remembered(texts)
-        for verdict in self._judging.ask([text for text in texts if text not in found]):
+        for verdict in self._judging.ask([text for text in texts if text not in found], who=self._called):
             if self._judging.unexplained([verdict.template]):
                 found[verdict.template] = verdict, False
                 continue
@@ -331,10 +338,13 @@ class Service:
             self._settle(verdict.template, verdict.label == "undecided", alone=len(texts) == 1)
             if time.monotonic() > self._deadline:
                 return
-        self._judging.explain(found)
+        self._judging.explain(found, who=self._called)
         for text in found:
             left.discard(text)
             self._settle(text, False, alone=True)
+
+    def _called(self, text: str) -> Collection[str]:
+        return self._names.get(text, ())
 
     def _next(self, most: int) -> list[str]:
         """The cold templates to judge next; none when the service is closing."""
@@ -368,6 +378,7 @@ class Service:
                 self._failed[text] = time.monotonic() + AGAIN_S
                 while len(self._failed) > self.limits.cold:
                     self._failed.popitem(last=False)
+            self._names.pop(text, None)
             for waiter in self._pending.pop(text, ()):
                 waiter.left -= 1
                 if waiter.left == 0:
@@ -391,3 +402,10 @@ class Service:
                 self._texts[key] = text
         while len(self._keys) > KEYS:
             self._texts.pop(self._keys.popitem(last=False)[1], None)
+
+
+def _speaking(batches: Sequence[_Batch], places: Sequence[int], texts: Sequence[str], text: str) -> Collection[str]:
+    """The names for the program that wrote them on which the first records of a template agree."""
+    names = chain.from_iterable(batch.names for batch in batches)
+    place = texts.index(text)
+    return frozenset.intersection(*map(frozenset, islice((own for own, at in zip(names, places) if at == place), SPEAKING)))

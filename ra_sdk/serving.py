@@ -8,7 +8,7 @@ import socket
 import ssl
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -122,8 +122,8 @@ class Serving:
         self.door.service = Service(detector, self.door.limits, self.door.meters)
         service, loop = self.door.service, asyncio.get_running_loop()
 
-        def judge(bodies: Sequence[str]) -> Future[Any]:
-            return asyncio.run_coroutine_threadsafe(service.judge(bodies), loop)
+        def judge(bodies: Sequence[str], names: Sequence[Collection[str]] = ()) -> Future[Any]:
+            return asyncio.run_coroutine_threadsafe(service.judge(bodies, names=names), loop)
 
         for listener in self.listeners:
             listener.start(judge)

@@ -16,13 +16,14 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ra_sdk.formats.structured import HINTS, completed, uncoloured
 from ra_sdk.grounding import fill
+from ra_sdk.knowledge.who import NAMING, NOBODY, named
 from ra_sdk.limits import MOST_WAIT_MS, Limits
 from ra_sdk.records import Label, ReasonSource, Verdict
 
 if TYPE_CHECKING:
     from ra_sdk.service import Judged
 
-__all__ = ["Answer", "Ask", "Failure", "Page", "Record", "Refusal", "decode", "encode_answer", "entry", "texts_of"]
+__all__ = ["Answer", "Ask", "Failure", "Page", "Record", "Refusal", "decode", "encode_answer", "entry", "names_of", "texts_of"]
 
 FILL_S = 0.25  # of one answer: a rationale whose placeholders would take longer keeps them
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
@@ -38,14 +39,17 @@ class Refusal(Exception):
 
 
 class Record(Struct, gc=False):
-    """A log record. ``severity`` and ``attributes`` have OpenTelemetry's names; the model does not see them."""
+    """A log record. ``severity`` and ``attributes`` have OpenTelemetry's names; the model does not see them. Reasons heed the program that they name."""
 
     body: Annotated[str, Meta(description="The message, without the header that a logger puts before it.")]
     severity: Annotated[str, Meta(description="Such as INFO; it does not change the verdict.")] | None = None
     attributes: (
         Annotated[
             dict[str, msgspec.Raw],
-            Meta(description="What else the record carries. An exception's message and stack trace complete the body, the rest is passed over."),
+            Meta(
+                description="What else the record carries. An exception's message and stack trace complete the body, names of the program help to choose "
+                "the reason; the rest is passed over."
+            ),
         ]
         | None
     ) = None
@@ -146,6 +150,20 @@ def texts_of(ask: Ask, limits: Limits) -> list[str]:
         if len(text) > limits.line:
             raise Refusal(413, "line_too_long", f"record {place} has {len(text)} characters, more than {limits.line}; cut it, or send the batch without it")
     return texts
+
+
+def names_of(ask: Ask) -> list[frozenset[str]]:
+    """For each record the names that its attributes have for the program that wrote it."""
+    known: dict[tuple[Any, ...], frozenset[str]] = {}
+    return [_called(record.attributes, known) if record.attributes else NOBODY for record in ask.records]
+
+
+def _called(attributes: Mapping[str, msgspec.Raw], known: dict[tuple[Any, ...], frozenset[str]]) -> frozenset[str]:
+    """The names in some attributes; each set of them is kept once."""
+    own = tuple(sorted((name, bytes(attributes[name])) for name in attributes.keys() & NAMING))
+    if own not in known:
+        known[own] = frozenset(named({name: _plain(msgspec.Raw(value)) for name, value in own}))
+    return known[own]
 
 
 def encode_answer(judged: Judged, texts: Sequence[str], *, filled: bool) -> bytes:

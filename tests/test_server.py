@@ -17,6 +17,7 @@ from types import SimpleNamespace
 from urllib.parse import urlsplit
 
 import pytest
+from google.protobuf.json_format import MessageToDict
 
 import ra_sdk
 from ra_sdk.cli import main
@@ -351,6 +352,40 @@ def test_otlp(serving, kind, packed):
     assert (status, headers["content-type"], answer) == (200, kind, b"" if kind != "application/json" else b"{}")
     listed = json.loads(ask(service.url, "GET", "/v1/templates")[2])
     assert [(t["count"], t["verdict"]["template"]) for t in listed["templates"]] == [(2, "disk failed"), (1, "all good")]
+
+
+ORDERS = """
+[[phrase]]
+id = "orders-parcel"
+match = ["parcel failed"]
+scope = ["orders-api"]
+says = "fault"
+meaning = "An order has no parcel."
+source = "the orders team"
+"""
+
+
+@pytest.mark.parametrize(("attributes", "known"), [({"service.name": "orders-api"}, ["orders-parcel"]), ({"service.name": "billing"}, []), ({}, [])])
+@pytest.mark.parametrize("way", ["verdicts", "application/json", "application/x-protobuf"])
+def test_reasons_heed_the_program_that_a_record_names(serving, tmp_path, way, attributes, known):
+    (tmp_path / "orders.toml").write_text(ORDERS)
+    service = serving(knowledge=[tmp_path / "orders.toml"])
+    if way == "verdicts":
+        (verdict,) = _verdicts_of(service, [{"body": "parcel failed", "attributes": {**attributes, "n": [1, {}]}}])
+    else:
+        request = otlp_request(["parcel failed"])
+        for name, value in attributes.items():
+            request.resource_logs[0].resource.attributes.add(key=name).value.string_value = value
+        data = request.SerializeToString() if way != "application/json" else json.dumps(MessageToDict(request)).encode()
+        assert ask(service.url, "POST", "/v1/logs", data, {"Content-Type": way})[0] == 200
+        (verdict,) = _verdicts_of(service, [{"body": "parcel failed"}])
+    assert (verdict["label"], verdict["knowledge"]) == ("abnormal", known)
+
+
+def _verdicts_of(service, records):
+    status, _, data = ask(service.url, "POST", "/v1/verdicts", {"records": records, "wait_ms": 20_000})
+    assert status == 200, data
+    return json.loads(data)["verdicts"]
 
 
 def test_otlp_says_what_it_rejected(serving):

@@ -21,6 +21,8 @@ __all__ = ["FITS", "WEIGHTS_FILE", "Candidate", "Features", "best", "features_of
 
 WEIGHTS_FILE = Path(__file__).parent / "data" / "weights.json"
 GENERAL = "general usage"  # the source of entries about words that many programs share
+PLAINEST = f"{GENERAL}; last resort"  # that of entries about words that say little: "failed to", "error while"
+SPECIFIC = 2  # of an entry about words that belong to one program, standard or fault
 FITS = 0.5  # P(fits) from which an entry is shown
 LONG = 6  # words: a longer phrase is as specific as can be
 _SAYS = {"fault": 1.0, "attack": 1.0, "warning": 0.6, "depends": 0.3, "routine": -1.0}
@@ -96,16 +98,18 @@ def features_of(
 
 
 def best(candidates: Sequence[Candidate], *, abnormal: bool = True) -> Candidate | None:
-    """What is shown: a runbook before all else, then what fits best, general wording last; None if nothing fits.
+    """What is shown: a runbook before all else, then what fits best of the most specific kind; None if nothing fits.
 
     General wording that something is in order does not explain why a line is ``abnormal``.
     """
     runbooks = [candidate for candidate in candidates if candidate.entry.kind == "runbook"]
     if runbooks:
         return max(runbooks, key=lambda candidate: candidate.end - candidate.start)
-    fitting = [one for one in candidates if one.fits >= FITS and not (abnormal and _general(one) and one.entry.says == "routine")]
-    return max(fitting, key=lambda one: (not _general(one), one.fits), default=None)
+    fitting = [one for one in candidates if one.fits >= FITS and not (abnormal and one.entry.says == "routine" and _specific(one) < SPECIFIC)]
+    return max(fitting, key=lambda one: (_specific(one), one.fits), default=None)
 
 
-def _general(candidate: Candidate) -> bool:
-    return candidate.entry.source.startswith(GENERAL)
+def _specific(candidate: Candidate) -> int:
+    """How much an entry says of its own: general wording is asked last, the plainest of it last of all."""
+    source = candidate.entry.source
+    return 0 if source.startswith(PLAINEST) else 1 if source.startswith(GENERAL) else SPECIFIC

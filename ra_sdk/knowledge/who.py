@@ -14,12 +14,13 @@ if TYPE_CHECKING:
     from ra_sdk.blocks import Block
     from ra_sdk.knowledge.entries import Speaker
 
-__all__ = ["NAMING", "Speakers", "agreed", "named"]
+__all__ = ["NAMING", "NOBODY", "Speakers", "agreed", "named"]
 
 NAMING = (  # attributes that name the program
     *("program", "appname", "app", "ident", "tag", "service", "service.name", "process", "process.name", "process.executable.name"),
     *("SYSLOG_IDENTIFIER", "_COMM", "unit", "_SYSTEMD_UNIT", "container", "container.name", "k8s.container.name", "component", "logger"),
 )
+NOBODY = frozenset[str]()
 _ENDINGS = re.compile(r"(?:\.service|\.scope|\[\d+\]|-\d+)$")
 _PACKAGE = re.compile(r"(?:org|com|io|net|java|javax|jakarta|de|dev)\.")  # a Java logger, whose parts say little alone
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from ra_sdk.detector import Detector
@@ -15,7 +15,7 @@ from ra_sdk.service import Service
 
 from ra_sdk_opentelemetry.metrics import ServiceMeters
 from ra_sdk_opentelemetry.names import Names
-from ra_sdk_opentelemetry.sdk import ReadableLogRecord, annotate, text_of
+from ra_sdk_opentelemetry.sdk import ReadableLogRecord, annotate, names_of, text_of
 
 __all__ = ["Annotator", "Unannotated"]
 
@@ -54,7 +54,7 @@ class Annotator:
         """The items that are ready: records with their verdict, and marks (anything else), which never overtake a record."""
         records = [item for item in items if isinstance(item, ReadableLogRecord) and not _is_ours(item)]
         bodies = [text_of(record) for record in records]
-        found = iter(zip(bodies, self._verdicts(bodies)))
+        found = iter(zip(bodies, self._verdicts(bodies, [names_of(record) for record in records])))
         ready: list[Any] = []
         end = time.monotonic() + self._hold_s
         for item in items:
@@ -99,12 +99,12 @@ class Annotator:
         self._service.close(CLOSE_S)
         self._loop.close()
 
-    def _verdicts(self, bodies: Sequence[str]) -> list[Verdict]:
+    def _verdicts(self, bodies: Sequence[str], names: Sequence[Collection[str]]) -> list[Verdict]:
         """One for every body. Whatever fails here leaves them undecided: an application's logs do not depend on it."""
         if not bodies:
             return []
         try:
-            judged = self._loop.run_until_complete(self._service.judge(bodies))
+            judged = self._loop.run_until_complete(self._service.judge(bodies, names=names))
         except Exception:  # noqa: BLE001  a store that is full, a panic of Polars
             return [Verdict("")] * len(bodies)
         return [judged.verdicts[code] for code in judged.codes]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -17,7 +17,7 @@ from ra_sdk_opentelemetry.receiving import Rules, Ticket, success
 
 __all__ = ["GrpcListener"]
 
-Judge = Callable[[Sequence[str]], "Future[Any]"]
+Judge = Callable[[Sequence[str], Sequence[Collection[str]]], "Future[Any]"]
 
 
 class GrpcListener:
@@ -46,9 +46,10 @@ class GrpcListener:
     def _taken(self, data: bytes, _records: int) -> Ticket:
         if self._judge is None:
             raise Refusal(503, "not_ready", "the model is being loaded; send it again in a moment", {"Retry-After": "1"})
-        bodies = otlp.bodies(data, otlp.PROTOBUF)
-        fitting = [body for body in bodies if len(body) <= self._rules.limits.line]
-        return _Ticket(self._judge(fitting), len(bodies) - len(fitting), self._rules.limits.line)
+        found = otlp.spoken(data, otlp.PROTOBUF)
+        fitting = [(body, names) for body, names in found if len(body) <= self._rules.limits.line]
+        judged = self._judge([body for body, _ in fitting], [names for _, names in fitting])
+        return _Ticket(judged, len(found) - len(fitting), self._rules.limits.line)
 
 
 class _Ticket:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 from opentelemetry.attributes import BoundedAttributes
@@ -17,8 +18,20 @@ from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportRes
 from opentelemetry.sdk.resources import Resource
 from ra_sdk.formats.structured import HINTS, body_of, completed
 from ra_sdk.jsontext import dumped
+from ra_sdk.knowledge.who import named
 
-__all__ = ["LogRecordExporter", "LogRecordProcessor", "ReadWriteLogRecord", "ReadableLogRecord", "annotate", "is_success", "readable", "suppressed", "text_of"]
+__all__ = [
+    "LogRecordExporter",
+    "LogRecordProcessor",
+    "ReadWriteLogRecord",
+    "ReadableLogRecord",
+    "annotate",
+    "is_success",
+    "names_of",
+    "readable",
+    "suppressed",
+    "text_of",
+]
 
 _NOWHERE = Context()
 
@@ -45,6 +58,18 @@ def text_of(record: ReadableLogRecord) -> str:
     except Exception:  # noqa: BLE001
         return dumped(body, compact=True)
     return text if text.isascii() else text.encode("utf-8", "replace").decode()  # lone surrogates have no UTF-8
+
+
+def names_of(record: ReadableLogRecord) -> frozenset[str]:
+    """The names for what wrote a record: its service's, and its logger's."""
+    scope, resource = record.instrumentation_scope, record.resource
+    service = resource.attributes.get("service.name") if resource else None
+    return _names(service if isinstance(service, str) else "", scope.name if scope and isinstance(scope.name, str) else "")
+
+
+@lru_cache(maxsize=4096)
+def _names(service: str, logger: str) -> frozenset[str]:
+    return frozenset(named({"service.name": service, "logger": logger}))
 
 
 def _completed(body: Any, known: Mapping[str, Any]) -> str:

@@ -23,8 +23,8 @@ def serving():
     """A service with OTLP/gRPC on a free port."""
     running = []
 
-    def start(listeners=("otlp://127.0.0.1:0",), wait=True, **place):
-        service = Serving(Place(port=0, listeners=listeners, **place), {"model": "echo", "store": ":memory:"}, lambda _: None)
+    def start(listeners=("otlp://127.0.0.1:0",), wait=True, knowledge=None, **place):
+        service = Serving(Place(port=0, listeners=listeners, **place), {"model": "echo", "store": ":memory:", "knowledge": knowledge}, lambda _: None)
         thread = threading.Thread(target=service.run, daemon=True)
         thread.start()
         running.append((service, thread))
@@ -56,6 +56,29 @@ def test_what_comes_is_mined_judged_and_counted(serving):
         expected[d.template] = expected.get(d.template, 0) + 1
     time.sleep(1.1)  # the listing may be a second old
     assert templates(service) == expected
+
+
+ORDERS = """
+[[phrase]]
+id = "orders-parcel"
+match = ["parcel failed"]
+scope = ["orders-api"]
+says = "fault"
+meaning = "An order has no parcel."
+source = "the orders team"
+"""
+
+
+@pytest.mark.parametrize(("name", "known"), [("orders-api", ("orders-parcel",)), ("billing", ())])
+def test_reasons_heed_the_service_that_a_resource_names(serving, tmp_path, name, known):
+    (tmp_path / "orders.toml").write_text(ORDERS)
+    service = serving(knowledge=[tmp_path / "orders.toml"])
+    request = message_of(["parcel failed"])
+    request.resource_logs[0].resource.attributes.add(key="service.name").value.string_value = name
+    call(service.listeners[0].port, request)
+    judging = service.door.service.detector.judging
+    until(lambda: judging.remembered(["parcel failed"]))
+    assert judging.remembered(["parcel failed"])["parcel failed"][0].knowledge == known
 
 
 def test_a_line_that_is_too_long_is_rejected_alone(serving):

@@ -20,7 +20,7 @@ from ra_sdk_opentelemetry import Names, RaLogRecordProcessor
 
 from .conftest import SHOP, exporter, until
 
-ECHO = {"model": "echo", "store": ":memory:"}
+ECHO = {"model": "echo", "store": ":memory:", "knowledge": None}  # the table may change, the processor must not
 
 
 class Slow:
@@ -99,6 +99,24 @@ def test_records_go_out_annotated(application):
         "log.record.template": "disk <num> failed",
     }  # fmt: skip
     assert dict(second.log_record.attributes) == {"ra.label": "normal", "ra.score": 0.1, "log.record.template": "all good"}
+
+
+@pytest.mark.parametrize(("scope", "known"), [("app", True), ("billing", False)])
+def test_reasons_heed_the_logger(application, tmp_path, scope, known):
+    (tmp_path / "own.toml").write_text(f"""
+[[phrase]]
+id = "own"
+match = ["parcel failed"]
+scope = ["{scope}"]
+says = "fault"
+meaning = "An order has no parcel."
+source = "the orders team"
+""")
+    logger, processor, out = application(knowledge=[tmp_path / "own.toml"], hold_s=10)
+    logger.emit(body="parcel failed")
+    assert processor.force_flush()
+    until(out.get_finished_logs)
+    assert ("An order has no parcel." in out.get_finished_logs()[0].log_record.attributes["ra.rationale"]) is known
 
 
 def test_what_ra_sdk_logs_itself_goes_out_as_it_is():
