@@ -16,8 +16,8 @@ from collections.abc import Collection, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import chain, islice
+from functools import cache
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from ra_sdk.errors import RaError, WorldError
@@ -244,7 +244,7 @@ class Service:
             codes, texts = self.detector.miner.mine(pl.Series("body", [body for batch in batches for body in batch.bodies], dtype=pl.String))
             self._see_overrides()
             places = codes.to_list()
-            who = partial(_speaking, batches, places, texts)
+            who = _speaking(batches, places, texts)
             known = self._judging.look_up(texts, who=who)
             self._save_state()
         self._know_keys(texts)
@@ -404,8 +404,16 @@ class Service:
             self._texts.pop(self._keys.popitem(last=False)[1], None)
 
 
-def _speaking(batches: Sequence[_Batch], places: Sequence[int], texts: Sequence[str], text: str) -> Collection[str]:
-    """The names for the program that wrote them on which the first records of a template agree."""
-    names = chain.from_iterable(batch.names for batch in batches)
-    place = texts.index(text)
-    return frozenset.intersection(*map(frozenset, islice((own for own, at in zip(names, places) if at == place), SPEAKING)))
+def _speaking(batches: Sequence[_Batch], places: Sequence[int], texts: Sequence[str]) -> Who:
+    """Says of each template of a block on which names for the program that wrote them its first records agree."""
+
+    @cache
+    def agreed() -> dict[str, frozenset[str]]:
+        found: dict[int, list[frozenset[str]]] = {}
+        for names, place in zip(chain.from_iterable(batch.names for batch in batches), places):
+            own = found.setdefault(place, [])
+            if len(own) < SPEAKING:
+                own.append(frozenset(names))
+        return {texts[place]: frozenset.intersection(*own) for place, own in found.items()}
+
+    return lambda text: agreed()[text]
