@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from ra_sdk.blocks import Block, Detections
 from ra_sdk.errors import BadOption, Closed, SourceError
-from ra_sdk.explainer import Explainer
+from ra_sdk.explainer import Around, Explainer
 from ra_sdk.explainer import named as explainer
 from ra_sdk.formats import format_named
 from ra_sdk.judging import Counts, Judge, Known, Who
@@ -47,6 +47,7 @@ __all__ = ["Counts", "Detector", "Progress", "adetect", "detect"]
 
 T = TypeVar("T")
 Prepared: TypeAlias = "tuple[Block, pl.Series, list[str], list[int]]"  # a block, the codes of its bodies, the masked texts, their counts
+NEIGHBOURS = 2  # records before and behind one that an explainer is told of
 SPEAKING = 8  # records of a template that are asked who wrote them
 LOOKAHEAD = 3  # blocks that are parsed and masked while one is judged
 STATE_SECONDS = 60.0  # how often a long run saves its mining state
@@ -240,7 +241,8 @@ class Detector:
         """A block with its verdicts."""
         block, codes, masked, sizes = prepared
         codes, texts = self.miner.mine_masked(codes, masked, sizes)
-        found = self._judge(texts, mode, source, who=partial(_speaking, block, codes, texts), explain=explain)
+        about = partial(_speaking, block, codes, texts), partial(_around, codes, texts)
+        found = self._judge(texts, mode, source, *about, explain=explain)
         return Detections(block, codes, [verdict for verdict, _ in found], [known for _, known in found], self.miner.moved)
 
     def _prepared(self, source: Source, *, fields: bool) -> Iterator[Prepared]:
@@ -261,7 +263,7 @@ class Detector:
         if broken is not None:
             raise broken
 
-    def _judge(self, texts: Sequence[str], mode: Mode, source: Source | None, *, who: Who, explain: bool) -> list[Known]:
+    def _judge(self, texts: Sequence[str], mode: Mode, source: Source | None, who: Who, around: Around, *, explain: bool) -> list[Known]:
         """A verdict for every text, and whether it was known before this run."""
         self._check_open()
         found = self.judging.look_up(texts, mode, who)
@@ -273,7 +275,7 @@ class Detector:
                 if source is not None:
                     self._report(source, len(cold) - number)
         found |= self.judging.explain(found, mode, every=explain, who=who)
-        found |= self.judging.write(found, mode)
+        found |= self.judging.write(found, mode, around)
         return [found[text] for text in texts]
 
     def _count(self, detections: Detections, seconds: float) -> None:
@@ -370,6 +372,14 @@ def _speaking(block: Block, codes: pl.Series, texts: Sequence[str], text: str) -
     """What the first records of a template call the program that wrote them."""
     places = (codes == texts.index(text)).arg_true().head(SPEAKING).to_list()
     return agreed(block, places)
+
+
+def _around(codes: pl.Series, texts: Sequence[str], text: str) -> tuple[list[str], list[str]]:
+    """The templates of the records next to the first one of a template, on either side."""
+    place = codes.index_of(texts.index(text)) or 0
+    sides = codes.slice(max(place - NEIGHBOURS, 0), min(place, NEIGHBOURS)), codes.slice(place + 1, NEIGHBOURS)
+    before, after = ([texts[code] for code in side.to_list() if texts[code] != text] for side in sides)
+    return before, after
 
 
 def _check(*, mode: object, threshold: object, block: object, wait_ms: object, window: object) -> None:

@@ -1,4 +1,4 @@
-"""A larger model that writes reasons, if the user has one (``RA_EXPLAINER``): from the template and the chosen entries, under checks.
+"""A larger model that writes reasons, if the user has one (``RA_EXPLAINER``): from the template, its neighbours and the chosen entries, under checks.
 
 What it writes is shown only if it is grounded: it quotes the template, and names no number, path, command or setting
 that neither the template nor an entry has. Else the composed reason stays.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ra_sdk.knowledge import Entry
     from ra_sdk.records import Verdict
 
-__all__ = ["MOST_WORDS", "Explainer", "kept", "named"]
+__all__ = ["MOST_WORDS", "Around", "Explainer", "kept", "named"]
 
 MOST_WORDS = 60
 MOST_QUOTED = 12  # words of one quote
@@ -31,9 +31,11 @@ CONTEXT = 1_024
 WIDTH = 4  # templates at once: a larger model fills the cores with few
 HEAD = (
     "<|im_start|>system\nYou explain abnormal log lines to an on-call engineer. Use only the notes. In at most 50 words of plain English: "
-    "quote the deciding words of the line in double quotes, say what they mean, then one first check from the notes. No other commands, "
-    "no lists.<|im_end|>\n"
+    "quote the deciding words of the line in double quotes, say what they mean, then one first check from the notes. Lines before and after "
+    "only show what else happened. No other commands, no lists.<|im_end|>\n"
 )
+NEIGHBOUR = 160  # characters of a line before or after
+Around = Callable[[str], tuple[Sequence[str], Sequence[str]]]  # the templates that stand before and behind one
 _PLACEHOLDER = re.compile(r"<[a-z*]+>")
 _COMMAND = re.compile(r"`([^`]+)`")
 _SETTING = re.compile(r"\b[a-z]+(?:[_.-][a-z0-9]+)+\b|\b[A-Z]{2,}(?:_[A-Z]+)+\b|--?[a-z][a-z-]+")
@@ -54,10 +56,10 @@ class Explainer:
         self.name = self._llama.metadata("general.name") or self.files.path.stem
         self._head = self._llama.tokens(HEAD, special=True)
 
-    def written(self, verdicts: Sequence[Verdict], entries: Mapping[str, Entry]) -> list[Verdict]:
+    def written(self, verdicts: Sequence[Verdict], entries: Mapping[str, Entry], around: Around) -> list[Verdict]:
         """The verdicts with the reason that the model wrote, or as they are where it did not keep to the line and its entries."""
         notes = [[entries[name] for name in verdict.knowledge if name in entries] for verdict in verdicts]
-        tasks = [partial(self._task, verdict, known)() for verdict, known in zip(verdicts, notes, strict=True)]
+        tasks = [partial(self._task, verdict, known, around(verdict.template))() for verdict, known in zip(verdicts, notes, strict=True)]
         replies: list[Any] = list(run(self._llama, tasks, self._head, WIDTH))
         return [self._told(*found) for found in zip(verdicts, replies, notes, strict=True)]
 
@@ -70,10 +72,12 @@ class Explainer:
             return verdict
         return replace(verdict, rationale=reply, grounded=True, reason_source="model")
 
-    def _task(self, verdict: Verdict, known: Sequence[Entry]) -> Generator[list[int], Any, str]:
+    def _task(self, verdict: Verdict, known: Sequence[Entry], around: tuple[Sequence[str], Sequence[str]]) -> Generator[list[int], Any, str]:
         """Greedy decoding of one reply, up to a newline."""
         asked = self._llama.tokens("<|im_start|>user\n", special=True)
-        told = "\n".join([f"Line: {verdict.template}", *(f"Note: {entry.meaning} {entry.causes} {entry.check}" for entry in known)])
+        before, after = (" | ".join(text[:NEIGHBOUR] for text in side) for side in around)
+        lines = [f"Before: {before}" if before else "", f"Line: {verdict.template}", f"After: {after}" if after else ""]
+        told = "\n".join([*filter(None, lines), *(f"Note: {entry.meaning} {entry.causes} {entry.check}" for entry in known)])
         asked += self._llama.tokens(told, special=False)[: CONTEXT - len(self._head) - TOKENS - 32]
         logits = yield asked + self._llama.tokens("<|im_end|>\n<|im_start|>assistant\n", special=True)
         reply = ""

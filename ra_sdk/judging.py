@@ -21,7 +21,7 @@ from ra_sdk.trouble import RateLimited
 from ra_sdk.verdicts import VerdictStore, store_key
 
 if TYPE_CHECKING:
-    from ra_sdk.explainer import Explainer
+    from ra_sdk.explainer import Around, Explainer
     from ra_sdk.hookspecs import Reasoner
     from ra_sdk.knowledge import Knowledge
 
@@ -168,19 +168,22 @@ class Judge:
         """The templates with an abnormal verdict for which ``explain`` has not asked the model yet."""
         return self._bare.intersection(texts) if isinstance(self.reasoner, Explaining) else set()
 
-    def write(self, found: Mapping[str, Known], mode: Mode | None = None) -> dict[str, Known]:
-        """The abnormal verdicts of ``found`` with what the explainer writes, where there is one. Its failure is logged."""
+    def write(self, found: Mapping[str, Known], mode: Mode, around: Around) -> dict[str, Known]:
+        """The abnormal verdicts of ``found`` with what the explainer writes, where there is one. Its failure is logged.
+
+        ``around``: the templates of the records before and behind the first one of a template.
+        """
         todo = [verdict for verdict, _ in found.values() if verdict.abnormal and verdict.reason_source not in (None, "model")]
         if self._explainer is None or not todo:
             return {}
         entries = {} if self._knowledge is None else self._knowledge.entries()
         try:
-            told = self._explainer.written(todo, entries)
+            told = self._explainer.written(todo, entries, around)
         except ModelError as error:
             self._trouble.warning("explainer", f"{len(todo)} reasons stay as they are: {error}")
             return {}
         written = {verdict.template: (verdict, found[verdict.template][1]) for verdict in told}
-        self._remember(written, mode or self.mode)
+        self._remember(written, mode)
         return written
 
     def forget(self, text: str) -> None:

