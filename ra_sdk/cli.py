@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ra_sdk import __version__, cli_detect, cli_knowledge, cli_serve, options
+from ra_sdk import __version__, cli_detect, cli_knowledge, cli_serve, cli_stats, options
 from ra_sdk.cli_say import FINE, INTERRUPTED, NO_READER, USAGE, WORLD, complain, say, troubles_told
 from ra_sdk.errors import BadOption, RaError
 from ra_sdk.inert import json_text
@@ -32,6 +32,7 @@ cli_detect.add(app)
 app.add_typer(model_app, name="model")
 cli_serve.add(app)
 cli_knowledge.add(app)
+cli_stats.add(app)
 
 
 def _version(wanted: bool) -> None:
