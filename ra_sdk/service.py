@@ -13,13 +13,10 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Collection, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
-from functools import cache
-from itertools import chain
 from typing import TYPE_CHECKING
 
+from ra_sdk.batches import Batch, Judged, Waiter, speaking
 from ra_sdk.errors import RaError, WorldError
 from ra_sdk.limits import Limits
 from ra_sdk.records import Template, Verdict
@@ -39,38 +36,10 @@ AGAIN_S = 60.0  # how long a template that the model failed on waits for another
 OVERRIDES_S = 5.0  # how long an operator's override may go unnoticed
 LISTED_S = 1.0  # how old the listing of templates may be
 KEYS = 200_000  # templates whose keys are remembered
-SPEAKING = 3  # records of a template that are looked at for who wrote it
 
 
 class Overloaded(WorldError):
     """Too many records are waiting; the client can try again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A batch with its verdicts: record ``i`` has ``verdicts[codes[i]]`` with the key ``keys[codes[i]]``."""
-
-    codes: list[int]
-    verdicts: list[Verdict]
-    keys: list[str]
-
-
-class _Waiter:
-    """A request that waits for some cold templates."""
-
-    def __init__(self, texts: Sequence[str]) -> None:
-        self.texts, self.left = texts, len(texts)
-        self.done: Future[None] = Future()
-        # so that a client that gives up cannot cancel it while the model's thread uses it
-        self.done.set_running_or_notify_cancel()
-
-
-@dataclass(slots=True)
-class _Batch:
-    bodies: Sequence[str]
-    names: Sequence[Collection[str]]
-    waits: bool
-    mined: Future[tuple[Judged, _Waiter | None]] = field(default_factory=Future)
 
 
 class Service:
@@ -79,13 +48,13 @@ class Service:
     def __init__(self, detector: Detector, limits: Limits, meters: Meters) -> None:
         self.detector, self.limits, self.meters = detector, limits, meters
         self._judging, self._name = detector.judging, detector.reasoner.name
-        self._batches: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._batches: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._waiting = self._patient = 0
         self._mining = threading.Lock()
         self._state = threading.Condition()  # guards the five below
         self._cold: deque[str] = deque()
         self._alone: set[str] = set()  # cold ones that were asked for with others when the model failed
-        self._pending: dict[str, set[_Waiter]] = {}
+        self._pending: dict[str, set[Waiter]] = {}
         self._failed: OrderedDict[str, float] = OrderedDict()
         self._names: dict[str, Collection[str]] = {}  # of those that are pending: what their records call the program
         self._keys: OrderedDict[str, str] = OrderedDict()
@@ -114,7 +83,7 @@ class Service:
         if self._closing or self._waiting + len(bodies) > self.limits.queue:
             raise Overloaded(f"{self._waiting} records are waiting, and {len(bodies)} more would exceed the limit of {self.limits.queue}; try later")
         # waiting clients must not use up all connections
-        batch = _Batch(bodies, names or [()] * len(bodies), wait_s > 0 and self._patient < self.limits.connections // 2)
+        batch = Batch(bodies, names or [()] * len(bodies), wait_s > 0 and self._patient < self.limits.connections // 2)
         self._waiting += len(bodies)
         try:
             self._batches.put(batch)
@@ -177,7 +146,7 @@ class Service:
             thread.join()
         self.detector.close()
 
-    async def _wait(self, waiter: _Waiter, seconds: float) -> None:
+    async def _wait(self, waiter: Waiter, seconds: float) -> None:
         self._patient += 1
         try:
             await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(waiter.done)), seconds)
@@ -218,7 +187,7 @@ class Service:
                     self._batches.put(None)  # the end: for the next round
             self._mine_or_fail(batches)
 
-    def _mine_or_fail(self, batches: list[_Batch]) -> None:
+    def _mine_or_fail(self, batches: list[Batch]) -> None:
         """Mine the batches. An error in one must not affect the others."""
         try:
             done = self._mine_block(batches)
@@ -236,7 +205,7 @@ class Service:
             if batch.mined.set_running_or_notify_cancel():
                 batch.mined.set_result(found)
 
-    def _mine_block(self, batches: list[_Batch]) -> list[tuple[Judged, _Waiter | None]]:
+    def _mine_block(self, batches: list[Batch]) -> list[tuple[Judged, Waiter | None]]:
         import polars as pl
 
         started = time.perf_counter()
@@ -244,7 +213,7 @@ class Service:
             codes, texts = self.detector.miner.mine(pl.Series("body", [body for batch in batches for body in batch.bodies], dtype=pl.String))
             self._see_overrides()
             places = codes.to_list()
-            who = _speaking(batches, places, texts)
+            who = speaking(batches, places, texts)
             known = self._judging.look_up(texts, who=who)
             self._save_state()
         self._know_keys(texts)
@@ -262,7 +231,7 @@ class Service:
         except RaError as error:
             self._trouble.warning("state", f"the mined templates are not saved: {error}")
 
-    def _found(self, batch: _Batch, places: list[int], texts: list[str], known: dict[str, Known], who: Who) -> tuple[Judged, _Waiter | None]:
+    def _found(self, batch: Batch, places: list[int], texts: list[str], known: dict[str, Known], who: Who) -> tuple[Judged, Waiter | None]:
         """A batch's share of a block. Its cold templates are queued."""
         order: dict[int, int] = {}
         codes = [order.setdefault(place, len(order)) for place in places]
@@ -272,7 +241,7 @@ class Service:
         waiter = self._queue(cold, batch.waits, who) if cold else None
         return Judged(codes, [known[text][0] if text in known else self._undecided(text) for text in own], [self.key(text) for text in own]), waiter
 
-    def _queue(self, cold: list[str], waits: bool, who: Who) -> _Waiter | None:
+    def _queue(self, cold: list[str], waits: bool, who: Who) -> Waiter | None:
         """Have templates judged or explained.
 
         One that is pending is not queued again, nor one that was done since it was looked up.
@@ -286,7 +255,7 @@ class Service:
                 self._trouble.warning("failing", f"{failing} {what} undecided: the model failed on it, and is asked again {AGAIN_S:.0f} s later")
             if not waits or not cold or self._hurried:
                 return None
-            waiter = _Waiter(pending)
+            waiter = Waiter(pending)
             for text in pending:
                 self._pending[text].add(waiter)
             if not pending:
@@ -402,18 +371,3 @@ class Service:
                 self._texts[key] = text
         while len(self._keys) > KEYS:
             self._texts.pop(self._keys.popitem(last=False)[1], None)
-
-
-def _speaking(batches: Sequence[_Batch], places: Sequence[int], texts: Sequence[str]) -> Who:
-    """Says of each template of a block on which names for the program that wrote them its first records agree."""
-
-    @cache
-    def agreed() -> dict[str, frozenset[str]]:
-        found: dict[int, list[frozenset[str]]] = {}
-        for names, place in zip(chain.from_iterable(batch.names for batch in batches), places):
-            own = found.setdefault(place, [])
-            if len(own) < SPEAKING:
-                own.append(frozenset(names))
-        return {texts[place]: frozenset.intersection(*own) for place, own in found.items()}
-
-    return lambda text: agreed()[text]

@@ -21,7 +21,7 @@ from ra_sdk.limits import MOST_WAIT_MS, Limits
 from ra_sdk.records import Label, ReasonSource, Verdict
 
 if TYPE_CHECKING:
-    from ra_sdk.service import Judged
+    from ra_sdk.batches import Judged
 
 __all__ = ["Answer", "Ask", "Failure", "Page", "Record", "Refusal", "decode", "encode_answer", "entry", "names_of", "texts_of"]
 

@@ -11,12 +11,13 @@ import ra_sdk
 
 PACKAGE = Path(ra_sdk.__file__).parent
 MODULES = sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py")])
-TOP = {"__init__", "cli", "cli_detect", "cli_knowledge", "cli_say", "cli_serve", "serving", "server", "service", "table", "bench"}
+TOP = {"__init__", "cli", "cli_detect", "cli_knowledge", "cli_say", "cli_serve", "cli_stats", "serving", "server", "service", "table", "bench"}
 DOORS = {
-    "cli": {"cli_detect", "cli_knowledge", "cli_say", "cli_serve"},
+    "cli": {"cli_detect", "cli_knowledge", "cli_say", "cli_serve", "cli_stats"},
     "cli_knowledge": {"cli_say"},
     "cli_detect": {"cli_say"},
     "cli_serve": {"cli_say", "serving"},
+    "cli_stats": {"cli_say"},
     "serving": {"server", "service"},
     "server": {"service"},
 }  # which of them opens which
@@ -61,8 +62,9 @@ EXTRA = {
     "options": {"errors", "window"},
     "tokens": {"config", "errors", "locks"},
     "metrics": set(),
-    "wire": {"formats", "grounding", "limits", "records", "service"},  # the last for a type only
-    "otlp": {"jsontext", "formats", "wire"},
+    "wire": {"batches", "formats", "grounding", "knowledge", "limits", "records"},  # the first for a type only
+    "otlp": {"jsontext", "formats", "knowledge", "wire"},
+    "batches": {"judging"},  # for a type only
     "guard": {"limits", "wire"},
     "openapi": {"wire"},
     "hookspecs": {"prompt"},

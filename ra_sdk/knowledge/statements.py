@@ -78,6 +78,7 @@ class Statements:
         total = len(self._entries) + 1
         self._weights = {word: math.log(total / len(numbers)) for word, numbers in self._having.items()}
         self._unknown = math.log(total)
+        self._sizes = array("f", (sum(self._weights[word] for word in own) for own in self._words))
 
     def told(self, template: str, scope: Collection[str]) -> Iterator[Told]:
         """The statements that a template is."""
@@ -86,8 +87,9 @@ class Statements:
         rarest = sorted((word for word in counted if word in self._weights), key=self._weights.__getitem__, reverse=True)
         having = [self._having[word] for word in rarest[:RAREST]]
         alike = dict.fromkeys(number for each in having for number in each if self._deciding[number] == deciding)
+        size = sum(self._weights.get(word, self._unknown) for word in found)
         for number in alike:
-            if (likeness := self._likeness(number, counted)) and self._may_speak(number, scope):
+            if (likeness := self._likeness(number, counted, size)) and self._may_speak(number, scope):
                 yield Told(self._entries[number], likeness)
         for number in (number for each in having[:1] for number in each if number not in alike):
             if self._open_ended(number, counted, template) and self._may_speak(number, scope):
@@ -113,16 +115,16 @@ class Statements:
         found = re.search(rf"(?:^|\s){pattern} (?P<reason>.+)$", template, re.IGNORECASE)
         return found is not None and not any(map(decisive, words(template[: found.start()])))
 
-    def _likeness(self, number: int, counted: Counter[str]) -> float:
-        """How alike a statement and a template with the same deciding words are; 0 if one cannot speak for the other."""
+    def _likeness(self, number: int, counted: Counter[str], template: float) -> float:
+        """How alike a statement and a template with the same deciding words are; 0 if one cannot speak for the other. ``template``: its words' weight."""
+        statement = self._sizes[number]
+        if not statement or template < COVERED * statement or statement < COVERING * template:  # what both have is in each of them
+            return 0.0
         own = Counter(self._words[number])
-        both, statement, template = map(self._weight, (own & counted, own, counted))
-        if not statement or both < COVERED * statement or both < COVERING * template:
+        both = sum(self._weights[word] * min(count, counted[word]) for word, count in own.items())
+        if both < COVERED * statement or both < COVERING * template:
             return 0.0
         return 2 * both / (statement + template)
-
-    def _weight(self, counted: Counter[str]) -> float:
-        return sum(self._weights.get(word, self._unknown) * count for word, count in counted.items())
 
 
 def _deciding(found: Iterable[str]) -> tuple[str, ...]:
