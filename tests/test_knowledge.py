@@ -103,6 +103,14 @@ def test_what_turns_an_entry_off():
     assert ids(known, "array md0 is not degraded") == []
 
 
+@pytest.mark.parametrize(
+    ("line", "stands"), [("lanes degraded: 0", False), ("lanes degraded=0 of 16", False), ("lanes degraded: 0.5", True), ("degraded: 0x3", True)]
+)
+def test_what_is_counted_as_zero_did_not_happen(line, stands):
+    assert ids(only(entry("degraded", says="fault")), line) == (["degraded"] if stands else [])
+    assert ids(only(entry("degraded", says="depends")), line) == ["degraded"]
+
+
 def test_a_longer_phrase_speaks_for_a_shorter_one_within_it():
     known = only(entry("connection refused"), entry("connection refused by policy"))
     assert ids(known, "connection refused by policy of the gateway") == ["connection refused by policy"]

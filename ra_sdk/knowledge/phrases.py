@@ -16,8 +16,10 @@ __all__ = ["Hit", "Phrases", "Words", "as_mined", "folded", "stands_alone"]
 
 T = TypeVar("T")
 TELLING_WORDS = 5  # of a phrase that is confined to a program, and says by itself that this speaks
+REPORTS = ("fault", "attack", "warning")  # what entries say that report something
 LITERAL_WORDS = 3  # a phrase of which the masks hide a value needs so many other words
 _PLACEHOLDER = re.compile(r"<(?:[a-z]+|\*)>")
+_ZERO = re.compile(r"\s*[:=]\s*0(?![\w.,:%-])")  # behind what is counted: "failed=0"
 _MASKABLE = re.compile(r"[0-9/@<]|[A-Za-z]{16}|\\")
 _FOLD = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
 
@@ -83,7 +85,7 @@ class Phrases:
             if before is None or end - start > before.end - before.start:
                 best[entry.id] = Hit(entry, start, end, template[start:end])
         for hit in best.values():
-            if _in_scope(hit, scope) and not any(_stands(text, folded(phrase)) for phrase in hit.entry.unless):
+            if _in_scope(hit, scope) and not _none_counted(hit, text) and not any(_stands(text, folded(phrase)) for phrase in hit.entry.unless):
                 yield hit
 
 
@@ -120,6 +122,11 @@ def _in_scope(hit: Hit, scope: Collection[str]) -> bool:
     if not hit.entry.scope or any(name in scope for name in hit.entry.scope):
         return True
     return not scope and len(hit.phrase.split()) >= TELLING_WORDS
+
+
+def _none_counted(hit: Hit, text: str) -> bool:
+    """Whether the line says that what the entry reports happened zero times."""
+    return hit.entry.says in REPORTS and _ZERO.match(text, hit.end) is not None
 
 
 def _stands(text: str, phrase: str) -> bool:
