@@ -104,7 +104,15 @@ def test_what_turns_an_entry_off():
 
 
 @pytest.mark.parametrize(
-    ("line", "stands"), [("lanes degraded: 0", False), ("lanes degraded=0 of 16", False), ("lanes degraded: 0.5", True), ("degraded: 0x3", True)]
+    ("line", "stands"),
+    [
+        ("lanes degraded: 0", False),
+        ("degraded 0, up 16", False),
+        ("degraded 0.5 h", True),
+        ("lanes degraded=0 of 16", False),
+        ("lanes degraded: 0.5", True),
+        ("degraded: 0x3", True),
+    ],
 )
 def test_what_is_counted_as_zero_did_not_happen(line, stands):
     assert ids(only(entry("degraded", says="fault")), line) == (["degraded"] if stands else [])

@@ -19,7 +19,7 @@ TELLING_WORDS = 5  # of a phrase that is confined to a program, and says by itse
 REPORTS = ("fault", "attack", "warning")  # what entries say that report something
 LITERAL_WORDS = 3  # a phrase of which the masks hide a value needs so many other words
 _PLACEHOLDER = re.compile(r"<(?:[a-z]+|\*)>")
-_ZERO = re.compile(r"\s*[:=]\s*0(?![\w.,:%-])")  # behind what is counted: "failed=0"
+_ZERO = re.compile(r"(?:\s*[:=]\s*|\s)0(?![\w%]|[.,:-]\d)")  # behind what is counted: "failed=0", "parity errors 0"
 _MASKABLE = re.compile(r"[0-9/@<]|[A-Za-z]{16}|\\")
 _FOLD = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
 
