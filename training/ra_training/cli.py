@@ -62,13 +62,15 @@ def _add_sft(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--smoothing", type=float, default=0.0, help="share of a verdict's target that goes to the other verdict: some labels are wrong")
     parser.add_argument("--longest", type=int, default=384, help="tokens; longer examples are left out")
     parser.add_argument("--dev", type=int, default=120, help="dev rows judged at each checkpoint")
-    parser.add_argument("--explain", type=float, default=0.5, help="share of verdict, then rationale; what the two leave is verdict only")
-    parser.add_argument("--think", type=float, default=0.33, help="share of reasoning, then verdict")
+    parser.add_argument("--evidence", type=float, default=0.5, help="share of verdict, then the words that decide; what the two leave is verdict only")
+    parser.add_argument("--think", type=float, default=0.1, help="share of reasoning, then verdict")
+    parser.add_argument("--statements", type=Path, help="statements of ra-train mine, learnt with their level")
+    parser.add_argument("--choices", type=Path, help="lines with known entries that fit or do not (sets/choices.jsonl)")
     parser.add_argument("--pairs", type=int, default=150, help="value pairs an epoch")
     parser.set_defaults(run=_sft)
 
 
-_MIXTURE = ("explain", "think", "pairs", "hostile")
+_MIXTURE = ("evidence", "think", "pairs", "hostile")
 
 
 def _sft(args: argparse.Namespace) -> int:

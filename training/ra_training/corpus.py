@@ -8,9 +8,11 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import lzma
 import os
 import random
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,10 +25,13 @@ __all__ = ["Row", "corpus_files", "digest", "masked", "place", "read_rows", "tra
 
 _VARIABLE = re.compile(r"#[0-9]+#")  # how the templates of the paper write a variable; mining writes <*>
 
+_BGL = re.compile(r" RAS \S+ (INFO|WARNING|ERROR|SEVERE|FATAL|FAILURE) +(\S.*)")  # level and message of a raw line
+RAW = ("bgl-2k", "bgl-5000", "bgl-errors")  # logs from which templates take their level
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One labelled message. ``category`` is None for normal ones; ``think`` (the expert's reasoning) may be missing."""
+    """One labelled message. ``category`` is None for normal ones; ``think`` (the expert's reasoning) and ``level`` (a severity) may be missing."""
 
     id: str
     system: str
@@ -35,6 +40,7 @@ class Row:
     category: str | None = None
     think: str | None = None
     split: str = ""
+    level: str | None = None
 
     @property
     def abnormal(self) -> bool:
@@ -86,6 +92,9 @@ def corpus_files(shared: Path) -> dict[str, Path]:
         "templates": shared / "corpus/templates.jsonl",
         "written": Path(__file__).with_name("written.jsonl"),
         "panel": shared / "data/templates.csv",
+        "bgl-2k": shared / "data/bgl/BGL_2k.log",
+        "bgl-5000": shared / "data/bgl/BGL_5000.log",
+        "bgl-errors": shared / "data/bgl/BGL_errors_300k.log.xz",
     }
     return {name: path for name, path in files.items() if path.is_file()}
 
@@ -98,15 +107,62 @@ def training_rows(files: dict[str, Path], split: str, *, seed: int = 0, plain: i
     """
     if split not in ("train", "dev"):
         raise ValueError(f"split {split!r} is not for training; train and dev are")
-    rows = [row for name in ("general", "templates", "written") if name in files for row in read_rows(files[name]) if row.split == split]
+    rows = levelled([row for name in ("general", "written") if name in files for row in read_rows(files[name]) if row.split == split])
     if "panel" not in files:
         return list(_distinct(rows))
-    panel = [row for row in read_rows(files["panel"], "label_panel") if row.split == split]
+    every = read_rows(files["panel"], "label_panel")
+    levels = template_levels([files[name] for name in RAW if name in files], [row.message for row in every if row.system.lower() == "bgl"])
+    told = [row for row in read_rows(files["templates"]) if row.split == split] if "templates" in files else []
+    rows += [replace(row, level=levels.get(row.message)) for row in told]
+    panel = [replace(row, level=levels.get(row.message)) for row in every if row.split == split]
     reasoned = {row.message for row in rows}
     rest = [row for row in _distinct(panel) if row.message not in reasoned]
     normal = [row for row in rest if not row.abnormal]
     random.Random(seed).shuffle(normal)
     return list(_distinct([*rows, *(row for row in rest if row.abnormal), *normal[:plain]]))
+
+
+def levelled(rows: Sequence[Row]) -> list[Row]:
+    """Messages as the product reads them: the severity that a header gives, and the body. One in which nothing but a header is found stays whole."""
+    from ra_sdk.formats import builtin_formats
+    from ra_sdk.lines import raw_blocks
+    from ra_sdk.sources import IterableSource
+
+    raw = raw_blocks(IterableSource([row.message for row in rows]), builtin_formats(), None, len(rows) + 1, 0.1)
+    blocks = [block.parse() for block in raw if block is not None]
+    read = [pair for block in blocks for pair in zip(block.bodies.to_list(), block.fields["severity"].to_list())]
+    return [replace(row, message=body or row.message, level=level) for row, (body, level) in zip(rows, read, strict=True)]
+
+
+def template_levels(logs: Sequence[Path], templates: Sequence[str]) -> dict[str, str]:
+    """The level that most BGL lines of a template have, by template text. Lines that fit several templates count for none of them."""
+    levels = _levels_of_bodies(logs)
+    shapes = [(template, _shape(text)) for template, text in zip(templates, masked(templates))]
+    found: dict[str, Counter[str]] = {}
+    for body, counts in levels.items():
+        fitting = [template for template, shape in shapes if shape.fullmatch(body)]
+        if len(fitting) == 1:
+            found.setdefault(fitting[0], Counter()).update(counts)
+    return {template: counts.most_common(1)[0][0] for template, counts in found.items()}
+
+
+def _levels_of_bodies(logs: Sequence[Path]) -> dict[str, Counter[str]]:
+    """How often each masked body of BGL logs has which level: the word behind ``RAS`` and the facility."""
+    found: dict[tuple[str, str], int] = Counter()
+    for path in logs:
+        opened = lzma.open(path, "rt", encoding="utf-8", errors="replace") if path.suffix == ".xz" else path.open(encoding="utf-8", errors="replace")
+        with opened as file:
+            found.update((match[1], match[2]) for match in map(_BGL.search, file) if match)
+    levels: dict[str, Counter[str]] = {}
+    for (level, _), body, count in zip(found, masked([body for _, body in found]), found.values()):
+        known = "FATAL" if level == "FAILURE" else "ERROR" if level == "SEVERE" else level.replace("WARNING", "WARN")
+        levels.setdefault(body, Counter())[known] += count
+    return levels
+
+
+def _shape(text: str) -> re.Pattern[str]:
+    """A masked template as a pattern for masked bodies."""
+    return re.compile(".+?".join(map(re.escape, text.split("<*>"))))
 
 
 def _distinct(rows: Iterable[Row]) -> Iterator[Row]:

@@ -1,27 +1,30 @@
-"""Rows become token sequences: the product's prompt, the masked message as plain text, and the reply that is learnt."""
+"""Rows become token sequences: the product's prompt, the level, the masked message as plain text, and the reply that is learnt."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from ra_sdk.prompt import ABNORMAL, CLOSE_ANSWER, CLOSE_THINK, END, NORMAL, OPEN_ANSWER, OPEN_THINK, Mode, prompt, reply
+from ra_sdk.prompt import ABNORMAL, END, FITS, FITS_NOT, KNOWN, NORMAL, OPEN_THINK, Mode, head, level, reply, tail
 
-from ra_training.augment import hostile, relevelled, starred
+from ra_training.augment import hostile, relevelled, shown_level, starred
 from ra_training.corpus import Row, masked
 from ra_training.pairs import value_pairs
 from ra_training.reasons import anchored, reason
 
-__all__ = ["Encoder", "Example", "Kind", "Mixture", "Prepared", "batches", "epoch_examples", "prepare"]
+__all__ = ["Choice", "Encoder", "Example", "Kind", "Mixture", "Prepared", "Statement", "batches", "epoch_examples", "prepare"]
 
-Kind = Literal["verdict", "explain", "think"]
+Kind = Literal["verdict", "evidence", "think"]
+QUOTE = 8  # words of evidence, at most: a longer quote does not say what decides
+_QUOTED = re.compile(r'"([^"]+)"')
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """Token ids; what is learnt begins at ``start``. ``verdict`` is the position of the token that is the verdict."""
+    """Token ids; what is learnt begins at ``start``. ``verdict`` is the position of the token that is the answer."""
 
     ids: list[int]
     start: int
@@ -36,17 +39,43 @@ class Prepared:
     text: str
     think: str | None
 
+    @property
+    def evidence(self) -> str | None:
+        """The first words that the reasoning quotes, as they stand in the text."""
+        quoted = _QUOTED.search(self.think or "")
+        words = quoted[1].strip(" .,;:") if quoted else ""
+        return words if words and words in self.text and len(words.split()) <= QUOTE else None
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """A log statement mined from source code, with its level in the prompt's words."""
+
+    text: str
+    level: str
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A masked line, the meaning of a known entry, and whether it explains the line."""
+
+    text: str
+    meaning: str
+    fits: bool
+
 
 @dataclass(frozen=True, slots=True)
 class Mixture:
-    """What an epoch is made of: shares of the rows that have reasoning, of the copies, and the number of value pairs."""
+    """What an epoch is made of: shares of the rows that have reasoning, of the copies, and numbers of value pairs, statements and choices."""
 
-    explain: float = 0.5
-    think: float = 0.33
+    evidence: float = 0.5
+    think: float = 0.1
     hostile: float = 0.25
     relevelled: float = 0.15
     starred: float = 0.25
     pairs: int = 150
+    statements: int = 4000
+    choices: int = 2000
 
 
 class Encoder:
@@ -54,36 +83,47 @@ class Encoder:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self._ends = {mode: self._both(mode) for mode in get_args(Mode)}
+        self._heads = {mode: self.tokens(head(mode), special=True) for mode in get_args(Mode)}
+        self._tails = {mode: self.tokens(tail(mode), special=True) for mode in get_args(Mode)}
         self.normal, self.abnormal = (self.tokens(word, special=False)[0] for word in (NORMAL, ABNORMAL))
-        self._end = self.tokens(END, special=True)
+        self._end, self._known = self.tokens(END, special=True), self.tokens(KNOWN, special=True)
 
     def tokens(self, text: str, *, special: bool) -> list[int]:
         """Token ids; with ``special``, names of control tokens become these."""
         ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False, split_special_tokens=not special)
         return ids
 
-    def _both(self, mode: Mode) -> tuple[list[int], list[int]]:
-        layout = prompt(mode)
-        return self.tokens(layout.head, special=True), self.tokens(layout.tail, special=True)
+    def _shown(self, text: str, severity: str | None, mode: Mode = "direct") -> list[int]:
+        return self._heads[mode] + self.tokens(level(severity), special=False) + self.tokens(text, special=False)
 
-    def asked(self, text: str, mode: Mode = "direct") -> list[int]:
+    def asked(self, text: str, severity: str | None = None, mode: Mode = "direct") -> list[int]:
         """A prompt: up to where the model goes on."""
-        head, tail = self._ends[mode]
-        return head + self.tokens(text, special=False) + tail
+        return self._shown(text, severity, mode) + self._tails[mode]
 
-    def example(self, text: str, category: str | None, think: str | None, kind: Kind) -> Example:
-        """A prompt with its reply. ``think`` is needed for the kinds explain and think."""
+    def example(self, item: Prepared, text: str, severity: str | None, kind: Kind) -> Example:
+        """A prompt with its reply. ``text`` is the item's, or a variant of it."""
         mode: Mode = "think" if kind == "think" else "direct"
-        opening = OPEN_THINK if mode == "think" else OPEN_ANSWER
-        said = reply(mode, category, None if kind == "verdict" else think).removeprefix(opening)
-        if mode == "direct":  # whoever decodes forces the closing tags: nothing is learnt from them
-            said = said.removesuffix(CLOSE_ANSWER).removesuffix(CLOSE_THINK.lstrip())
-        asked, learnt = self.asked(text, mode), self.tokens(said, special=False)
+        category, evidence = item.row.category, item.evidence if kind == "evidence" else None
+        asked, learnt = self.asked(text, severity, mode), self._reply(mode, category, evidence, item.think)
         word = self.abnormal if category else self.normal
         # in think mode the verdict is the last of its kind: the reasoning may say the word too
-        at = len(learnt) - 1 - learnt[::-1].index(word) if mode == "think" else learnt.index(word)
-        return Example(asked + learnt + (self._end if mode == "think" else []), len(asked), len(asked) + at)
+        at = len(learnt) - 1 - learnt[::-1].index(word) if mode == "think" else 0
+        return Example(asked + learnt, len(asked), len(asked) + at)
+
+    def _reply(self, mode: Mode, category: str | None, evidence: str | None, think: str | None) -> list[int]:
+        said = reply(mode, category, evidence=evidence, think=think).removeprefix(OPEN_THINK)
+        return self.tokens(said, special=False) + ([] if mode == "direct" and evidence is None else self._end)
+
+    def choice(self, item: Choice, severity: str | None) -> Example:
+        """Whether a known entry explains a line: its answer's one token is learnt."""
+        asked = self._shown(item.text, severity) + self._known + self.tokens(item.meaning, special=False) + self._end
+        return Example(asked + self.tokens(FITS if item.fits else FITS_NOT, special=False)[:1], len(asked), len(asked))
+
+    def statement(self, item: Statement) -> Example:
+        """A statement whose level is not told: its text is learnt, and then its level."""
+        before = self._heads["direct"] + self.tokens(level(None), special=False)
+        ids = before + self.tokens(item.text, special=False) + self.tokens("\n", special=False)
+        return Example(ids + self.tokens(item.level, special=False)[:1], len(before), len(ids))
 
 
 def prepare(rows: Sequence[Row]) -> list[Prepared]:
@@ -92,16 +132,30 @@ def prepare(rows: Sequence[Row]) -> list[Prepared]:
     return [Prepared(row, text, reason(row.think, row.message, text)) for row, text in zip(rows, texts) if text]
 
 
-def epoch_examples(prepared: Sequence[Prepared], encoder: Encoder, mixture: Mixture, rng: random.Random, longest: int) -> list[Example]:
+def epoch_examples(
+    prepared: Sequence[Prepared],
+    encoder: Encoder,
+    mixture: Mixture,
+    rng: random.Random,
+    longest: int,
+    statements: Sequence[Statement] = (),
+    choices: Sequence[Choice] = (),
+) -> list[Example]:
     """The examples of one epoch, in random order; those of more than ``longest`` tokens are left out."""
     again = _copies(prepared, mixture, rng)
     pairs = prepare(list(value_pairs(mixture.pairs, rng)))
     examples = [_encode(item, encoder, _kind(item, mixture, rng), mixture, rng) for item in prepared]
     # copies teach the verdict above all: two thirds of them go without the reasoning, which is known already
     examples += [_encode(item, encoder, _kind(item, mixture, rng) if rng.random() < 0.34 else "verdict", mixture, rng) for item in (*again, *pairs)]
+    examples += map(encoder.statement, _some(statements, mixture.statements, rng))
+    examples += [encoder.choice(choice, None) for choice in _some(choices, mixture.choices, rng)]
     kept = [example for example in examples if len(example.ids) <= longest]
     rng.shuffle(kept)
     return kept
+
+
+def _some(items: Sequence[Any], count: int, rng: random.Random) -> Iterable[Any]:
+    return items if len(items) <= count else rng.sample(items, count)
 
 
 def _copies(prepared: Sequence[Prepared], mixture: Mixture, rng: random.Random) -> list[Prepared]:
@@ -119,16 +173,17 @@ def _copies(prepared: Sequence[Prepared], mixture: Mixture, rng: random.Random) 
 
 
 def _kind(item: Prepared, mixture: Mixture, rng: random.Random) -> Kind:
-    if item.think is None:
-        return "verdict"
     chance = rng.random()
-    return "explain" if chance < mixture.explain else "think" if chance < mixture.explain + mixture.think else "verdict"
+    if item.think is None or chance >= mixture.evidence + mixture.think:
+        return "verdict"
+    if chance < mixture.think:
+        return "think"
+    return "evidence" if item.evidence else "verdict"
 
 
 def _encode(item: Prepared, encoder: Encoder, kind: Kind, mixture: Mixture, rng: random.Random) -> Example:
-    kind = kind if item.think else "verdict"
     text = starred(item.text, item.think, rng) if rng.random() < mixture.starred else item.text
-    return encoder.example(text, item.row.category, item.think, kind)
+    return encoder.example(item, text, shown_level(item.row, rng), kind)
 
 
 def batches(examples: Sequence[Example], size: int, rng: random.Random) -> list[list[Example]]:

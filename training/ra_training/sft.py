@@ -19,6 +19,7 @@ from ra_sdk.prompt import PROMPT_VERSION
 from ra_training.base import base_path, fast_bf16, load_base, with_lora
 from ra_training.corpus import corpus_files, digest, training_rows
 from ra_training.examples import Encoder, Example, Mixture, batches, epoch_examples, prepare
+from ra_training.material import known_choices, mined_statements
 from ra_training.export import with_gguf
 from ra_training.metrics import figures
 from ra_training.record import Run
@@ -55,6 +56,8 @@ class SftConfig:
     dev: int = 120
     seed: int = 1
     sets: tuple[str, ...] = ("general", "templates", "written", "panel")
+    statements: Path | None = None
+    choices: Path | None = None
     mixture: Mixture = field(default_factory=Mixture)
 
 
@@ -72,6 +75,8 @@ class _Training:
         self.run.begin(_written(config, files, path), resume=config.resume)
         self.train = prepare(training_rows(files, "train", seed=config.seed))
         self.dev = prepare(training_rows(files, "dev", seed=config.seed))
+        self.statements = mined_statements(config.statements, config.seed) if config.statements else []
+        self.choices = known_choices(config.choices, "train") if config.choices else []
         base = load_base(path)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(self.device))
@@ -102,7 +107,8 @@ class _Training:
         """Batches, epoch after epoch, from where the run is, until its end."""
         while True:
             rng = random.Random(f"{self.config.seed} {self.epoch}")
-            made = batches(epoch_examples(self.train, self.encoder, self.config.mixture, rng, self.config.longest), self.config.batch, rng)
+            examples = epoch_examples(self.train, self.encoder, self.config.mixture, rng, self.config.longest, self.statements, self.choices)
+            made = batches(examples, self.config.batch, rng)
             self.steps_per_epoch = max(len(made), 1)
             for batch in made[self.at :]:
                 if self.progress >= 1:
@@ -146,7 +152,7 @@ class _Training:
         random.Random(0).shuffle(rows)
         rows = rows[:most]
         self.model.eval()
-        scores = abnormal_scores(self.model, self.encoder, [item.text for item in rows], self.bf16)
+        scores = abnormal_scores(self.model, self.encoder, [(item.text, item.row.level) for item in rows], self.bf16)
         self.model.train()
         return figures([item.row.abnormal for item in rows], scores, [score >= 0.5 for score in scores])
 
@@ -197,7 +203,8 @@ def sft(config: SftConfig) -> Run:
 
 def _loop(training: _Training, stop: list[int]) -> None:
     saved, losses, begun, tokens = training.seconds, list[float](), training.seconds, training.tokens
-    print(f"{len(training.train)} rows, {len(training.dev)} dev rows, {'bf16' if training.bf16 else 'fp32'} on {training.device}", flush=True)
+    more = f"{len(training.statements)} statements, {len(training.choices)} choices, " if training.statements or training.choices else ""
+    print(f"{len(training.train)} rows, {more}{len(training.dev)} dev rows, {'bf16' if training.bf16 else 'fp32'} on {training.device}", flush=True)
     for batch in training.batches():
         losses.append(training.learn(batch))
         if training.step % 10 == 0:
@@ -262,11 +269,11 @@ def reply_loss(
     return (each * counts).sum() / counts.sum()
 
 
-def abnormal_scores(model: Any, encoder: Encoder, texts: Sequence[str], bf16: bool = False, size: int = 16) -> list[float]:
-    """P(abnormal) of masked texts in direct mode, in order: softmax over the two answers."""
+def abnormal_scores(model: Any, encoder: Encoder, lines: Sequence[tuple[str, str | None]], bf16: bool = False, size: int = 16) -> list[float]:
+    """P(abnormal) of masked texts with their levels in direct mode, in order: softmax over the two answers."""
     import torch
 
-    asked = [encoder.asked(text) for text in texts]
+    asked = [encoder.asked(text, severity) for text, severity in lines]
     order = sorted(range(len(asked)), key=lambda at: len(asked[at]))
     scores, device = [0.0] * len(asked), next(model.parameters()).device
     for start in range(0, len(order), size):
@@ -295,7 +302,7 @@ def _brief(dev: dict[str, float]) -> str:
 
 def _written(config: SftConfig, files: dict[str, Path], base: Path) -> dict[str, Any]:
     """The configuration as JSON, with hashes of all that it names. No path of this machine is needed to compare runs."""
-    plain = {key: value for key, value in asdict(config).items() if key not in ("out", "corpus", "resume", "base", "start")}
+    plain = {key: value for key, value in asdict(config).items() if key not in ("out", "corpus", "resume", "base", "start", "statements", "choices")}
     return {
         **plain,
         "sets": list(config.sets),
@@ -303,6 +310,8 @@ def _written(config: SftConfig, files: dict[str, Path], base: Path) -> dict[str,
         "prompt_version": PROMPT_VERSION,
         "base": base.name,
         "base_sha256": digest(base),
+        "statements_sha256": digest(config.statements) if config.statements else None,
+        "choices_sha256": digest(config.choices) if config.choices else None,
         "start_sha256": digest(config.start) if config.start else None,
         "corpus": {name: digest(path) for name, path in files.items()},
     }
