@@ -31,7 +31,8 @@ RAW = ("bgl-2k", "bgl-5000", "bgl-errors")  # logs from which templates take the
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One labelled message. ``category`` is None for normal ones; ``think`` (the expert's reasoning) and ``level`` (a severity) may be missing."""
+    """One labelled message. ``category`` is None for normal ones; ``think`` (the expert's reasoning), ``level`` (a severity) and
+    ``evidence`` (the words of the message on which the verdict hangs) may be missing."""
 
     id: str
     system: str
@@ -41,6 +42,7 @@ class Row:
     think: str | None = None
     split: str = ""
     level: str | None = None
+    evidence: str | None = None
 
     @property
     def abnormal(self) -> bool:
@@ -82,6 +84,8 @@ def _row(record: dict[str, Any], label: str, where: str) -> Row:
         category=category if said == "abnormal" else None,
         think=wildcards(think) if think else None,
         split=record.get("split") or "",
+        level=record.get("level") or None,
+        evidence=record.get("evidence") or None,
     )
 
 
@@ -91,6 +95,7 @@ def corpus_files(shared: Path) -> dict[str, Path]:
         "general": shared / "corpus/general.jsonl",
         "templates": shared / "corpus/templates.jsonl",
         "written": Path(__file__).with_name("written.jsonl"),
+        "hard": Path(__file__).with_name("hard.jsonl"),
         "panel": shared / "data/templates.csv",
         "bgl-2k": shared / "data/bgl/BGL_2k.log",
         "bgl-5000": shared / "data/bgl/BGL_5000.log",
@@ -108,6 +113,7 @@ def training_rows(files: dict[str, Path], split: str, *, seed: int = 0, plain: i
     if split not in ("train", "dev"):
         raise ValueError(f"split {split!r} is not for training; train and dev are")
     rows = levelled([row for name in ("general", "written") if name in files for row in read_rows(files[name]) if row.split == split])
+    rows += [row for row in read_rows(files["hard"]) if row.split == split] if "hard" in files else []  # bodies, with their level
     if "panel" not in files:
         return list(_distinct(rows))
     every = read_rows(files["panel"], "label_panel")

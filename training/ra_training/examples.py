@@ -33,18 +33,19 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A row, masked, with its reasoning brought into line (None: verdict only)."""
+    """A row, masked, with its reasoning brought into line (None: none is learnt), and the words on which its verdict hangs."""
 
     row: Row
     text: str
     think: str | None
+    evidence: str | None
 
-    @property
-    def evidence(self) -> str | None:
-        """The first words that the reasoning quotes, as they stand in the text."""
-        quoted = _QUOTED.search(self.think or "")
-        words = quoted[1].strip(" .,;:") if quoted else ""
-        return words if words and words in self.text and len(words.split()) <= QUOTE else None
+
+def _evidence(think: str | None, text: str) -> str | None:
+    """The first words that a reasoning quotes, as they stand in the text."""
+    quoted = _QUOTED.search(think or "")
+    words = quoted[1].strip(" .,;:") if quoted else ""
+    return words if words and words in text and len(words.split()) <= QUOTE else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,12 @@ class Encoder:
 def prepare(rows: Sequence[Row]) -> list[Prepared]:
     """Rows masked, all in one call, and their reasoning anchored in what is left."""
     texts = masked([row.message for row in rows])
-    return [Prepared(row, text, reason(row.think, row.message, text)) for row, text in zip(rows, texts) if text]
+    return [_prepared(row, text, reason(row.think, row.message, text)) for row, text in zip(rows, texts) if text]
+
+
+def _prepared(row: Row, text: str, think: str | None) -> Prepared:
+    told = anchored(f'"{row.evidence}"', row.message, text) if row.evidence else think
+    return Prepared(row, text, think, _evidence(told, text))
 
 
 def epoch_examples(
@@ -169,16 +175,14 @@ def _copies(prepared: Sequence[Prepared], mixture: Mixture, rng: random.Random) 
                 thinks.append(item.think)
     texts = masked([row.message for row in rows])
     # a quote may be cut in two by what was put in: then the copy teaches the verdict only
-    return [Prepared(row, text, anchored(think, text, text) if think else None) for row, text, think in zip(rows, texts, thinks) if text]
+    return [_prepared(row, text, anchored(think, text, text) if think else None) for row, text, think in zip(rows, texts, thinks) if text]
 
 
 def _kind(item: Prepared, mixture: Mixture, rng: random.Random) -> Kind:
     chance = rng.random()
-    if item.think is None or chance >= mixture.evidence + mixture.think:
-        return "verdict"
-    if chance < mixture.think:
+    if chance < mixture.think and item.think is not None:
         return "think"
-    return "evidence" if item.evidence else "verdict"
+    return "evidence" if item.evidence is not None and chance < mixture.evidence + mixture.think else "verdict"
 
 
 def _encode(item: Prepared, encoder: Encoder, kind: Kind, mixture: Mixture, rng: random.Random) -> Example:
