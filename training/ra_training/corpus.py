@@ -80,11 +80,12 @@ def _row(record: dict[str, Any], label: str, where: str) -> Row:
 
 
 def corpus_files(shared: Path) -> dict[str, Path]:
-    """The files that training reads, by name; what is not there is left out. ``written`` comes with this package."""
+    """The files that training reads, by name; what is not there is left out. ``written`` and ``hard`` come with this package."""
     files = {
         "general": shared / "corpus/general.jsonl",
         "templates": shared / "corpus/templates.jsonl",
         "written": Path(__file__).with_name("written.jsonl"),
+        "hard": Path(__file__).with_name("hard.jsonl"),
         "panel": shared / "data/templates.csv",
     }
     return {name: path for name, path in files.items() if path.is_file()}
@@ -98,7 +99,7 @@ def training_rows(files: dict[str, Path], split: str, *, seed: int = 0, plain: i
     """
     if split not in ("train", "dev"):
         raise ValueError(f"split {split!r} is not for training; train and dev are")
-    rows = [row for name in ("general", "templates", "written") if name in files for row in read_rows(files[name]) if row.split == split]
+    rows = [row for name in ("general", "templates", "written", "hard") if name in files for row in read_rows(files[name]) if row.split == split]
     if "panel" not in files:
         return list(_distinct(rows))
     panel = [row for row in read_rows(files["panel"], "label_panel") if row.split == split]
