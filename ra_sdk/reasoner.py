@@ -48,16 +48,8 @@ CANDIDATES = 40  # tokens among which the next one is looked for when writing
 TEMPLATE = 384  # tokens of a template that the model sees; a longer one is cut in the middle
 QUOTED = 24  # tokens of a quote, at most
 JUDGED, SURE = 3, -0.8  # words about a quote are judged from so many tokens on; mean logarithm of their probabilities from which they are kept
-FAULTS = {
-    "hardware": "a hardware fault",
-    "network": "a network fault",
-    "software": "a software fault",
-    "system": "a fault of the system",
-    "security": "a security problem",
-}
 HANGS, CLEARLY = 2.0, 1.0  # how much of its margin a verdict loses without a quote that decides; how much more another one must take
 SEARCHED = 40  # words of a message in which another quote is looked for, at most; a longer one keeps the model's
-CERTAIN = 0.95  # probability of a category from which a rationale names it: of these about nine in ten are right
 FORCED = 32  # tokens of a prompt's tail, of tags and of the answer, at most
 CUT = " … "
 
@@ -133,7 +125,7 @@ class LlamaReasoner:
     def _digest(self) -> str:
         """What the verdicts depend on, and nothing else: the files, the prompts, and how replies are decoded. The threshold is not part of it."""
         prompts = [prompt(mode, self._shots) for mode in MODES]
-        decoding = (self._room, self.think_tokens, self.explain_tokens, CANDIDATES, QUOTED, JUDGED, SURE, HANGS, CLEARLY, SEARCHED, CERTAIN, FAULTS)
+        decoding = (self._room, self.think_tokens, self.explain_tokens, CANDIDATES, QUOTED, JUDGED, SURE, HANGS, CLEARLY, SEARCHED)
         return _short_hash([self.files.digest(), PROMPT_VERSION, repr(prompts), repr(decoding)])
 
     def judge(self, templates: Sequence[str], mode: Mode = "direct") -> Iterator[Verdict]:
@@ -185,17 +177,17 @@ class LlamaReasoner:
         margin = words.margin(logits)
         score, label = self._labelled(words.score(logits, *self.calibration), given)
         category = rationale = None
-        kind, said = "nothing wrong", NORMAL
+        what, said = "nothing wrong", NORMAL
         if label == "abnormal":
-            category, certain = words.category((yield [words.abnormal]))
-            kind, said = FAULTS[category] if certain >= CERTAIN else "a fault", CATEGORY_WORDS[category]
+            category = words.category((yield [words.abnormal]))
+            what, said = "a fault", CATEGORY_WORDS[category]  # its kind is right too seldom to be said in a sentence
         if given or self.explain == "always" or (self.explain == "abnormal" and label == "abnormal"):
             forced = self._llama.tokens(f'{said}{CLOSE_ANSWER}\n{OPEN_THINK} "', special=False)
             quote, told = yield from self._point((yield forced), text)
             if label == "abnormal":
                 deciding = yield from self._deciding(text, quote, margin, tail)
                 quote, told = deciding, told if deciding == quote else ""
-            rationale = whole(f'"{quote}"{told or f" reports {kind}."}') if quote else ""
+            rationale = whole(f'"{quote}"{told or f" reports {what}."}') if quote else ""
         return self._verdict(text, label, score, category, rationale, "direct")
 
     def _think(self, text: str, *, tail: list[int], given: Verdict | None = None) -> Task:
@@ -203,7 +195,7 @@ class LlamaReasoner:
         rationale = yield from self._write((yield self._message(text) + tail), self.think_tokens, text)
         logits = yield self._llama.tokens(f"{CLOSE_THINK}\n{OPEN_ANSWER}", special=False)
         score, label = self._labelled(words.score(logits), given)
-        category = words.category((yield [words.abnormal]))[0] if label == "abnormal" else None
+        category = words.category((yield [words.abnormal])) if label == "abnormal" else None
         return self._verdict(text, label, score, category, rationale if given or self.explain != "never" else None, "think")
 
     def _labelled(self, score: float, given: Verdict | None) -> tuple[float, Label]:
@@ -311,13 +303,9 @@ class _Words:
         """How much more probable abnormal is than normal: the logarithm of the ratio, not calibrated."""
         return float(logits[self.abnormal]) - float(logits[self.normal])
 
-    def category(self, logits: np.ndarray[Any, Any]) -> tuple[str, float]:
-        """The most probable of the five, and its probability among them."""
-        import math
-
-        found = {category: float(logits[token]) for category, token in self._categories.items()}
-        best = max(found, key=found.__getitem__)
-        return best, 1.0 / sum(math.exp(value - found[best]) for value in found.values())
+    def category(self, logits: np.ndarray[Any, Any]) -> str:
+        """The most probable of the five."""
+        return max(self._categories, key=lambda category: float(logits[self._categories[category]]))
 
 
 def _log_probability(logits: np.ndarray[Any, Any], token: int) -> float:

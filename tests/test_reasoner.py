@@ -70,7 +70,7 @@ def test_what_the_model_is_not_sure_of_is_not_said(llama, monkeypatch):
         monkeypatch.setattr("ra_sdk.reasoner.SURE", sure)
         return [verdict.rationale for verdict in llama.judge(TEXTS) if verdict.abnormal]
 
-    assert all(re.fullmatch(r'"[^"]+" reports a (hardware |network |software )?(fault( of the system)?|security problem)\.', said) for said in rationales(0.0))
+    assert all(re.fullmatch(r'"[^"]+" reports a fault\.', said) for said in rationales(0.0))
     assert any(" reports a" not in said for said in rationales(-100.0))
 
 

@@ -237,7 +237,7 @@ def test_a_store_that_fails_leads_to_no_record_counted_twice(serving, monkeypatc
     inner = service.door.service
     look_up = inner._judging.look_up
 
-    def fails(texts, mode=None):
+    def fails(texts, mode=None, who=None):
         raise ra_sdk.StoreError("the disk is full")
 
     monkeypatch.setattr(inner._judging, "look_up", fails)

@@ -90,7 +90,7 @@ def _row(record: dict[str, Any], label: str, where: str) -> Row:
 
 
 def corpus_files(shared: Path) -> dict[str, Path]:
-    """The files that training reads, by name; what is not there is left out. ``written`` comes with this package."""
+    """The files that training reads, by name; what is not there is left out. ``written`` and ``hard`` come with this package."""
     files = {
         "general": shared / "corpus/general.jsonl",
         "templates": shared / "corpus/templates.jsonl",

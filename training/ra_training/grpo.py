@@ -82,7 +82,7 @@ class GrpoConfig:
     dev: int = 60
     vllm: str | None = None
     seed: int = 1
-    sets: tuple[str, ...] = ("general", "templates", "written", "panel")
+    sets: tuple[str, ...] = ("general", "templates", "written", "hard", "panel")
 
     def __post_init__(self) -> None:
         for name, least in (("steps", 1), ("prompts", 1), ("group", 2), ("think_tokens", 1), ("temperature", 0.01), ("kl", 0)):

@@ -17,7 +17,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     """What every stage that trains a LoRA needs: its directory, its data, its base, its size, and how it runs."""
     parser.add_argument("--out", type=Path, required=True, help="the run's directory")
     add_corpus(parser, "what is learnt")
-    parser.add_argument("--sets", default="general,templates,written,panel", help="which of them")
+    parser.add_argument("--sets", default="general,templates,written,hard,panel", help="which of them")
     parser.add_argument("--base", help="GGUF to train on; else the default model")
     parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
     parser.add_argument("--rank", type=int, default=32, help="of a fresh LoRA")
