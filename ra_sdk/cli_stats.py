@@ -55,7 +55,7 @@ def counted(lines: Iterable[bytes]) -> Stats:
         try:
             found = json.loads(line)
             template, label = str(found["template"]), str(found["label"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             stats.unreadable += 1
             continue
         stats.records[label] += 1

@@ -30,13 +30,13 @@ def test_results_are_counted(results, capsys):
 
 def test_a_template_counts_once_with_its_last_verdict():
     rows = [{"template": "a", "label": "undecided"}, {"template": "a", "label": "abnormal", "category": "network", "reason_source": "phrase"}]
-    found = counted([*(json.dumps(row).encode() for row in rows), b"\n", b"not JSON", b'{"label": "normal"}', b"\xff"])
+    found = counted([*(json.dumps(row).encode() for row in rows), b"\n", b"not JSON", b'{"label": "normal"}', b"\xff", b"[" * 100_000])
     assert found.to_dict() == {
         "records": {"undecided": 1, "abnormal": 1},
         "templates": {"abnormal": 1},
         "categories": {"network": 1},
         "reasons": {"phrase": 1},
-        "unreadable": 3,
+        "unreadable": 4,
     }
 
 

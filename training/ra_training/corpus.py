@@ -90,7 +90,7 @@ def _row(record: dict[str, Any], label: str, where: str) -> Row:
 
 
 def corpus_files(shared: Path) -> dict[str, Path]:
-    """The files that training reads, by name; what is not there is left out. ``written`` and ``hard`` come with this package."""
+    """The files that training reads, by name. Missing ones are left out; ``written`` and ``hard`` are part of this package."""
     files = {
         "general": shared / "corpus/general.jsonl",
         "templates": shared / "corpus/templates.jsonl",
