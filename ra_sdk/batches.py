@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ra_sdk.judging import Who
-    from ra_sdk.records import Verdict
+    from ra_sdk.records import TemplateKey, Verdict
 
 __all__ = ["Batch", "Judged", "Waiter", "speaking"]
 
@@ -30,8 +30,8 @@ class Judged:
 class Waiter:
     """A request that waits for some cold templates."""
 
-    def __init__(self, texts: Sequence[str]) -> None:
-        self.texts, self.left = texts, len(texts)
+    def __init__(self, templates: Sequence[TemplateKey]) -> None:
+        self.templates, self.left = templates, len(templates)
         self.done: Future[None] = Future()
         # so that a client that gives up cannot cancel it while the model's thread uses it
         self.done.set_running_or_notify_cancel()
@@ -39,24 +39,25 @@ class Waiter:
 
 @dataclass(slots=True)
 class Batch:
-    """Bodies, what each record calls the program that wrote it, whether the client waits for cold templates; ``mined``: what was found."""
+    """Bodies, what each record calls the program that wrote it, its severity, whether the client waits for cold templates; ``mined``: what was found."""
 
     bodies: Sequence[str]
     names: Sequence[Collection[str]]
+    severities: Sequence[str | None]
     waits: bool
     mined: Future[tuple[Judged, Waiter | None]] = field(default_factory=Future)
 
 
-def speaking(batches: Sequence[Batch], places: Sequence[int], texts: Sequence[str]) -> Who:
+def speaking(batches: Sequence[Batch], places: Sequence[int], templates: Sequence[TemplateKey]) -> Who:
     """Says of each template of a block on which names for the program that wrote them its first records agree."""
 
     @cache
-    def agreed() -> dict[str, frozenset[str]]:
+    def agreed() -> dict[TemplateKey, frozenset[str]]:
         found: dict[int, list[frozenset[str]]] = {}
         for names, place in zip(chain.from_iterable(batch.names for batch in batches), places):
             own = found.setdefault(place, [])
             if len(own) < SPEAKING:
                 own.append(frozenset(names))
-        return {texts[place]: frozenset.intersection(*own) for place, own in found.items()}
+        return {templates[place]: frozenset.intersection(*own) for place, own in found.items()}
 
-    return lambda text: agreed()[text]
+    return lambda template: agreed()[template]

@@ -31,7 +31,8 @@ class Block:
     begins: its byte in the decoded text of its file, or the item's number where the source gives ready items. ``read_fields`` makes, when first
     asked, a frame of equal height with ``timestamp`` (Datetime us, UTC), ``severity`` (String) and ``attributes`` (String: one
     JSON object each). ``checkpoint`` is what the source wants back once everything up to here is written. ``excerpt`` makes, for some rows,
-    a function that reads their fields later and holds nothing of the others; without it they are cut from ``fields``.
+    a function that reads their fields later and holds nothing of the others; without it they are cut from ``fields``. ``known_severities``:
+    the ``severity`` column, if it has been read already.
     """
 
     source: str
@@ -43,6 +44,12 @@ class Block:
     read_fields: Callable[[], pl.DataFrame]
     checkpoint: object = None
     excerpt: Callable[[Sequence[int]], Callable[[], pl.DataFrame]] | None = None
+    known_severities: pl.Series | None = None
+
+    @property
+    def severities(self) -> pl.Series:
+        """The ``severity`` of every record (String), nulls where absent."""
+        return self.fields["severity"] if self.known_severities is None else self.known_severities
 
     @cached_property
     def fields(self) -> pl.DataFrame:

@@ -27,13 +27,13 @@ from ra_sdk.lines import RawBlock, raw_blocks
 from ra_sdk.outlets import Outlets
 from ra_sdk.plugins import PluginSet
 from ra_sdk.prompt import Mode
-from ra_sdk.records import Detection, Session, Template, Verdict
+from ra_sdk.records import Detection, Session, Template, TemplateKey, Verdict
 from ra_sdk.sessions import Window, sessions
 from ra_sdk.several import Sources
 from ra_sdk.sinks import keep_apart
 from ra_sdk.slabs import each
 from ra_sdk.sources import IterableSource
-from ra_sdk.templates import Miner, distinct
+from ra_sdk.templates import Miner, distinct, keyed
 from ra_sdk.trouble import LOG
 from ra_sdk.verdicts import VerdictStore
 
@@ -134,6 +134,7 @@ class Detector:
                 opened.callback(writer.close)
             self._opened = opened.pop_all()  # is closed with the detector; what was given is not
         self.judging = Judge(self.reasoner, self.store, mode, self.counts, threshold=threshold, explains=explain, knowledge=knows, explainer=writer)
+        self._reads_severity = self.judging.reads_severity
         self._ahead = ThreadPoolExecutor(2, "ra-parse")
         self._stopped = self._closed = False
 
@@ -172,7 +173,7 @@ class Detector:
         """One line with its verdict. ``explain``: with a rationale though it is normal."""
         self._check_open()
         (raw,) = (raw for raw in raw_blocks(IterableSource([line]), self.formats, self._format, 1, self._wait) if raw is not None)
-        return self._judged(_prepare(raw, False, self.miner.masks), mode or self.mode, explain=explain)[0]
+        return self._judged(_prepare(raw, False, self._reads_severity, self.miner.masks), mode or self.mode, explain=explain)[0]
 
     def write(self, source: object, *sinks: str | Sink) -> Counts:
         """Take a source to its end, into sinks (URLs or objects). A checkpoint moves once every sink has written.
@@ -241,8 +242,9 @@ class Detector:
         """A block with its verdicts."""
         block, codes, masked, sizes = prepared
         codes, texts = self.miner.mine_masked(codes, masked, sizes)
-        about = partial(_speaking, block, codes, texts), partial(_around, codes, texts)
-        found = self._judge(texts, mode, source, *about, explain=explain)
+        codes, keys = keyed(codes, texts, block.severities if self._reads_severity else None)
+        about = partial(_speaking, block, codes, keys), partial(_around, codes, keys)
+        found = self._judge(keys, mode, source, *about, explain=explain)
         return Detections(block, codes, [verdict for verdict, _ in found], [known for _, known in found], self.miner.moved)
 
     def _prepared(self, source: Source, *, fields: bool) -> Iterator[Prepared]:
@@ -253,7 +255,7 @@ class Detector:
             for raw in raw_blocks(source, self.formats, self._format, self._size, self._wait):
                 self._check_open()
                 if raw is not None:
-                    waiting.append(self._ahead.submit(_prepare, raw, fields, self.miner.masks))
+                    waiting.append(self._ahead.submit(_prepare, raw, fields, self._reads_severity, self.miner.masks))
                 while waiting and (source.live or len(waiting) > LOOKAHEAD):
                     yield waiting.popleft().result()
         except SourceError as error:
@@ -263,20 +265,20 @@ class Detector:
         if broken is not None:
             raise broken
 
-    def _judge(self, texts: Sequence[str], mode: Mode, source: Source | None, who: Who, around: Around, *, explain: bool) -> list[Known]:
-        """A verdict for every text, and whether it was known before this run."""
+    def _judge(self, keys: Sequence[TemplateKey], mode: Mode, source: Source | None, who: Who, around: Around, *, explain: bool) -> list[Known]:
+        """A verdict for every key, and whether it was known before this run."""
         self._check_open()
-        found = self.judging.look_up(texts, mode, who)
-        cold = [text for text in texts if text not in found]
+        found = self.judging.look_up(keys, mode, who)
+        cold = [key for key in keys if key not in found]
         with closing(self.judging.ask(cold, mode, who)) as verdicts:
             for number, verdict in enumerate(verdicts, 1):
                 self._check_open()
-                found[verdict.template] = verdict, False
+                found[verdict.key] = verdict, False
                 if source is not None:
                     self._report(source, len(cold) - number)
         found |= self.judging.explain(found, mode, every=explain, who=who)
         found |= self.judging.write(found, mode, around)
-        return [found[text] for text in texts]
+        return [found[key] for key in keys]
 
     def _count(self, detections: Detections, seconds: float) -> None:
         counts, block = self.counts, detections.block
@@ -361,24 +363,24 @@ def _then_close(thing: _Closable, found: Iterable[T]) -> Iterator[T]:
         yield from found
 
 
-def _prepare(raw: RawBlock, fields: bool, masks: Sequence[Mask]) -> Prepared:
-    block = raw.parse()
+def _prepare(raw: RawBlock, fields: bool, severities: bool, masks: Sequence[Mask]) -> Prepared:
+    block = raw.parse(severities=severities)
     if fields:
         block.fields  # noqa: B018  parsed here and now
     return block, *distinct(block.bodies, masks)
 
 
-def _speaking(block: Block, codes: pl.Series, texts: Sequence[str], text: str) -> Collection[str]:
+def _speaking(block: Block, codes: pl.Series, keys: Sequence[TemplateKey], key: TemplateKey) -> Collection[str]:
     """What the first records of a template call the program that wrote them."""
-    places = (codes == texts.index(text)).arg_true().head(SPEAKING).to_list()
+    places = (codes == keys.index(key)).arg_true().head(SPEAKING).to_list()
     return agreed(block, places)
 
 
-def _around(codes: pl.Series, texts: Sequence[str], text: str) -> tuple[list[str], list[str]]:
+def _around(codes: pl.Series, keys: Sequence[TemplateKey], key: TemplateKey) -> tuple[list[str], list[str]]:
     """The templates of the records next to the first one of a template, on either side."""
-    place = codes.index_of(texts.index(text)) or 0
+    place = codes.index_of(keys.index(key)) or 0
     sides = codes.slice(max(place - NEIGHBOURS, 0), min(place, NEIGHBOURS)), codes.slice(place + 1, NEIGHBOURS)
-    before, after = ([texts[code] for code in side.to_list() if texts[code] != text] for side in sides)
+    before, after = ([keys[code].text for code in side.to_list() if keys[code] != key] for side in sides)
     return before, after
 
 

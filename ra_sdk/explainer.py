@@ -17,6 +17,7 @@ from ra_sdk.batching import run
 from ra_sdk.grounding import invented, whole
 from ra_sdk.llama import Llama
 from ra_sdk.model import resolve
+from ra_sdk.records import TemplateKey
 
 if TYPE_CHECKING:
     from ra_sdk.knowledge import Entry
@@ -35,7 +36,7 @@ HEAD = (
     "only show what else happened. No other commands, no lists.<|im_end|>\n"
 )
 NEIGHBOUR = 160  # characters of a line before or after
-Around = Callable[[str], tuple[Sequence[str], Sequence[str]]]  # the templates that stand before and behind one
+Around = Callable[[TemplateKey], tuple[Sequence[str], Sequence[str]]]  # the templates that stand before and behind one
 _PLACEHOLDER = re.compile(r"<[a-z*]+>")
 _COMMAND = re.compile(r"`([^`]+)`")
 _SETTING = re.compile(r"\b[a-z]+(?:[_.-][a-z0-9]+)+\b|\b[A-Z]{2,}(?:_[A-Z]+)+\b|--?[a-z][a-z-]+")
@@ -59,7 +60,7 @@ class Explainer:
     def written(self, verdicts: Sequence[Verdict], entries: Mapping[str, Entry], around: Around) -> list[Verdict]:
         """The verdicts with the reason that the model wrote, or as they are where it did not keep to the line and its entries."""
         notes = [[entries[name] for name in verdict.knowledge if name in entries] for verdict in verdicts]
-        tasks = [partial(self._task, verdict, known, around(verdict.template))() for verdict, known in zip(verdicts, notes, strict=True)]
+        tasks = [partial(self._task, verdict, known, around(verdict.key))() for verdict, known in zip(verdicts, notes, strict=True)]
         replies: list[Any] = list(run(self._llama, tasks, self._head, WIDTH))
         return [self._told(*found) for found in zip(verdicts, replies, notes, strict=True)]
 

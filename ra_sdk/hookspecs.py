@@ -181,11 +181,11 @@ class Listener(Protocol):
 
     url: str
 
-    def start(self, judge: Callable[[Sequence[str], Sequence[Collection[str]]], Future[Any]]) -> None:
+    def start(self, judge: Callable[[Sequence[str], Sequence[Collection[str]], Sequence[str | None]], Future[Any]]) -> None:
         """The model is loaded; until then clients are told to come again.
 
-        ``judge`` takes bodies, and for each the names that its record has for the program that wrote it (or none at all), from any thread; it gives
-        a ``service.Judged``.
+        ``judge`` takes bodies, and for each the names that its record has for the program that wrote it, and its severity (both: or none at all),
+        from any thread; it gives a ``service.Judged``.
         """
 
     def close(self, grace_s: float) -> None:
@@ -209,6 +209,9 @@ class Reasoner(Protocol):
     """A model that judges templates. ``digest`` tells its verdicts from those of other models.
 
     The label of a verdict is read from its score, at the threshold of the caller: a score is needed, or a label that stands for 0 or 1.
+
+    Optional: ``reads_severity = True``, if the model is shown the severity of the records. ``judge`` then takes a keyword ``severities`` too, one for
+    each template (one of ``SEVERITIES``, or None), and each verdict has the severity that it was judged with.
     """
 
     name: str

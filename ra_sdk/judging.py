@@ -10,12 +10,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ra_sdk.errors import Closed, ModelError, StoreError
 from ra_sdk.hookspecs import Explaining
 from ra_sdk.prompt import Mode
-from ra_sdk.records import Label, Verdict
+from ra_sdk.records import SEVERITIES, Label, TemplateKey, Verdict
 from ra_sdk.templates import has_words
 from ra_sdk.trouble import RateLimited
 from ra_sdk.verdicts import VerdictStore, store_key
@@ -33,7 +33,7 @@ NOTHING = ""  # the stored rationale of a verdict that the model could not expla
 SETTLED = ("rule", "override")  # modes of verdicts that no threshold changes
 
 Known = tuple[Verdict, bool]  # a verdict, and whether it existed before this run
-Who = Callable[[str], Collection[str]]  # what the records of a template call the program that wrote them
+Who = Callable[[TemplateKey], Collection[str]]  # what the records of a template call the program that wrote them
 
 
 @dataclass(slots=True)
@@ -55,7 +55,7 @@ class Counts:
     seconds: float = 0.0
 
 
-def nobody(_: str) -> Collection[str]:
+def nobody(_: TemplateKey) -> Collection[str]:
     """Where nothing is said of who wrote a line."""
     return ()
 
@@ -83,59 +83,65 @@ class Judge:
     ) -> None:
         self.reasoner, self.store, self.mode, self.counts = reasoner, store, mode, counts
         self.threshold, self.explains, self._knowledge, self._explainer = threshold, explains, knowledge, explainer
-        self._memory: OrderedDict[str, Known] = OrderedDict()
+        self._memory: OrderedDict[TemplateKey, Known] = OrderedDict()
         self._lock = threading.Lock()
-        self._bare: set[str] = set()  # templates with an abnormal verdict and no rationale yet
+        self._bare: set[TemplateKey] = set()  # those with an abnormal verdict and no rationale yet
         self._trouble = RateLimited()
+        self.reads_severity: bool = getattr(reasoner, "reads_severity", False)
 
-    def key(self, text: str) -> str:
-        """The store's key for the verdict on a template."""
-        return store_key(text, self.reasoner.digest, self.mode)
+    def key(self, asked: TemplateKey) -> str:
+        """The store's key for a verdict."""
+        return store_key(asked.text, self.reasoner.digest, self.mode, asked.severity)
 
     def by_key(self, key: str) -> Verdict | None:
         """The stored verdict with this key, or None. Raises StoreError."""
         found = self.store.by_key(key)
         return None if found is None else self._read(found)
 
-    def remembered(self, texts: Sequence[str]) -> dict[str, Known]:
-        """The verdicts that are in memory, by template text."""
+    def remembered(self, keys: Sequence[TemplateKey]) -> dict[TemplateKey, Known]:
+        """The verdicts that are in memory."""
         with self._lock:
-            return {text: self._memory[text] for text in texts if text in self._memory}
+            return {key: self._memory[key] for key in keys if key in self._memory}
 
-    def look_up(self, texts: Sequence[str], mode: Mode | None = None, who: Who = nobody) -> dict[str, Known]:
-        """The verdicts known without asking the model. Texts without one are cold. Raises StoreError.
+    def look_up(self, keys: Sequence[TemplateKey], mode: Mode | None = None, who: Who = nobody) -> dict[TemplateKey, Known]:
+        """The verdicts known without asking the model. Keys without one are cold. Raises StoreError.
 
         ``who`` is asked where a reason is needed.
         """
         mode = mode or self.mode
-        found = self.remembered(texts) if mode == self.mode else {}
-        missing = [text for text in texts if text not in found]
-        fresh: dict[str, Known] = {}
-        for text, verdict in zip(missing, self.store.get(missing, self.reasoner.digest, mode) if missing else []):
+        found = self.remembered(keys) if mode == self.mode else {}
+        missing = [key for key in keys if key not in found]
+        fresh: dict[TemplateKey, Known] = {}
+        for key, verdict in zip(missing, self._stored(missing, mode), strict=True):
             if verdict is not None:
-                fresh[text] = self._read(verdict, who), True
-            elif not has_words(text):
-                fresh[text] = Verdict(text, "normal", 0.0, mode="rule"), False
+                fresh[key] = self._read(verdict, who), True
+            elif not has_words(key.text):
+                fresh[key] = Verdict(key.text, "normal", 0.0, mode="rule", severity=key.severity), False
         self.counts.cached += sum(known for _, known in fresh.values())
         self._remember(fresh, mode)
         return {**found, **fresh}
 
-    def ask(self, texts: Sequence[str], mode: Mode | None = None, who: Who = nobody) -> Generator[Verdict, None, None]:
-        """Ask the model for a verdict on every text. Each is kept in memory before it is yielded.
+    def _stored(self, keys: Sequence[TemplateKey], mode: Mode) -> list[Verdict | None]:
+        if not keys:
+            return []
+        return self.store.get([key.text for key in keys], self.reasoner.digest, mode, [key.severity for key in keys])
 
-        Texts that the model did not judge come last, undecided. A model that fails, or answers what it was
+    def ask(self, keys: Sequence[TemplateKey], mode: Mode | None = None, who: Who = nobody) -> Generator[Verdict, None, None]:
+        """Ask the model for a verdict on every key. Each is kept in memory before it is yielded.
+
+        Keys that the model did not judge come last, undecided. A model that fails, or answers what it was
         not asked, is logged. Raises Closed.
         """
         mode = mode or self.mode
-        todo = dict.fromkeys(texts)
+        todo = dict.fromkeys(keys)
         unsaved: list[Verdict] = []
         try:
-            for verdict in self._answers(self.reasoner.judge(texts, mode) if texts else (), texts):
+            for verdict in self._answers(self._asked(keys, mode), keys):
                 if verdict.label == "undecided":
                     continue
                 read = self._read(verdict, who)
-                self._remember({verdict.template: (read, False)}, mode)
-                del todo[verdict.template]
+                self._remember({verdict.key: (read, False)}, mode)
+                del todo[verdict.key]
                 self.counts.judged += 1
                 unsaved.append(verdict)
                 if len(unsaved) >= SAVED_AT_ONCE:
@@ -144,9 +150,16 @@ class Judge:
                 yield read
         finally:
             self._save(unsaved, mode)
-        yield from (Verdict(text, model=self.reasoner.name) for text in todo)
+        yield from (Verdict(key.text, model=self.reasoner.name, severity=key.severity) for key in todo)
 
-    def explain(self, found: Mapping[str, Known], mode: Mode | None = None, *, every: bool = False, who: Who = nobody) -> dict[str, Known]:
+    def _asked(self, keys: Sequence[TemplateKey], mode: Mode) -> Iterable[Verdict]:
+        """What the model says of the keys: a reasoner that does not read the severity is not told it."""
+        reasoner: Any = self.reasoner
+        shown = {"severities": [key.severity for key in keys]} if self.reads_severity else {}
+        answers: Iterable[Verdict] = reasoner.judge([key.text for key in keys], mode, **shown) if keys else ()
+        return answers
+
+    def explain(self, found: Mapping[TemplateKey, Known], mode: Mode | None = None, *, every: bool = False, who: Who = nobody) -> dict[TemplateKey, Known]:
         """Ask the model for the missing rationales of ``found``, and return these verdicts. ``every``: of normal verdicts, too.
 
         An abnormal verdict from the store lacks a rationale if it was judged with a higher threshold or with
@@ -155,20 +168,20 @@ class Judge:
         mode = mode or self.mode
         if not isinstance(self.reasoner, Explaining) or not (every or self._bare):
             return {}
-        bare = [verdict for text, (verdict, _) in found.items() if text in self._bare or (every and _may_be_told(verdict))]
-        told = list(self._answers(self.reasoner.explained(bare, mode) if bare else (), [verdict.template for verdict in bare]))
+        bare = [verdict for key, (verdict, _) in found.items() if key in self._bare or (every and _may_be_told(verdict))]
+        told = list(self._answers(self.reasoner.explained(bare, mode) if bare else (), [verdict.key for verdict in bare]))
         self._save([verdict if verdict.rationale else replace(verdict, rationale=NOTHING) for verdict in told], mode)
-        explained = {verdict.template: (self._known(verdict, who), found[verdict.template][1]) for verdict in told}
+        explained = {verdict.key: (self._known(verdict, who), found[verdict.key][1]) for verdict in told}
         self._remember(explained, mode)
         # also those without an answer: ask only once
-        self._bare.difference_update(verdict.template for verdict in bare)
+        self._bare.difference_update(verdict.key for verdict in bare)
         return explained
 
-    def unexplained(self, texts: Iterable[str]) -> set[str]:
-        """The templates with an abnormal verdict for which ``explain`` has not asked the model yet."""
-        return self._bare.intersection(texts) if isinstance(self.reasoner, Explaining) else set()
+    def unexplained(self, keys: Iterable[TemplateKey]) -> set[TemplateKey]:
+        """Those with an abnormal verdict for which ``explain`` has not asked the model yet."""
+        return self._bare.intersection(keys) if isinstance(self.reasoner, Explaining) else set()
 
-    def write(self, found: Mapping[str, Known], mode: Mode, around: Around) -> dict[str, Known]:
+    def write(self, found: Mapping[TemplateKey, Known], mode: Mode, around: Around) -> dict[TemplateKey, Known]:
         """The abnormal verdicts of ``found`` with what the explainer writes, where there is one. Its failure is logged.
 
         ``around``: the templates of the records before and behind the first one of a template.
@@ -182,26 +195,27 @@ class Judge:
         except ModelError as error:
             self._trouble.warning("explainer", f"{len(todo)} reasons stay as they are: {error}")
             return {}
-        written = {verdict.template: (verdict, found[verdict.template][1]) for verdict in told}
+        written = {verdict.key: (verdict, found[verdict.key][1]) for verdict in told}
         self._remember(written, mode)
         return written
 
     def forget(self, text: str) -> None:
-        """Drop it from memory, so that it is looked up again."""
+        """Drop a template from memory, so that it is looked up again."""
         with self._lock:
-            self._memory.pop(text, None)
+            for severity in (None, *SEVERITIES):
+                self._memory.pop(TemplateKey(text, severity), None)
 
-    def _answers(self, answers: Iterable[Verdict], asked: Sequence[str]) -> Iterator[Verdict]:
+    def _answers(self, answers: Iterable[Verdict], asked: Sequence[TemplateKey]) -> Iterator[Verdict]:
         """The model's answers to what was asked, in any order. A failure is logged, and ends them."""
         open_ = set(asked)
         try:
             for verdict in answers:
                 if not isinstance(verdict, Verdict):
                     raise TypeError(f"{verdict!r} is not a Verdict")
-                if verdict.template not in open_:
-                    raise ValueError(f"{verdict.template!r} was {'answered before' if verdict.template in asked else 'not asked'}")
+                if verdict.key not in open_:
+                    raise ValueError(f"{verdict.template!r} was {'answered before' if verdict.key in asked else 'not asked'}")
                 scored = _scored(verdict)
-                open_.remove(verdict.template)
+                open_.remove(verdict.key)
                 yield scored
         except Closed:
             raise
@@ -243,19 +257,19 @@ class Judge:
             return read
         read = self._known(read, who)
         if rationale is None and read.rationale is None:
-            self._bare.add(verdict.template)
+            self._bare.add(verdict.key)
         return read
 
     def _known(self, verdict: Verdict, who: Who) -> Verdict:
         """The verdict with what is known of its words. Reasoning that was asked for stays the model's."""
         if self._knowledge is None:
             return verdict
-        known = self._knowledge.explain(verdict, who(verdict.template))
+        known = self._knowledge.explain(verdict, who(verdict.key))
         if verdict.mode != "think":
             return known
         return replace(known, rationale=verdict.rationale, grounded=verdict.grounded, reason_source=verdict.reason_source)
 
-    def _remember(self, verdicts: dict[str, Known], mode: Mode) -> None:
+    def _remember(self, verdicts: dict[TemplateKey, Known], mode: Mode) -> None:
         if mode != self.mode:
             return
         with self._lock:
@@ -270,7 +284,7 @@ def _scored(verdict: Verdict) -> Verdict:
     A model without probabilities gives a label only.
     """
     if verdict.label == "undecided":
-        return Verdict(verdict.template, model=verdict.model)
+        return Verdict(verdict.template, model=verdict.model, severity=verdict.severity)
     score = float(verdict.label == "abnormal") if verdict.score is None else verdict.score
     if not 0 <= score <= 1:
         raise ValueError(f"the score {score!r} of {verdict.template!r} is not a probability")

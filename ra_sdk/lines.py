@@ -56,19 +56,20 @@ class RawBlock:
     now: datetime
     checkpoint: object = None
 
-    def parse(self) -> Block:
-        """The block, bodies cut out of the lines. Fields are parsed when somebody asks for them."""
+    def parse(self, *, severities: bool = False) -> Block:
+        """The block, bodies cut out of the lines, and their ``severities`` if they are wanted. Fields are parsed when somebody asks for them."""
         import polars as pl
 
         records = self.records
         if isinstance(records, Records):
-            return self._block(records.bodies(), lambda: records.fields(self.now))
+            bodies, levels = records.bodies_and_severities(self.now) if severities else (records.bodies(), None)
+            return self._block(bodies, lambda: records.fields(self.now), levels)
         ready = list(records)
         bodies = pl.Series("body", [record.body for record in ready], dtype=pl.String)
         return self._block(bodies, lambda: fields_of(ready))
 
-    def _block(self, bodies: pl.Series, read_fields: Any) -> Block:
-        return Block(self.source, self.identity, bodies, self.lines, self.last_lines, self.offsets, read_fields, self.checkpoint, self._excerpt)
+    def _block(self, bodies: pl.Series, fields: Any, severities: pl.Series | None = None) -> Block:
+        return Block(self.source, self.identity, bodies, self.lines, self.last_lines, self.offsets, fields, self.checkpoint, self._excerpt, severities)
 
     def _excerpt(self, places: Sequence[int]) -> Callable[[], pl.DataFrame]:
         """What reads the fields of some of the records later, from copies of them."""

@@ -10,23 +10,28 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Struct
 
+from ra_sdk.formats.patterns import severity_of
 from ra_sdk.formats.structured import HINTS, body_of, completed, uncoloured
 from ra_sdk.jsontext import dumped
 from ra_sdk.knowledge.who import NAMING, NOBODY, named
+from ra_sdk.records import SEVERITIES
 from ra_sdk.wire import Refusal, decode
 
 __all__ = [
     "JSON",
     "PROTOBUF",
+    "Spoken",
     "bodies",
+    "columns",
     "count_records",
     "failure",
     "parsed",
+    "severity",
     "spoken",
     "success",
     "too_many",
@@ -50,9 +55,11 @@ class _Pair(Struct):  # protobuf's JSON takes null for a default, wherever it st
     value: Any = None
 
 
-class _Record(Struct):
+class _Record(Struct, rename="camel"):
     body: dict[str, Any] | None = None
     attributes: list[_Pair] | None = None
+    severity_number: Any = None
+    severity_text: Any = None
 
 
 class _Scope(Struct, rename="camel"):
@@ -72,13 +79,37 @@ class _Request(Struct, rename="camel"):
     resource_logs: list[_Resource] | None = None
 
 
+class Spoken(NamedTuple):
+    """A record: its body, the names that resource and record have for the program that wrote it, and the short name of its severity."""
+
+    body: str
+    names: frozenset[str]
+    severity: str | None
+
+
 def bodies(data: bytes, kind: str, most: int | None = None) -> list[str]:
     """The bodies of a request's records, completed from an exception's attributes. Raises as ``spoken``."""
-    return [body for body, _ in spoken(data, kind, most)]
+    return [record.body for record in spoken(data, kind, most)]
 
 
-def spoken(data: bytes, kind: str, most: int | None = None) -> list[tuple[str, frozenset[str]]]:
-    """The bodies of a request's records, each with the names that resource and record have for the program that wrote it.
+def columns(records: Sequence[Spoken]) -> tuple[list[str], list[frozenset[str]], list[str | None]]:
+    """Bodies, names and severities of records."""
+    return [record.body for record in records], [record.names for record in records], [record.severity for record in records]
+
+
+def severity(number: Any, text: Any) -> str | None:
+    """The short name of a severity; four numbers have one (https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber)."""
+    if isinstance(number, str) and number.isdecimal():
+        number = int(number)
+    elif isinstance(number, str):  # the enumeration's name, such as SEVERITY_NUMBER_ERROR2
+        text, number = text or number.removeprefix("SEVERITY_NUMBER_").rstrip("234"), 0
+    if isinstance(number, int) and 1 <= number <= 4 * len(SEVERITIES):
+        return SEVERITIES[(number - 1) // 4]
+    return severity_of(text) if isinstance(text, str) else None
+
+
+def spoken(data: bytes, kind: str, most: int | None = None) -> list[Spoken]:
+    """A request's records. Bodies are completed from an exception's attributes.
 
     Raises Refusal for data that is not such a request, or has more than ``most`` records.
     """
@@ -90,13 +121,14 @@ def spoken(data: bytes, kind: str, most: int | None = None) -> list[tuple[str, f
         if most is not None and count > most:
             raise too_many(f"{count} records", most)
         value: Callable[[Any], Any] = _json_value if kind == JSON else value_of
-        found: list[tuple[str, frozenset[str]]] = []
+        found: list[Spoken] = []
         for resource, records in scopes:
             told = _named(resource, value)
             for record in records:
                 attributes = record.attributes or ()
                 body = _whole(value(record.body), [(pair.key, value(pair.value)) for pair in attributes if pair.key in HINTS])
-                found.append((body, told | _named(attributes, value) if attributes else told))
+                names = told | _named(attributes, value) if attributes else told
+                found.append(Spoken(body, names, severity(record.severity_number, record.severity_text)))
         return found
 
 

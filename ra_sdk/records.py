@@ -10,16 +10,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:
     from ra_sdk.slabs import Slab
 
-__all__ = ["CATEGORIES", "SEVERITIES", "Detection", "Label", "LogRecord", "ReasonSource", "Session", "Template", "Verdict", "quotes"]
+__all__ = ["CATEGORIES", "SEVERITIES", "Detection", "Label", "LogRecord", "ReasonSource", "Session", "Severity", "Template", "TemplateKey", "Verdict", "quotes"]
 
 Label = Literal["normal", "abnormal", "undecided"]
 ReasonSource = Literal["runbook", "statement", "phrase", "quote", "model"]
-SEVERITIES = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+Severity = Literal["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
+SEVERITIES: tuple[Severity, ...] = get_args(Severity)
 CATEGORIES = ("hardware", "network", "software", "system", "security")
 
 
@@ -51,6 +52,13 @@ class Template:
         return self.text
 
 
+class TemplateKey(NamedTuple):
+    """What a verdict is about: a template's ``text``, and the ``severity`` of its records (None: unknown, or not shown to the model)."""
+
+    text: str
+    severity: str | None = None
+
+
 _REASONS: dict[str, ReasonSource] = {"direct": "quote", "think": "model"}  # by mode: whose words a model's rationale is
 
 
@@ -66,6 +74,9 @@ class Verdict:
     ``reason_source``: where the rationale is from: an entry of the knowledge table (runbook, statement, phrase), the words on which the verdict
     hangs (quote), the model's own reasoning (model), None without a rationale and for an operator's own. ``knowledge``: ids of the entries;
     ``checks`` and ``links``: first looks, and pages to read, of these.
+
+    ``severity``: the severity that the model was shown with the template, one of ``SEVERITIES``; None where the records have none, or the model
+    is not shown it.
     """
 
     template: str
@@ -80,6 +91,7 @@ class Verdict:
     knowledge: tuple[str, ...] = ()
     checks: tuple[str, ...] = ()
     links: tuple[str, ...] = ()
+    severity: str | None = None
 
     def __post_init__(self) -> None:
         if self.rationale and self.reason_source is None:
@@ -89,6 +101,11 @@ class Verdict:
     def evidence(self) -> list[str]:
         """The words of the template that the rationale quotes."""
         return quotes(self.rationale)
+
+    @property
+    def key(self) -> TemplateKey:
+        """What the verdict is about."""
+        return TemplateKey(self.template, self.severity)
 
     @property
     def abnormal(self) -> bool:

@@ -44,6 +44,7 @@ SORTS: dict[str, Callable[[tuple[Template, Verdict]], Any]] = {
     "template": lambda row: row[0].text,
 }
 Work = Callable[[Request, Service], Awaitable[Response]]
+About = tuple[list[frozenset[str]], list["str | None"]]  # for each record, what it calls the program that wrote it, and its severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,18 +144,21 @@ class Door:
         _need_type(request, otlp.JSON)
         data = await self.bodies.read(request)
         try:
-            texts, names, wait_s, fill = await _at_once_or_not(len(data), lambda: self._asked(data))
-            judged = await service.judge(texts, wait_s, names)
+            texts, about, wait_s, fill = await _at_once_or_not(len(data), lambda: self._asked(data))
+            judged = await service.judge(texts, wait_s, *about)
             told = fill and any(verdict.rationale for verdict in judged.verdicts)
             return _json(await _at_once_or_not(len(data) if not told else SMALL, lambda: wire.encode_answer(judged, texts, filled=told)))
         finally:
             self.bodies.release(data)
 
-    def _asked(self, data: bytes) -> tuple[list[str], list[frozenset[str]], float, bool]:
-        """Texts, who wrote them, seconds to wait, whether to fill: what is kept of a request while it waits. All that was decoded is many times larger."""
+    def _asked(self, data: bytes) -> tuple[list[str], About, float, bool]:
+        """Texts, what else is known of them, seconds to wait, whether to fill: what is kept of a request while it waits.
+
+        All that was decoded is many times larger.
+        """
         with otlp.turn(data):
             ask = wire.decode(data, wire.Ask)
-            return wire.texts_of(ask, self.limits), wire.names_of(ask), ask.wait_ms / 1000, ask.fill
+            return wire.texts_of(ask, self.limits), (wire.names_of(ask), wire.severities_of(ask)), ask.wait_ms / 1000, ask.fill
 
     async def _verdict(self, request: Request, service: Service) -> Response:
         key = request.path_params["key"]
@@ -171,7 +175,7 @@ class Door:
         def page() -> bytes:
             rows = [row for row in service.templates() if not label or row[1].label == label]
             rows.sort(key=SORTS[sort], reverse=order == "desc")
-            listed = [wire.Listed(template.count, wire.entry(verdict, service.key(template.text))) for template, verdict in rows[offset : offset + limit]]
+            listed = [wire.Listed(template.count, wire.entry(verdict, service.key(verdict.key))) for template, verdict in rows[offset : offset + limit]]
             more = offset + limit if offset + limit < len(rows) else None
             return msgspec.json.encode(wire.Page(len(rows), listed, more))
 
@@ -182,8 +186,9 @@ class Door:
         data = await self.bodies.read(request)
         try:
             texts = await _at_once_or_not(len(data), lambda: otlp.spoken(data, kind, self.limits.batch))
-            taken = [(text, names) for text, names in texts if len(text) <= self.limits.line]
-            await service.judge([text for text, _ in taken], names=[names for _, names in taken])
+            taken = [record for record in texts if len(record.body) <= self.limits.line]
+            bodies, names, severities = otlp.columns(taken)
+            await service.judge(bodies, names=names, severities=severities)
         finally:
             self.bodies.release(data)
         lost = len(texts) - len(taken)

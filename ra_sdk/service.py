@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 from ra_sdk.batches import Batch, Judged, Waiter, speaking
 from ra_sdk.errors import RaError, WorldError
 from ra_sdk.limits import Limits
-from ra_sdk.records import Template, Verdict
+from ra_sdk.records import Template, TemplateKey, Verdict
+from ra_sdk.templates import keyed
 from ra_sdk.trouble import RateLimited
 
 if TYPE_CHECKING:
@@ -52,13 +53,13 @@ class Service:
         self._waiting = self._patient = 0
         self._mining = threading.Lock()
         self._state = threading.Condition()  # guards the five below
-        self._cold: deque[str] = deque()
-        self._alone: set[str] = set()  # cold ones that were asked for with others when the model failed
-        self._pending: dict[str, set[Waiter]] = {}
-        self._failed: OrderedDict[str, float] = OrderedDict()
-        self._names: dict[str, Collection[str]] = {}  # of those that are pending: what their records call the program
-        self._keys: OrderedDict[str, str] = OrderedDict()
-        self._texts: dict[str, str] = {}
+        self._cold: deque[TemplateKey] = deque()
+        self._alone: set[TemplateKey] = set()  # cold ones that were asked for with others when the model failed
+        self._pending: dict[TemplateKey, set[Waiter]] = {}
+        self._failed: OrderedDict[TemplateKey, float] = OrderedDict()
+        self._names: dict[TemplateKey, Collection[str]] = {}  # of those that are pending: what their records call the program
+        self._keys: OrderedDict[TemplateKey, str] = OrderedDict()
+        self._keyed: dict[str, TemplateKey] = {}  # by the key of the verdict
         self._overrides: tuple[float, set[Verdict]] = (0.0, set())
         self._listing: tuple[float, list[tuple[Template, Verdict]]] = (float("-inf"), [])
         self._closing = self._hurried = False
@@ -73,17 +74,19 @@ class Service:
         """How many templates wait for the model or are being judged."""
         return len(self._pending)
 
-    async def judge(self, bodies: Sequence[str], wait_s: float = 0.0, names: Sequence[Collection[str]] = ()) -> Judged:
+    async def judge(self, bodies: Sequence[str], wait_s: float = 0.0, names: Sequence[Collection[str]] = (), severities: Sequence[str | None] = ()) -> Judged:
         """Verdicts for a batch. Cold templates are undecided unless the model judges them within ``wait_s`` seconds.
 
         They are judged in the background in any case. ``names``: for each body what its record calls the program that wrote it; empty: not known.
+        ``severities``: of each record, one of ``SEVERITIES`` or None; empty: not known.
 
         Raises Overloaded, StoreError.
         """
         if self._closing or self._waiting + len(bodies) > self.limits.queue:
             raise Overloaded(f"{self._waiting} records are waiting, and {len(bodies)} more would exceed the limit of {self.limits.queue}; try later")
         # waiting clients must not use up all connections
-        batch = Batch(bodies, names or [()] * len(bodies), wait_s > 0 and self._patient < self.limits.connections // 2)
+        waits = wait_s > 0 and self._patient < self.limits.connections // 2
+        batch = Batch(bodies, names or [()] * len(bodies), severities or [None] * len(bodies), waits)
         self._waiting += len(bodies)
         try:
             self._batches.put(batch)
@@ -101,27 +104,33 @@ class Service:
 
         Raises StoreError.
         """
-        text = self._texts.get(key)
-        if text is None:
+        template = self._keyed.get(key)
+        if template is None:
             return self._judging.by_key(key)
-        return self._judging.look_up([text]).get(text, (self._undecided(text), False))[0]
+        return self._judging.look_up([template]).get(template, (self._undecided(template), False))[0]
 
-    def key(self, text: str) -> str:
+    def key(self, template: TemplateKey) -> str:
         """The key of a template's verdict."""
-        found = self._keys.get(text)
-        return found or self._judging.key(text)
+        found = self._keys.get(template)
+        return found or self._judging.key(template)
 
     def templates(self) -> list[tuple[Template, Verdict]]:
-        """The templates mined so far with their verdicts, the most frequent first.
+        """The templates mined so far with their verdicts, the most frequent first; one whose records had several severities with each of its verdicts.
 
         May be a second old. Raises StoreError.
         """
         with self._mining:
             if time.monotonic() - self._listing[0] > LISTED_S:
-                mined = self.detector.templates()
-                known = self._judging.look_up([template.text for template in mined])
-                self._listing = time.monotonic(), [(t, known[t.text][0] if t.text in known else self._undecided(t.text)) for t in mined]
+                self._listing = time.monotonic(), self._listed(self.detector.templates())
             return self._listing[1]
+
+    def _listed(self, mined: Sequence[Template]) -> list[tuple[Template, Verdict]]:
+        seen: dict[str, list[TemplateKey]] = {}
+        for key in self._keys:
+            seen.setdefault(key.text, []).append(key)
+        rows = [(template, key) for template in mined for key in seen.get(template.text, [TemplateKey(template.text)])]
+        known = self._judging.look_up([key for _, key in rows])
+        return [(template, known[key][0] if key in known else self._undecided(key)) for template, key in rows]
 
     def hurry(self) -> None:
         """Answer all waiting requests now, with what is known."""
@@ -156,13 +165,13 @@ class Service:
             self._patient -= 1
             if not waiter.done.done():
                 with self._state:
-                    for text in waiter.texts:
-                        self._pending.get(text, set()).discard(waiter)
+                    for template in waiter.templates:
+                        self._pending.get(template, set()).discard(waiter)
 
     def _settled(self, judged: Judged) -> Judged:
         """The batch with what the model has said since."""
-        known = self._judging.remembered([verdict.template for verdict in judged.verdicts])
-        verdicts = [known[verdict.template][0] if verdict.template in known else verdict for verdict in judged.verdicts]
+        known = self._judging.remembered([verdict.key for verdict in judged.verdicts])
+        verdicts = [known[verdict.key][0] if verdict.key in known else verdict for verdict in judged.verdicts]
         return Judged(judged.codes, verdicts, judged.keys)
 
     def _count(self, judged: Judged) -> None:
@@ -172,8 +181,8 @@ class Service:
             counts[labels[code]] += 1
         self.meters.count_records(counts)
 
-    def _undecided(self, text: str) -> Verdict:
-        return Verdict(text, model=self._name)
+    def _undecided(self, template: TemplateKey) -> Verdict:
+        return Verdict(template.text, model=self._name, severity=template.severity)
 
     def _mine(self) -> None:
         """The mining thread: all waiting batches as one block."""
@@ -211,15 +220,17 @@ class Service:
         started = time.perf_counter()
         with self._mining:
             codes, texts = self.detector.miner.mine(pl.Series("body", [body for batch in batches for body in batch.bodies], dtype=pl.String))
+            severities = [severity for batch in batches for severity in batch.severities] if self._judging.reads_severity else None
+            codes, templates = keyed(codes, texts, None if severities is None else pl.Series("severity", severities, dtype=pl.String))
             self._see_overrides()
             places = codes.to_list()
-            who = speaking(batches, places, texts)
-            known = self._judging.look_up(texts, who=who)
+            who = speaking(batches, places, templates)
+            known = self._judging.look_up(templates, who=who)
             self._save_state()
-        self._know_keys(texts)
+        self._know_keys(templates)
         at, done = 0, []
         for batch in batches:
-            done.append(self._found(batch, places[at : at + len(batch.bodies)], texts, known, who))
+            done.append(self._found(batch, places[at : at + len(batch.bodies)], templates, known, who))
             at += len(batch.bodies)
         self.meters.mined(time.perf_counter() - started)
         return done
@@ -231,91 +242,92 @@ class Service:
         except RaError as error:
             self._trouble.warning("state", f"the mined templates are not saved: {error}")
 
-    def _found(self, batch: Batch, places: list[int], texts: list[str], known: dict[str, Known], who: Who) -> tuple[Judged, Waiter | None]:
+    def _found(self, batch: Batch, places: list[int], templates: list[TemplateKey], known: dict[TemplateKey, Known], who: Who) -> tuple[Judged, Waiter | None]:
         """A batch's share of a block. Its cold templates are queued."""
         order: dict[int, int] = {}
         codes = [order.setdefault(place, len(order)) for place in places]
-        own = [texts[place] for place in order]
+        own = [templates[place] for place in order]
         bare = self._judging.unexplained(own)
-        cold = [text for text in own if text not in known or text in bare]
+        cold = [template for template in own if template not in known or template in bare]
         waiter = self._queue(cold, batch.waits, who) if cold else None
-        return Judged(codes, [known[text][0] if text in known else self._undecided(text) for text in own], [self.key(text) for text in own]), waiter
+        verdicts = [known[template][0] if template in known else self._undecided(template) for template in own]
+        return Judged(codes, verdicts, [self.key(template) for template in own]), waiter
 
-    def _queue(self, cold: list[str], waits: bool, who: Who) -> Waiter | None:
+    def _queue(self, cold: list[TemplateKey], waits: bool, who: Who) -> Waiter | None:
         """Have templates judged or explained.
 
         One that is pending is not queued again, nor one that was done since it was looked up.
         """
         with self._state:
             done = self._judging.remembered(cold).keys() - self._judging.unexplained(cold)
-            pending = [text for text in cold if text not in done and self._admit(text, who)]
+            pending = [template for template in cold if template not in done and self._admit(template, who)]
             self._state.notify_all()
-            if failing := sum(self._failed.get(text, 0.0) > time.monotonic() for text in cold):
+            if failing := sum(self._failed.get(template, 0.0) > time.monotonic() for template in cold):
                 what = "template of a request stays" if failing == 1 else "templates of a request stay"
                 self._trouble.warning("failing", f"{failing} {what} undecided: the model failed on it, and is asked again {AGAIN_S:.0f} s later")
             if not waits or not cold or self._hurried:
                 return None
             waiter = Waiter(pending)
-            for text in pending:
-                self._pending[text].add(waiter)
+            for template in pending:
+                self._pending[template].add(waiter)
             if not pending:
                 waiter.done.set_result(None)
             return waiter
 
-    def _admit(self, text: str, who: Who) -> bool:
+    def _admit(self, template: TemplateKey, who: Who) -> bool:
         """Queue a template; returns whether it is queued.
 
         It is not if the queue is full or the model failed on it recently.
         """
-        if text in self._pending:
+        if template in self._pending:
             return True
-        if self._failed.get(text, 0.0) > time.monotonic():
+        if self._failed.get(template, 0.0) > time.monotonic():
             return False
         if len(self._pending) >= self.limits.cold:
             self.meters.not_queued.inc()
             return False
-        self._pending[text], self._names[text] = set(), who(text)
-        self._cold.append(text)
+        self._pending[template], self._names[template] = set(), who(template)
+        self._cold.append(template)
         return True
 
     def _ask(self) -> None:
         """The model's thread: cold templates, a few at a time."""
         most = ROUNDS * (getattr(self.detector.reasoner, "width", None) or 16)
-        while texts := self._next(most):
+        while templates := self._next(most):
             tokens, started = getattr(self.detector.reasoner, "decoded", 0), time.perf_counter()
-            left = set(texts)
+            left = set(templates)
             try:
-                self._judge(texts, left)
+                self._judge(templates, left)
             except Exception as error:  # noqa: BLE001  this thread must survive errors such as a full store
                 self._trouble.warning("asking", f"{len(left)} templates stay undecided: {error!r}")
-                for text in left:
-                    self._settle(text, True, alone=True)
-            self.meters.asked(len(texts), getattr(self.detector.reasoner, "decoded", 0) - tokens, time.perf_counter() - started)
+                for template in left:
+                    self._settle(template, True, alone=True)
+            self.meters.asked(len(templates), getattr(self.detector.reasoner, "decoded", 0) - tokens, time.perf_counter() - started)
 
-    def _judge(self, texts: Sequence[str], left: set[str]) -> None:
+    def _judge(self, templates: Sequence[TemplateKey], left: set[TemplateKey]) -> None:
         """Have templates judged, and abnormal ones explained, as ``Detector`` does.
 
         Those that are settled are taken out of ``left``.
         """
         # what an earlier run judged, and this one's threshold makes abnormal
-        found = self._judging.remembered(texts)
-        for verdict in self._judging.ask([text for text in texts if text not in found], who=self._called):
-            if self._judging.unexplained([verdict.template]):
-                found[verdict.template] = verdict, False
+        found = self._judging.remembered(templates)
+        for verdict in self._judging.ask([template for template in templates if template not in found], who=self._called):
+            if self._judging.unexplained([verdict.key]):
+                found[verdict.key] = verdict, False
                 continue
-            left.discard(verdict.template)
-            self._settle(verdict.template, verdict.label == "undecided", alone=len(texts) == 1)
+            left.discard(verdict.key)
+            self._settle(verdict.key, verdict.label == "undecided", alone=len(templates) == 1)
             if time.monotonic() > self._deadline:
                 return
         self._judging.explain(found, who=self._called)
-        for text in found:
-            left.discard(text)
-            self._settle(text, False, alone=True)
+        for template in found:
+            left.discard(template)
+            self._settle(template, False, alone=True)
 
-    def _called(self, text: str) -> Collection[str]:
-        return self._names.get(text, ())
+    def _called(self, template: TemplateKey) -> Collection[str]:
+        return self._names.get(template, ())
 
-    def _next(self, most: int) -> list[str]:
+    def _next(self, most: int) -> list[TemplateKey]:
         """The cold templates to judge next; none when the service is closing."""
         with self._state:
             while not self._cold and not (self._closing and not self._threads[0].is_alive()):
@@ -328,27 +340,27 @@ class Service:
             if self._cold[0] in self._alone:
                 self._alone.discard(self._cold[0])
                 return [self._cold.popleft()]
-            texts = [self._cold.popleft()]
-            while self._cold and len(texts) < most and self._cold[0] not in self._alone:
-                texts.append(self._cold.popleft())
-            return texts
+            templates = [self._cold.popleft()]
+            while self._cold and len(templates) < most and self._cold[0] not in self._alone:
+                templates.append(self._cold.popleft())
+            return templates
 
-    def _settle(self, text: str, failed: bool, *, alone: bool) -> None:
+    def _settle(self, template: TemplateKey, failed: bool, *, alone: bool) -> None:
         """Wake the requests that wait for a template.
 
         One that failed together with others is tried once more alone.
         """
         with self._state:
             if failed and not alone:
-                self._alone.add(text)
-                self._cold.append(text)
+                self._alone.add(template)
+                self._cold.append(template)
                 return
             if failed:
-                self._failed[text] = time.monotonic() + AGAIN_S
+                self._failed[template] = time.monotonic() + AGAIN_S
                 while len(self._failed) > self.limits.cold:
                     self._failed.popitem(last=False)
-            self._names.pop(text, None)
-            for waiter in self._pending.pop(text, ()):
+            self._names.pop(template, None)
+            for waiter in self._pending.pop(template, ()):
                 waiter.left -= 1
                 if waiter.left == 0:
                     waiter.done.set_result(None)
@@ -364,10 +376,10 @@ class Service:
                 self._judging.forget(verdict.template)
             self._overrides = time.monotonic(), now
 
-    def _know_keys(self, texts: Sequence[str]) -> None:
-        for text in texts:
-            if text not in self._keys:
-                self._keys[text] = key = self._judging.key(text)
-                self._texts[key] = text
+    def _know_keys(self, templates: Sequence[TemplateKey]) -> None:
+        for template in templates:
+            if template not in self._keys:
+                self._keys[template] = key = self._judging.key(template)
+                self._keyed[key] = template
         while len(self._keys) > KEYS:
-            self._texts.pop(self._keys.popitem(last=False)[1], None)
+            self._keyed.pop(self._keys.popitem(last=False)[1], None)

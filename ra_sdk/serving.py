@@ -122,8 +122,8 @@ class Serving:
         self.door.service = Service(detector, self.door.limits, self.door.meters)
         service, loop = self.door.service, asyncio.get_running_loop()
 
-        def judge(bodies: Sequence[str], names: Sequence[Collection[str]] = ()) -> Future[Any]:
-            return asyncio.run_coroutine_threadsafe(service.judge(bodies, names=names), loop)
+        def judge(bodies: Sequence[str], names: Sequence[Collection[str]] = (), severities: Sequence[str | None] = ()) -> Future[Any]:
+            return asyncio.run_coroutine_threadsafe(service.judge(bodies, names=names, severities=severities), loop)
 
         for listener in self.listeners:
             listener.start(judge)

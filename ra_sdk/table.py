@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ra_sdk.blocks import Detections
     from ra_sdk.detector import Counts, Progress
-    from ra_sdk.records import Verdict
+    from ra_sdk.records import TemplateKey, Verdict
 
 __all__ = ["Meter", "Row", "TemplateTable", "console", "show", "show_counts", "show_fields", "show_list", "show_reasons", "show_row"]
 
@@ -57,7 +57,7 @@ class Row:
 
 
 class TemplateTable:
-    """A sink that groups detections by source and template. Work is per block and template, not per line.
+    """A sink that groups detections by source, template and the severity that the model was shown. Work is per block and template, not per line.
 
     ``on_abnormal`` is called with the row of every abnormal template when it is first seen.
     """
@@ -65,7 +65,7 @@ class TemplateTable:
     name = "table"
 
     def __init__(self, on_abnormal: Callable[[Row], None] | None = None) -> None:
-        self.rows: dict[tuple[str, str], Row] = {}
+        self.rows: dict[tuple[str, TemplateKey], Row] = {}
         self.dropped: Counter[str] = Counter()  # records of rows that were dropped, by label
         self._on_abnormal = on_abnormal
 
@@ -75,7 +75,7 @@ class TemplateTable:
             self._move(detections)
         for code, count, index, first, last in _grouped(detections):
             verdict = detections.verdicts[code]
-            row = self.rows.get((detections.source, verdict.template))
+            row = self.rows.get((detections.source, verdict.key))
             if row is None:
                 self._add(detections, verdict, count, index, first, last)
             else:
@@ -94,18 +94,19 @@ class TemplateTable:
     def _add(self, detections: Detections, verdict: Verdict, count: int, index: int, first: int, last: int) -> None:
         example = detections.block.bodies[index][:LONGEST]
         row = Row(detections.source, verdict, count, first, last, example, detections.rationale(index))
-        self.rows[detections.source, verdict.template] = row
+        self.rows[detections.source, verdict.key] = row
         if self._on_abnormal is not None and verdict.abnormal:
             self._on_abnormal(row)
 
     def _move(self, detections: Detections) -> None:
         """Merge the rows of templates that became others, with the verdicts of these."""
-        verdicts = {verdict.template: verdict for verdict in detections.verdicts}
-        moving = [key for key in self.rows if key[1] in detections.moved]
+        verdicts = {verdict.key: verdict for verdict in detections.verdicts}
+        moving = [key for key in self.rows if key[1].text in detections.moved]
         for row in [self.rows.pop(key) for key in moving]:
             template, told = detections.moved[row.verdict.template], row.verdict.abnormal
-            row.verdict = verdicts.get(template) or replace(row.verdict, template=template)
-            there = self.rows.setdefault((row.source, template), row)
+            moved = replace(row.verdict, template=template)
+            row.verdict = verdicts.get(moved.key, moved)
+            there = self.rows.setdefault((row.source, moved.key), row)
             if there is not row:
                 there.count, there.first, there.last = there.count + row.count, min(there.first, row.first), max(there.last, row.last)
             elif row.verdict.rationale is not None:
@@ -120,7 +121,7 @@ class TemplateTable:
             row = self.rows.pop(key)
             self.dropped[row.verdict.label] += row.count
 
-    def _ranked(self, label: str) -> list[tuple[str, str]]:
+    def _ranked(self, label: str) -> list[tuple[str, TemplateKey]]:
         """Keys of a label, from the worst and the most frequent on, in turns."""
         keys = [key for key, row in self.rows.items() if row.verdict.label == label]
         worst = sorted(keys, key=lambda key: -(self.rows[key].verdict.score or 0.0))

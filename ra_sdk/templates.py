@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from ra_sdk.codes import WORDS
 from ra_sdk.masks import fine, without_times, without_values
 from ra_sdk.placeholders import PLACEHOLDERS, WILDCARD, Mask
-from ra_sdk.records import Template
+from ra_sdk.records import SEVERITIES, Template, TemplateKey
 from ra_sdk.state import read_state, write_state
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from ra_sdk.tree import ProtectedDrain
 
-__all__ = ["Miner", "distinct", "has_words", "is_protected"]
+__all__ = ["Miner", "distinct", "has_words", "is_protected", "keyed"]
 
 Place: TypeAlias = "LogCluster | str"
 LONGEST = 64 << 10  # characters of a body that its template is made of: the memory is one of texts, which have to be short
@@ -61,6 +61,8 @@ _SUFFIX = re.compile(r".{2,}(?:ed|ing|able|ible|ful|less|n't)$|^(?:un|dis|non|mi
 _VALUE = re.compile(r"(?<![A-Za-z0-9])[0-9]")
 _CODE = re.compile(rf"(?<![A-Za-z0-9])(?:{WORDS}|SIG[A-Z]{{3,}}|E[A-Z]{{4,}}(?![A-Za-z]))|\[[U_]+\]")  # error[E0425], SIGKILL, ECONNREFUSED, a RAID's [U_]
 _CLASS = re.compile(r"<(?:pct|highpct|ms|sec|min|hours|n)>")
+_NAMES = (None, *SEVERITIES)
+_LEVELS = {name: at for at, name in enumerate(_NAMES) if name}
 _PLACEHOLDER = re.compile("|".join(re.escape(placeholder) for placeholder in PLACEHOLDERS))
 
 
@@ -173,6 +175,26 @@ def distinct(bodies: pl.Series, own: Sequence[Mask] = ()) -> tuple[pl.Series, li
     sizes = codes.value_counts(sort=False)
     counts = dict(zip(sizes[sizes.columns[0]].to_list(), sizes["count"].to_list()))
     return codes, texts.to_list(), [counts[code] for code in range(len(texts))]
+
+
+def keyed(codes: pl.Series, texts: Sequence[str], severities: pl.Series | None) -> tuple[pl.Series, list[TemplateKey]]:
+    """What records are asked for by: codes (UInt32, one for every record) into the distinct pairs of template and severity.
+
+    ``codes``: UInt32, into ``texts``; ``severities``: String, one for every record; None: they are not looked at.
+    """
+    import polars as pl
+
+    if severities is None:
+        return codes, [TemplateKey(text) for text in texts]
+    levels = severities.replace_strict(_LEVELS, default=0, return_dtype=pl.UInt32)
+    if not len(levels) or levels.min() == levels.max():
+        level = _NAMES[levels[0]] if len(levels) else None
+        return codes, [TemplateKey(text, level) for text in texts]
+    both = codes * len(_NAMES) + levels
+    pairs = both.unique(maintain_order=True)
+    places = pl.repeat(0, len(texts) * len(_NAMES), dtype=pl.UInt32, eager=True).scatter(pairs, pl.int_range(len(pairs), dtype=pl.UInt32, eager=True))
+    keys = [TemplateKey(texts[pair // len(_NAMES)], _NAMES[pair % len(_NAMES)]) for pair in pairs.to_list()]
+    return places.gather(both), keys
 
 
 def _without_values(bodies: pl.Series, own: Sequence[Mask]) -> tuple[pl.Series, pl.Series]:

@@ -1,6 +1,6 @@
 """The verdict store: SQLite, shared by all processes of a user. An operator's override wins over any model.
 
-A key is a hash of (template text, model digest, PROMPT_VERSION, mode), so that a verdict is not used once one
+A key is a hash of (template text, severity, model digest, PROMPT_VERSION, mode), so that a verdict is not used once one
 of these changes.
 
 A corrupt file is set aside under a lock, so that only one of several processes does it. The others notice
@@ -48,9 +48,10 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (  # entry n takes a file from schema 
             template TEXT PRIMARY KEY, label TEXT NOT NULL, category TEXT, rationale TEXT, by TEXT NOT NULL, at REAL NOT NULL
         ) WITHOUT ROWID""",
     ),
+    ("ALTER TABLE verdicts ADD COLUMN severity TEXT",),
 )
-_COLUMNS = "template, label, score, category, rationale, grounded, mode, model"
-_PUT = f"""INSERT INTO verdicts (key, {_COLUMNS}, judged_at) VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (key) DO UPDATE
+_COLUMNS = "template, label, score, category, rationale, grounded, mode, model, severity"
+_PUT = f"""INSERT INTO verdicts (key, {_COLUMNS}, judged_at) VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (key) DO UPDATE
     SET label = excluded.label, category = excluded.category, rationale = excluded.rationale, grounded = excluded.grounded
     WHERE excluded.rationale IS NOT NULL AND (verdicts.rationale IS NULL OR (verdicts.label = 'normal' AND excluded.label = 'abnormal'))"""
 _OVERRIDE = "INSERT OR {} INTO overrides (template, label, category, rationale, by, at) VALUES (?,?,?,?,?,?)"
@@ -66,9 +67,10 @@ class ClosedStore(StoreError, Closed):
     """A store was used after it was closed."""
 
 
-def store_key(template: str, digest: str, mode: str) -> str:
-    """SHA-256 (hex) over template, model digest, PROMPT_VERSION and mode, as a JSON list, which keeps the parts apart."""
-    return hashlib.sha256(json.dumps([template, digest, PROMPT_VERSION, mode]).encode("ascii")).hexdigest()
+def store_key(template: str, digest: str, mode: str, severity: str | None = None) -> str:
+    """SHA-256 (hex) over template, model digest, PROMPT_VERSION, mode and severity (if any), as a JSON list, which keeps the parts apart."""
+    parts = [template, digest, PROMPT_VERSION, mode, *([] if severity is None else [severity])]
+    return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()
 
 
 class VerdictStore:
@@ -89,15 +91,18 @@ class VerdictStore:
         self._lock, self._closed = threading.RLock(), False
         self._connection, self._file = _open(self.path)
 
-    def get(self, templates: Sequence[str], digest: str, mode: str) -> list[Verdict | None]:
-        """The verdict of each template, or None. Overrides win."""
-        keys = [store_key(template, digest, mode) for template in templates]
+    def get(self, templates: Sequence[str], digest: str, mode: str, severities: Sequence[str | None] = ()) -> list[Verdict | None]:
+        """The verdict of each template, or None. Overrides win, whatever the severity.
+
+        ``severities``: those that the model is shown with the templates; empty: none.
+        """
+        asked = list(zip(templates, severities or [None] * len(templates), strict=True))
+        keys = [store_key(template, digest, mode, severity) for template, severity in asked]
         rows = self._select(f"SELECT {_COLUMNS} FROM verdicts WHERE key", keys)
-        found = {row[0]: _verdict(row) for row in rows if row[1] in JUDGED}
-        names = [_safe(template) for template in templates]
-        for row in self._select("SELECT template, label, category, rationale FROM overrides WHERE template", names):
-            found[row[0]] = _overridden(row)
-        return [found.get(name) for name in names]
+        found = {(row[0], row[8]): _verdict(row) for row in rows if row[1] in JUDGED}
+        names = list(dict.fromkeys(map(_safe, templates)))
+        ruled = {row[0]: row for row in self._select("SELECT template, label, category, rationale FROM overrides WHERE template", names)}
+        return [_overridden(ruled[name], severity) if (name := _safe(template)) in ruled else found.get((name, severity)) for template, severity in asked]
 
     def by_key(self, key: str) -> Verdict | None:
         """The verdict with this key, or None. An override of its template wins."""
@@ -105,7 +110,7 @@ class VerdictStore:
         if not rows or rows[0][1] not in JUDGED:
             return None
         names = self._read("SELECT template, label, category, rationale FROM overrides WHERE template = ?", [rows[0][0]])
-        return _overridden(names[0]) if names else _verdict(rows[0])
+        return _overridden(names[0], rows[0][8]) if names else _verdict(rows[0])
 
     def put(self, verdicts: Iterable[Verdict], digest: str, mode: str) -> None:
         """Store verdicts in one transaction, except undecided ones.
@@ -114,11 +119,7 @@ class VerdictStore:
         slightly different one. Only a missing rationale, or one for the label normal, can be replaced later.
         """
         now = time.time()
-        rows = [
-            (store_key(v.template, digest, mode), _safe(v.template), v.label, v.score, v.category, v.rationale, v.grounded, v.mode, v.model, now)
-            for v in verdicts
-            if v.label in JUDGED
-        ]
+        rows = [(store_key(v.template, digest, mode, v.severity), *_row(v), now) for v in verdicts if v.label in JUDGED]
         if rows:
             self._write(_PUT, rows)
 
@@ -376,13 +377,18 @@ def _rescued(aside: str) -> list[_Row]:
 
 
 def _verdict(row: _Row) -> Verdict:
-    template, label, score, category, rationale, grounded, mode, model = row
-    return Verdict(template, label, score, category, rationale, None if grounded is None else bool(grounded), mode, model)
+    template, label, score, category, rationale, grounded, mode, model, severity = row
+    return Verdict(template, label, score, category, rationale, None if grounded is None else bool(grounded), mode, model, severity=severity)
 
 
-def _overridden(row: _Row) -> Verdict:
+def _row(v: Verdict) -> _Row:
+    """The columns of a verdict."""
+    return _safe(v.template), v.label, v.score, v.category, v.rationale, v.grounded, v.mode, v.model, v.severity
+
+
+def _overridden(row: _Row, severity: str | None = None) -> Verdict:
     template, label, category, rationale = row
-    return Verdict(template, label, float(label == "abnormal"), category, rationale, None, "override", None)
+    return Verdict(template, label, float(label == "abnormal"), category, rationale, None, "override", None, severity=severity)
 
 
 def _safe(text: str) -> str:

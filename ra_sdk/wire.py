@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from ra_sdk.formats.patterns import severity_of
 from ra_sdk.formats.structured import HINTS, completed, uncoloured
 from ra_sdk.grounding import fill
 from ra_sdk.knowledge.who import NAMING, NOBODY, named
 from ra_sdk.limits import MOST_WAIT_MS, Limits
-from ra_sdk.records import Label, ReasonSource, Verdict
+from ra_sdk.records import Label, ReasonSource, Severity, Verdict
 
 if TYPE_CHECKING:
     from ra_sdk.batches import Judged
 
-__all__ = ["Answer", "Ask", "Failure", "Page", "Record", "Refusal", "decode", "encode_answer", "entry", "names_of", "texts_of"]
+__all__ = ["Answer", "Ask", "Failure", "Page", "Record", "Refusal", "decode", "encode_answer", "entry", "names_of", "severities_of", "texts_of"]
 
 FILL_S = 0.25  # of one answer: a rationale whose placeholders would take longer keeps them
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL)
@@ -39,10 +40,10 @@ class Refusal(Exception):
 
 
 class Record(Struct, gc=False):
-    """A log record. ``severity`` and ``attributes`` have OpenTelemetry's names; the model does not see them. Reasons heed the program that they name."""
+    """A log record; ``severity`` and ``attributes`` have OpenTelemetry's names. The model does not see attributes; reasons heed the program that they name."""
 
     body: Annotated[str, Meta(description="The message, without the header that a logger puts before it.")]
-    severity: Annotated[str, Meta(description="Such as INFO; it does not change the verdict.")] | None = None
+    severity: Annotated[str, Meta(description="Such as INFO, in any spelling; evidence for a model that reads it.")] | None = None
     attributes: (
         Annotated[
             dict[str, msgspec.Raw],
@@ -94,6 +95,7 @@ class Entry(Struct):
     knowledge: Annotated[list[str], Meta(description="Ids of the entries that it is from.")]
     checks: Annotated[list[str], Meta(description="First looks, none of which changes anything.")]
     links: list[str]
+    severity: Annotated[Severity | None, Meta(description="The severity that the model was shown; null for none, or a model that is not shown it.")]
 
 
 class Answer(Struct):
@@ -158,6 +160,11 @@ def names_of(ask: Ask) -> list[frozenset[str]]:
     return [_called(record.attributes, known) if record.attributes else NOBODY for record in ask.records]
 
 
+def severities_of(ask: Ask) -> list[str | None]:
+    """The short name of each record's severity, None where it has none or an unknown one."""
+    return [severity_of(record.severity) if record.severity else None for record in ask.records]
+
+
 def _called(attributes: Mapping[str, msgspec.Raw], known: dict[tuple[Any, ...], frozenset[str]]) -> frozenset[str]:
     """The names in some attributes; each set of them is kept once."""
     own = tuple(sorted((name, bytes(attributes[name])) for name in attributes.keys() & NAMING))
@@ -179,8 +186,9 @@ def entry(verdict: Verdict, key: str) -> Entry:
     """A verdict as it is sent."""
     v = verdict
     category: Any = v.category
+    severity: Any = v.severity
     known = v.reason_source, list(v.knowledge), list(v.checks), list(v.links)
-    return Entry(key, v.template, v.label, v.score, category, v.rationale, v.grounded, v.mode, v.model, v.evidence, *known)
+    return Entry(key, v.template, v.label, v.score, category, v.rationale, v.grounded, v.mode, v.model, v.evidence, *known, severity)
 
 
 def _fill(records: list[Reference], judged: Judged, texts: Sequence[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.formats.layouts import Plain
@@ -41,15 +40,14 @@ _SEVERITIES = {level: f"^(?:{'|'.join(parts)})" for level, parts in _LEVELS}
 class Headless(Plain):
     """A record is its own body; it is severe where it is the report of a runtime that something failed."""
 
-    def fields(self, records: pl.Series, now: datetime) -> pl.DataFrame:
-        """The severity."""
+    def severities(self, records: pl.Series) -> pl.Series:
+        """How severe they are."""
         import polars as pl
 
         level: Any = pl
         for name, pattern in _SEVERITIES.items():
             level = level.when(pl.col("record").str.contains(pattern)).then(pl.lit(name))
-        severity = records.alias("record").to_frame().select(level.otherwise(None).cast(pl.String)).to_series()
-        return super().fields(records, now).with_columns(severity=severity)
+        return records.alias("record").to_frame().select(severity=level.otherwise(None).cast(pl.String)).to_series()
 
 
 HEADLESS = Headless()

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from ra_sdk.formats.patterns import SEVERITY, expanded, uncaptured
+from ra_sdk.formats.patterns import expanded, uncaptured
 from ra_sdk.formats.requests import described, unreadable
+from ra_sdk.formats.severities import priority, severities_of, severity_expr
 from ra_sdk.formats.times import Times, iso_times
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ INTEGERS = frozenset("process.pid thread.id code.line.number http.response.statu
 _ESCAPED = r'["\\\x00-\x1f]'  # what JSON has escapes for (RFC 8259, 7)
 _SPECIAL = ("body", "time", "severity", "pri")  # groups that are no attributes
 _REASONS = {str(status.value): status.phrase for status in HTTPStatus}
-_CLASSES = {"1": "INFO", "2": "INFO", "3": "INFO", "4": "WARN", "5": "ERROR"}  # severities of HTTP's status classes
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,14 @@ class Layout:
     @cached_property
     def pattern(self) -> str:
         """The header without groups, but for the body's."""
-        return uncaptured(expanded(self.header), keep="" if self.template else "body")
+        return uncaptured(expanded(self.header), keep=() if self.template else ("body",))
 
-    def groups(self, records: pl.Series) -> pl.DataFrame:
-        """What the header's groups hold, the places of one name put together; nulls where they are empty."""
+    def groups(self, records: pl.Series, only: Collection[str] | None = None) -> pl.DataFrame:
+        """What the header's groups (or ``only`` some) hold, the places of one name put together; nulls where they are empty."""
         import polars as pl
 
-        found = records.str.extract_groups("^" + expanded(self.header)).struct.unnest()
+        header = expanded(self.header) if only is None else uncaptured(expanded(self.header), only)
+        found = records.str.extract_groups("^" + header).struct.unnest()
         places: dict[str, list[str]] = {}
         for name in found.columns:
             places.setdefault(re.sub(r"_\d$", "", name), []).append(name)
@@ -89,13 +90,17 @@ class Layout:
         frame = self.groups(records)
         names = frame.columns
         times = self.times(frame["time"], now) if "time" in names else pl.Series([None] * len(frame), dtype=pl.Datetime("us", "UTC"))
-        frame = frame.with_columns(times.alias("timestamp"), _severity(names, self.words).alias("level"))
+        frame = frame.with_columns(times.alias("timestamp"), severity_expr(names, self.words).alias("level"))
         left = [pl.when(pl.col("timestamp").is_null()).then("time").alias("time")] if "time" in names else []
         left += [pl.when(pl.col("level").is_null()).then("severity").alias("severity_text")] if "severity" in names else []
-        left += [(_priority() // 8).cast(pl.String).alias("log.syslog.facility.code")] if "pri" in names else []
+        left += [(priority() // 8).cast(pl.String).alias("log.syslog.facility.code")] if "pri" in names else []
         others = [name for name in names if name not in _SPECIAL and f"{{{name}:line}}" not in self.template]
         attributes = objects(frame.select(*(pl.col(name).alias(name.replace("__", ".")) for name in others), *left))
         return frame.select("timestamp", pl.col("level").alias("severity")).with_columns(attributes.alias("attributes"))
+
+    def severities(self, records: pl.Series) -> pl.Series:
+        """The column ``severity`` of ``fields``."""
+        return severities_of(self, records)
 
 
 def _filled(template: str, groups: pl.DataFrame) -> pl.Series:
@@ -118,28 +123,6 @@ def _filled(template: str, groups: pl.DataFrame) -> pl.Series:
                 column = (pl.lit(f"\n{name.upper()}:  ") + column if what == "line" else column).fill_null("")
             parts.append(column.fill_null("-"))
     return groups.select(pl.concat_str(parts).str.strip_chars_end(" ").alias("body")).to_series()
-
-
-def _priority() -> pl.Expr:
-    import polars as pl
-
-    return pl.col("pri").cast(pl.Int64, strict=False)
-
-
-def _severity(names: Sequence[str], own: Mapping[str, str]) -> pl.Expr:
-    import polars as pl
-
-    found: list[pl.Expr] = []
-    if "severity" in names:
-        words = SEVERITY | {word.lower(): level for word, level in own.items()}
-        lower = pl.col("severity").str.to_lowercase().str.strip_chars(" ")
-        found.append(lower.replace_strict(words, default=None, return_dtype=pl.String))
-    if "pri" in names:
-        found.append((_priority() % 8).cast(pl.String).replace_strict(SEVERITY, default=None, return_dtype=pl.String))
-    if "http__response__status_code" in names:
-        first = pl.col("http__response__status_code").str.head(1)
-        found.append(first.replace_strict(_CLASSES, default=None, return_dtype=pl.String))
-    return pl.coalesce(*found) if found else pl.lit(None, pl.String)
 
 
 def objects(columns: pl.DataFrame) -> pl.Series:
@@ -245,6 +228,16 @@ class TableFormat:
             parts.append(found.with_columns(rows["row"]))
         return _sorted(parts)
 
+    def severities(self, records: pl.Series) -> pl.Series:
+        """The column ``severity`` of ``fields``."""
+        if len(self.layouts) == 1:
+            return self.layouts[0].severities(records)
+        parts = []
+        for layout, rows in self._by_layout(records):
+            found = PLAIN.severities(rows["record"]) if layout is None else layout.severities(rows["record"])
+            parts.append(pl_rows(rows, severity=found))
+        return _sorted(parts)["severity"]
+
     def shared(self, records: pl.Series) -> pl.Series:
         """What lines of one trace have in common in their headers, as text."""
         import polars as pl
@@ -308,12 +301,18 @@ class Plain:
         """The lines."""
         return records
 
-    def fields(self, records: pl.Series, now: datetime) -> pl.DataFrame:  # noqa: ARG002
+    def severities(self, records: pl.Series) -> pl.Series:
         """Nothing is known."""
         import polars as pl
 
+        return pl.Series("severity", [None] * len(records), dtype=pl.String)
+
+    def fields(self, records: pl.Series, now: datetime) -> pl.DataFrame:  # noqa: ARG002
+        """Nothing is known but the severity, if that is."""
+        import polars as pl
+
         none = pl.Series([None] * len(records), dtype=pl.String)
-        return pl.DataFrame({"timestamp": none.cast(pl.Datetime("us", "UTC")), "severity": none, "attributes": none})
+        return pl.DataFrame({"timestamp": none.cast(pl.Datetime("us", "UTC")), "severity": self.severities(records), "attributes": none})
 
 
 PLAIN = Plain()

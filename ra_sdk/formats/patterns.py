@@ -6,6 +6,7 @@ Patterns are Rust regular expressions (https://docs.rs/regex): linear time, no l
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from functools import lru_cache
 
 __all__ = ["COLOUR", "FRAGMENTS", "SEVERITY", "ZONES", "ascii_classes", "expanded", "severity_of", "uncaptured"]
@@ -124,9 +125,9 @@ def expanded(pattern: str) -> str:
     return ascii_classes(re.sub(r"(?<!\\[pPx])\{([A-Z]{2,})\}", lambda match: FRAGMENTS[match[1]], pattern))
 
 
-def uncaptured(pattern: str, keep: str = "") -> str:
-    """The pattern without groups, but for that of the name ``keep``: finding is many times as fast as capturing."""
-    return re.sub(r"\(\?P<(\w+)>", lambda match: match[0] if match[1] == keep else "(?:", pattern)
+def uncaptured(pattern: str, keep: Collection[str] = ()) -> str:
+    """The pattern without groups, but for those of the names ``keep``: finding is many times as fast as capturing."""
+    return re.sub(r"\(\?P<(\w+)>", lambda match: match[0] if match[1] in keep else "(?:", pattern)
 
 
 @lru_cache(4096)

@@ -17,15 +17,13 @@ from ra_sdk.formats.layouts import PLAIN
 from ra_sdk.formats.patterns import COLOUR
 from ra_sdk.formats.recognising import NONE, Recogniser
 from ra_sdk.formats.structured import DecodedFormat
+from ra_sdk.formats.unwrapping import DEEPEST, REACH, united, unwrapped
 from ra_sdk.formats.w3c import Sections
 
 if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["Reader", "Records"]
-
-DEEPEST = 3  # containers in containers, headers in messages
-REACH = 500  # lines: what comes later in a stream than so many lines of other streams continues nothing
 
 
 @dataclass(frozen=True)
@@ -66,6 +64,13 @@ class Records:
         """Columns ``timestamp``, ``severity`` and ``attributes``."""
         found = self.reader.fields(self.texts, self.codes, now, 0)
         return found if self.outer is None else _merged(found, self.outer, now)
+
+    def bodies_and_severities(self, now: datetime) -> tuple[pl.Series, pl.Series]:
+        """The bodies, and the column ``severity`` of ``fields`` without the work for the others."""
+        import polars as pl
+
+        bodies, found = self.reader.bodies_and_severities(self.texts, self.codes, now, 0)
+        return bodies, found if self.outer is None else self.outer.select(pl.coalesce(found, "level").alias("severity")).to_series()
 
 
 class Reader:
@@ -117,7 +122,7 @@ class Reader:
         if one is not None and one != NONE and self._simple(one) and not (joined and traces.any_in(lines, self.kinds[one])):
             held = min(len(lines), traces.open_lines(self.kinds[one])) if joined and not whole else 0
             return Records(self, lines[: len(lines) - held], one, back=held)
-        return self._framed(_unwrapped(self, lines, codes), len(lines), joined=joined, whole=whole)
+        return self._framed(unwrapped(self, lines, codes), len(lines), joined=joined, whole=whole)
 
     def _simple(self, code: int) -> bool:
         kind = self.kinds[code]
@@ -201,6 +206,41 @@ class Reader:
             parts.append(found.with_columns(rows.alias("row")))
         return pl.concat(parts).sort("row").drop("row")
 
+    def bodies_and_severities(self, texts: pl.Series, codes: pl.Series | int, now: datetime, depth: int) -> tuple[pl.Series, pl.Series]:
+        """``bodies``, and the column ``severity`` of ``fields``."""
+        import polars as pl
+
+        parts = []
+        for kind, rows, some in _by_kind(self, texts, codes):
+            bodies = _uncoloured(kind, kind.bodies(some))
+            found: pl.Series = kind.severities(some) if hasattr(kind, "severities") else kind.fields(some, now)["severity"]
+            if getattr(kind, "nested", False) and depth < DEEPEST:
+                bodies, found = self._inner_both(bodies, found, now, depth, levelled=getattr(kind, "states_level", False))
+            if rows is None:
+                return bodies, found.alias("severity")
+            parts.append(pl.DataFrame({"row": rows, "body": bodies, "severity": found}))
+        whole = pl.concat(parts).sort("row")
+        return whole["body"], whole["severity"]
+
+    def _inner_both(self, bodies: pl.Series, outer: pl.Series, now: datetime, depth: int, *, levelled: bool) -> tuple[pl.Series, pl.Series]:
+        rows, codes = self._inner_codes(bodies)
+        if rows is None:
+            return bodies, outer
+        own = bodies.gather(rows)
+        inner, found = self.messages.bodies_and_severities(own, codes, now, depth + 1)
+        rightful = self._rightful(own, codes, outer.gather(rows), found, levelled=levelled)
+        return bodies.scatter(rows, inner), outer.scatter(rows, rightful)
+
+    def _rightful(self, bodies: pl.Series, codes: pl.Series, outer: pl.Series, inner: pl.Series, *, levelled: bool) -> pl.Series:
+        """The severities of records whose message has a header too. ``levelled``: the outer level is the program's own."""
+        import polars as pl
+
+        weak = codes.is_in(self.messages.weak)
+        if not levelled:  # a priority is often that of the pipe: only a word as in a sentence gives way to it
+            weak &= bodies.str.contains("^[A-Z][a-z]+:")
+        both = pl.DataFrame({"outer": outer, "inner": inner, "weak": weak})
+        return both.select(severity=pl.when("weak").then(pl.coalesce("outer", "inner")).otherwise(pl.coalesce("inner", "outer"))).to_series()
+
     def _inner_fields(self, bodies: pl.Series, outer: pl.DataFrame, now: datetime, depth: int, *, levelled: bool) -> pl.DataFrame:
         """``outer``, with what the headers in the messages say. ``levelled``: the outer level is the program's own."""
         import polars as pl
@@ -208,15 +248,12 @@ class Reader:
         rows, codes = self._inner_codes(bodies)
         if rows is None:
             return outer
-        inner = self.messages.fields(bodies.gather(rows), codes, now, depth + 1)
-        said = outer[rows]
-        weak = codes.is_in(self.messages.weak)
-        if not levelled:  # a priority is often that of the pipe: only a word as in a sentence gives way to it
-            weak &= bodies.gather(rows).str.contains("^[A-Z][a-z]+:")
+        own, said = bodies.gather(rows), outer[rows]
+        inner = self.messages.fields(own, codes, now, depth + 1)
         both = inner.select(
             timestamp=pl.coalesce(said["timestamp"], inner["timestamp"]),
-            severity=pl.when(weak).then(pl.coalesce(said["severity"], inner["severity"])).otherwise(pl.coalesce(inner["severity"], said["severity"])),
-            attributes=_united(said["attributes"], inner["attributes"]),
+            severity=self._rightful(own, codes, said["severity"], inner["severity"], levelled=levelled),
+            attributes=united(said["attributes"], inner["attributes"]),
         )
         return outer.select(column.scatter(rows, both[column.name]) for column in outer)
 
@@ -257,64 +294,6 @@ def _by_kind(reader: Reader, texts: pl.Series, codes: pl.Series | int) -> list[t
         hit = codes == code
         parts.append((reader.kinds[code] if code >= 0 else reader.otherwise, hit.arg_true(), texts.filter(hit)))
     return parts
-
-
-def _unwrapped(reader: Reader, lines: pl.Series, codes: pl.Series) -> pl.DataFrame:
-    """Rows of lines with the codes of what programs wrote: containers taken off, partial lines put together."""
-    import polars as pl
-
-    rows = pl.int_range(len(lines), dtype=pl.UInt32, eager=True)
-    frame = pl.DataFrame({"row": rows, "end": rows, "text": lines, "code": codes})
-    boxes = [code for code, kind in enumerate(reader.kinds) if isinstance(kind, Container)]
-    for depth in range(DEEPEST):
-        present = set(frame["code"].unique().to_list())
-        parts = [_opened(reader, frame.filter(pl.col("code") == code), reader.kinds[code]) for code in boxes if code in present]
-        if not parts:
-            break
-        others = frame.filter(~pl.col("code").is_in(boxes))
-        frame = pl.concat([*parts, others], how="diagonal").sort("row").with_columns(pl.col("key").fill_null(""))
-        del depth
-    deeper = frame["code"].is_in(boxes)
-    return frame.with_columns(code=pl.when(deeper).then(NONE).otherwise("code").cast(pl.Int16)) if deeper.any() else frame
-
-
-def _opened(reader: Reader, frame: pl.DataFrame, box: Container) -> pl.DataFrame:
-    import polars as pl
-
-    found = box.unwrap(frame["text"])
-    if "at" in found.columns:
-        frame, found = frame[found["at"]], found.drop("at")
-    key = pl.lit(f"{box.name} ") + found["key"]
-    if "key" in frame.columns:
-        key = frame["key"] + " " + key
-        found = _inside(frame, found)
-    opened = found.with_columns(frame["row"], frame["end"], key=key)
-    if opened["partial"].any():
-        opened = _completed(opened)
-    opened = opened.drop("partial")
-    return opened.with_columns(code=reader.recogniser.codes(opened["text"]))
-
-
-def _inside(frame: pl.DataFrame, found: pl.DataFrame) -> pl.DataFrame:
-    """What a container inside another said, with what the outer one said."""
-    import polars as pl
-
-    return found.with_columns(
-        time=pl.coalesce(frame["time"], found["time"]),
-        level=pl.coalesce(found["level"], frame["level"]),
-        outer=_united(frame["outer"], found["outer"]),
-    )
-
-
-def _completed(frame: pl.DataFrame) -> pl.DataFrame:
-    """Partial lines with the next ones of their own streams, whatever stands between them."""
-    import polars as pl
-
-    within = pl.col("partial").shift(1, fill_value=False).over("key") & (pl.col("row").diff().over("key").cast(pl.Int64) <= REACH)
-    parts = frame.with_columns(part=(~within.fill_null(value=False)).cast(pl.UInt32).cum_sum().over("key"))
-    others = [pl.col(name).first() for name in frame.columns if name not in ("key", "text", "end", "partial")]
-    joined = parts.group_by("key", "part", maintain_order=True).agg(pl.col("text").str.join(""), pl.col("end", "partial").last(), *others)
-    return joined.drop("part").select(frame.columns).sort("row")
 
 
 def _begun(frame: pl.DataFrame) -> pl.DataFrame:
@@ -371,14 +350,5 @@ def _merged(found: pl.DataFrame, outer: pl.DataFrame, now: datetime) -> pl.DataF
     return found.select(
         timestamp=pl.coalesce(iso_times(outer["time"], now), found["timestamp"]),
         severity=pl.coalesce(found["severity"], outer["level"]),
-        attributes=_united(outer["outer"], found["attributes"]),
+        attributes=united(outer["outer"], found["attributes"]),
     )
-
-
-def _united(outer: pl.Series, inner: pl.Series) -> pl.Series:
-    """JSON objects put together; of one key, the inner value is the one that a reader of JSON takes."""
-    import polars as pl
-
-    both = pl.DataFrame({"outer": outer, "inner": inner})
-    joined = pl.col("outer").str.strip_suffix("}") + "," + pl.col("inner").str.slice(1)
-    return both.select(pl.coalesce(joined, "inner", "outer")).to_series()

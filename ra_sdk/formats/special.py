@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.formats.layouts import Example
-from ra_sdk.formats.structured import Decoded, DecodedFormat, cleaned, level_of, nothing_quick, object_of, quick, text_of
+from ra_sdk.formats.levels import level_of
+from ra_sdk.formats.structured import Decoded, DecodedFormat, cleaned, nothing_quick, object_of, quick, text_of
 
 if TYPE_CHECKING:
     import polars as pl

@@ -15,7 +15,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ra_sdk.formats.layouts import Example
-from ra_sdk.formats.patterns import COLOUR, SEVERITY, severity_of
+from ra_sdk.formats.levels import level_of
+from ra_sdk.formats.patterns import COLOUR, severity_of
 from ra_sdk.formats.payloads import azure_level, said, status_level, timeless
 from ra_sdk.formats.times import times_of
 from ra_sdk.jsontext import dumped
@@ -57,8 +58,7 @@ TIMES = frozenset(  # and for a time
 )
 HINTS = frozenset(CAUSE + STACK)
 _CAUSED = r'"(?:err|exc|stack)[A-Za-z_.]*"\s*:'  # a key that a body may have to be completed from
-_NUMBERED = {10: "TRACE", 20: "DEBUG", 30: "INFO", 40: "WARN", 50: "ERROR", 60: "FATAL"}  # pino, bunyan
-_OTEL = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")  # four numbers each, from 1
+_PUT_IN_PLACE = r'"(?:record|jsonPayload|resourceId|[Aa]ttributes)"\s*:'  # keys whose members may become the record's, and Azure's mark
 _PAIR = re.compile(r'(?<![^\s,])([A-Za-z_@][\w.@/-]*)=(?:"((?:[^"\\]|\\.)*)"|(\S*))')
 _PAIRS = r'(?:[A-Za-z_@][A-Za-z0-9_.@/-]*=(?:"(?:[^"\\]|\\.)*"|[^\s"]*)(?:\s+|$))'
 _LOGFMT = rf"^{_PAIRS}*?(?:msg|message|level|lvl|time|ts)=.*?\s[A-Za-z_@][A-Za-z0-9_.@/-]*=|^{_PAIRS}{{3,}}"
@@ -75,12 +75,19 @@ class Decoded(NamedTuple):
     rest: dict[str, Any]
 
 
+def nothing_quick(records: pl.Series) -> pl.Series:
+    """No bodies by columns."""
+    import polars as pl
+
+    return pl.Series("body", [None] * len(records), dtype=pl.String)
+
+
 @dataclass(frozen=True)
 class DecodedFormat:
     """A format whose records a Python function decodes, into None where it is not theirs.
 
-    ``pattern``: what a line of it looks like (Rust). ``quick``: bodies of the plain records by columns, null for the others. ``nested``: bodies
-    may have a header of another format.
+    ``pattern``: what a line of it looks like (Rust). ``quick``: bodies of the plain records by columns, null for the others; ``quick_levels``: what
+    stands under the key of their level. ``nested``: bodies may have a header of another format.
     """
 
     name: str
@@ -92,6 +99,7 @@ class DecodedFormat:
     examples: tuple[Example, ...] = ()
     origin: str = "ra_sdk"
     until: str = ""  # where its records have several lines: what ends them
+    quick_levels: Callable[[pl.Series], pl.Series] = nothing_quick
     logged: str = ""  # what a record of a logger holds; other lines of the format may be values in a message
 
     @property
@@ -128,6 +136,18 @@ class DecodedFormat:
             }
         )
 
+    def severities(self, records: pl.Series) -> pl.Series:
+        """The column ``severity`` of ``fields``."""
+        import polars as pl
+
+        words = self.quick_levels(records)
+        known = {word: level_of(word) for word in words.unique().to_list() if word is not None}
+        found = words.replace_strict(known, default=None, return_dtype=pl.String)
+        rows = found.is_null().arg_true()
+        others = pl.Series([self._read(text).severity for text in records.gather(rows).to_list()], dtype=pl.String)
+        whole: pl.Series = found.scatter(rows, others) if len(others) else found
+        return whole
+
     def _read(self, record: str) -> Decoded:
         return self.decode(record) or Decoded(record, None, None, {})
 
@@ -135,6 +155,11 @@ class DecodedFormat:
 def _quick_json(records: pl.Series) -> pl.Series:
     """Messages under the usual keys, where no key hints at a cause: what is said then is the message alone."""
     return quick(records, ~records.str.contains(_CAUSED), ["message", "msg"])
+
+
+def _quick_json_levels(records: pl.Series) -> pl.Series:
+    """Levels under the first of the usual keys, where nothing that is put in its place can hold one."""
+    return quick(records, ~records.str.contains(_PUT_IN_PLACE), ["level"])
 
 
 def quick(records: pl.Series, plain: pl.Series, keys: list[str]) -> pl.Series:
@@ -152,11 +177,8 @@ def quick(records: pl.Series, plain: pl.Series, keys: list[str]) -> pl.Series:
     return found.select(pl.when(pl.col("body") != "").then("body")).to_series()
 
 
-def nothing_quick(records: pl.Series) -> pl.Series:
-    """No bodies by columns."""
-    import polars as pl
-
-    return pl.Series("body", [None] * len(records), dtype=pl.String)
+def _quick_logfmt_levels(records: pl.Series) -> pl.Series:
+    return records.str.extract(rf'^{_PAIRS}*?level="?([A-Za-z]+)"?(?:\s|$)')
 
 
 def _quick_logfmt(records: pl.Series) -> pl.Series:
@@ -341,25 +363,13 @@ def uncoloured(text: str) -> str:
     return re.sub(COLOUR, "", text).rstrip("\r") if "\x1b[" in text else text
 
 
-def level_of(level: object, *, otel: bool = False) -> str | None:
-    """The short name of what a logger wrote; numbers are those of pino and bunyan, of syslog, or of OpenTelemetry."""
-    if isinstance(level, Mapping):  # loguru and ECS: {"name": "ERROR", …}
-        return severity_of(str(level.get("name")))
-    if isinstance(level, str):
-        return severity_of(level) or (level_of(int(level)) if level.isdecimal() and len(level) < 4 else None)
-    if not isinstance(level, int | float) or isinstance(level, bool):
-        return None
-    if otel or 8 <= level < 10 or 10 < level < 20:
-        return _OTEL[(int(level) - 1) // 4] if 1 <= level <= 24 else None
-    return _NUMBERED.get(int(level) // 10 * 10) if 10 <= level < 70 else SEVERITY.get(str(int(level))) if 0 <= level < 8 else None
-
-
 JSON = DecodedFormat(
     "json",
     "JSON lines of zap, zerolog, slog, pino, bunyan, structlog, ECS, MongoDB and others",
     r'^\{\s*(?:"(?s:.*))?\}\s*$',
     _decode_json,
     _quick_json,
+    quick_levels=_quick_json_levels,
     logged=r'"(?:ts|t|@t|[\w@.]*(?i:time|stamp|date|level|severity|msg|message|log|event|body|text)\w*)"\s*:',
     examples=(
         Example(
@@ -377,5 +387,6 @@ LOGFMT = DecodedFormat(
     _LOGFMT,
     _decode_logfmt,
     _quick_logfmt,
+    quick_levels=_quick_logfmt_levels,
     examples=(Example('time=2025-03-01T10:00:00Z level=info msg="loaf sold" price=3.20', "2025-03-01T10:00:00Z", "INFO", "loaf sold"),),
 )

@@ -12,14 +12,14 @@ from ra_sdk.masks import mask
 if TYPE_CHECKING:
     from ra_sdk.knowledge.entries import Entry
 
-__all__ = ["Hit", "Phrases", "Words", "as_mined", "folded", "stands_alone"]
+__all__ = ["Hit", "Phrases", "Words", "as_mined", "folded", "masked", "stands_alone"]
 
 T = TypeVar("T")
 TELLING_WORDS = 5  # of a phrase that is confined to a program, and says by itself that this speaks
 REPORTS = ("fault", "attack", "warning")  # what entries say that report something
 LITERAL_WORDS = 3  # a phrase of which the masks hide a value needs so many other words
 _PLACEHOLDER = re.compile(r"<(?:[a-z]+|\*)>")
-_ZERO = re.compile(r"(?:\s*[:=]\s*|\s)0(?![\w%]|[.,:-]\d)")  # behind what is counted: "failed=0", "parity errors 0"
+_ZERO = re.compile(r"(?:\s*[:=]\s*|(?<=s)\s|(?<=ed)\s|(?<=lost)\s)0(?![\w%]|[.,:-]\d)")  # "failed=0", "parity errors 0", not "sensor 0"
 _MASKABLE = re.compile(r"[0-9/@<]|[A-Za-z]{16}|\\")
 _FOLD = str.maketrans({chr(code): chr(code + 32) for code in range(ord("A"), ord("Z") + 1)})
 
@@ -44,9 +44,13 @@ def stands_alone(text: str, start: int, end: int) -> bool:
 
     A boundary is asked for only where the phrase's own edge is a letter or a digit.
     """
-    before = start and text[start].isalnum() and text[start - 1].isalnum()
-    after = end < len(text) and text[end - 1].isalnum() and text[end].isalnum()
+    before = start and text[start].isalnum() and _in_word(text[start - 1])
+    after = end < len(text) and text[end - 1].isalnum() and _in_word(text[end])
     return not before and not after
+
+
+def _in_word(char: str) -> bool:
+    return char.isalnum() or char == "_"
 
 
 class Words(Generic[T]):
@@ -96,14 +100,14 @@ def as_mined(entries: Iterable[Entry]) -> tuple[list[Entry], list[tuple[str, Ent
     """
     found, hidden = [], []
     for entry in entries:
-        seen = list(zip(entry.match, _masked(entry.match), strict=True))
+        seen = list(zip(entry.match, masked(entry.match), strict=True))
         kept = tuple(masked for phrase, masked in seen if entry.kind == "statement" or _enough(phrase, masked))
         hidden += [(phrase, entry) for phrase, masked in seen if masked not in kept]
         found += [replace(entry, match=kept)] if kept else []
     return found, hidden
 
 
-def _masked(phrases: Sequence[str]) -> list[str]:
+def masked(phrases: Sequence[str]) -> list[str]:
     """The phrases as they stand in templates. Most have nothing that a mask could take, and masking takes long."""
     open_ = [phrase for phrase in phrases if _MASKABLE.search(phrase)]
     found = dict(zip(open_, mask(open_), strict=True))

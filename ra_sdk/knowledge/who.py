@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ra_sdk.knowledge.phrases import Words
+from ra_sdk.knowledge.phrases import Words, masked
 from ra_sdk.slabs import fields_at
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Speakers:
         for speaker in speakers:
             for name in (speaker.id, *speaker.names):
                 self._by_name.setdefault(name.lower(), speaker)
-            by_word += [(word, speaker) for word in speaker.words]
+            by_word += [(word, speaker) for word in masked(speaker.words)]
         self._words = Words(by_word)
 
     def of(self, template: str, names: Collection[str]) -> list[Speaker]:

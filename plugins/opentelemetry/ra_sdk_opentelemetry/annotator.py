@@ -10,12 +10,12 @@ from typing import Any
 from ra_sdk.detector import Detector
 from ra_sdk.grounding import fill
 from ra_sdk.limits import Limits
-from ra_sdk.records import Verdict
+from ra_sdk.records import TemplateKey, Verdict
 from ra_sdk.service import Service
 
 from ra_sdk_opentelemetry.metrics import ServiceMeters
 from ra_sdk_opentelemetry.names import Names
-from ra_sdk_opentelemetry.sdk import ReadableLogRecord, annotate, names_of, text_of
+from ra_sdk_opentelemetry.sdk import ReadableLogRecord, annotate, names_of, severity_of, text_of
 
 __all__ = ["Annotator", "Unannotated"]
 
@@ -27,7 +27,7 @@ class _Held:
 
     __slots__ = ("body", "end", "record", "template")
 
-    def __init__(self, record: ReadableLogRecord, body: str, template: str, end: float) -> None:
+    def __init__(self, record: ReadableLogRecord, body: str, template: TemplateKey, end: float) -> None:
         self.record, self.body, self.template, self.end = record, body, template, end
 
 
@@ -54,7 +54,8 @@ class Annotator:
         """The items that are ready: records with their verdict, and marks (anything else), which never overtake a record."""
         records = [item for item in items if isinstance(item, ReadableLogRecord) and not _is_ours(item)]
         bodies = [text_of(record) for record in records]
-        found = iter(zip(bodies, self._verdicts(bodies, [names_of(record) for record in records])))
+        about = [names_of(record) for record in records], [severity_of(record) for record in records]
+        found = iter(zip(bodies, self._verdicts(bodies, *about)))
         ready: list[Any] = []
         end = time.monotonic() + self._hold_s
         for item in items:
@@ -69,7 +70,7 @@ class Annotator:
                 continue
             body, verdict = next(found)
             if verdict.label == "undecided" and verdict.template and len(self._held) < self._most and self._hold_s:
-                self._held.append(_Held(item, body, verdict.template, end))
+                self._held.append(_Held(item, body, verdict.key, end))
             else:
                 ready.append(self._with(item, body, verdict))
         return ready
@@ -78,8 +79,8 @@ class Annotator:
         """What was held and is judged by now, or has been held for long enough."""
         if not self._held:
             return []
-        texts = {held.template for held in self._held if isinstance(held, _Held)}
-        known = self._service.detector.judging.remembered(list(texts))
+        templates = {held.template for held in self._held if isinstance(held, _Held)}
+        known = self._service.detector.judging.remembered(list(templates))
         now = time.monotonic()
         ready: list[Any] = []
         kept: list[Any] = []
@@ -87,7 +88,7 @@ class Annotator:
             if not isinstance(held, _Held):
                 (kept or ready).append(held)
             elif held.template in known or held.end <= now or all_of_them:
-                verdict = known[held.template][0] if held.template in known else Verdict(held.template)
+                verdict = known[held.template][0] if held.template in known else Verdict(held.template.text, severity=held.template.severity)
                 ready.append(self._with(held.record, held.body, verdict))
             else:
                 kept.append(held)
@@ -99,12 +100,12 @@ class Annotator:
         self._service.close(CLOSE_S)
         self._loop.close()
 
-    def _verdicts(self, bodies: Sequence[str], names: Sequence[Collection[str]]) -> list[Verdict]:
+    def _verdicts(self, bodies: Sequence[str], names: Sequence[Collection[str]], severities: Sequence[str | None]) -> list[Verdict]:
         """One for every body. Whatever fails here leaves them undecided: an application's logs do not depend on it."""
         if not bodies:
             return []
         try:
-            judged = self._loop.run_until_complete(self._service.judge(bodies, names=names))
+            judged = self._loop.run_until_complete(self._service.judge(bodies, names=names, severities=severities))
         except Exception:  # noqa: BLE001  a store that is full, a panic of Polars
             return [Verdict("")] * len(bodies)
         return [judged.verdicts[code] for code in judged.codes]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.errors import BadOption
 from ra_sdk.prompt import Mode
-from ra_sdk.records import Verdict
+from ra_sdk.records import TemplateKey, Verdict
 from ra_sdk.trouble import RateLimited
 
 if TYPE_CHECKING:
@@ -47,16 +47,17 @@ class Background:
         self.inner, self.wait_s = inner, wait_s
         self.name, self.digest = inner.name, inner.digest
         self._state, self._trouble = threading.Condition(), RateLimited()
-        self._cold: deque[tuple[str, Mode]] = deque()
-        self._pending: set[tuple[str, Mode]] = set()
-        self._known: OrderedDict[tuple[str, Mode], Verdict] = OrderedDict()
+        self.reads_severity: bool = getattr(inner, "reads_severity", False)
+        self._cold: deque[tuple[TemplateKey, Mode]] = deque()
+        self._pending: set[tuple[TemplateKey, Mode]] = set()
+        self._known: OrderedDict[tuple[TemplateKey, Mode], Verdict] = OrderedDict()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="ra-background", daemon=True)
         self._thread.start()
 
-    def judge(self, templates: Sequence[str], mode: Mode = "direct") -> Iterator[Verdict]:
+    def judge(self, templates: Sequence[str], mode: Mode = "direct", *, severities: Sequence[str | None] = ()) -> Iterator[Verdict]:
         """What is known, after waiting for the rest for a while; undecided for what is not."""
-        asked = [(text, mode) for text in templates]
+        asked = [(TemplateKey(*pair), mode) for pair in zip(templates, severities or [None] * len(templates), strict=True)]
         with self._state:
             for one in asked:
                 if one not in self._known and one not in self._pending and len(self._pending) < MOST:
@@ -65,8 +66,8 @@ class Background:
             self._state.notify_all()
             self._state.wait_for(lambda: self._closed or not any(one in self._pending for one in asked), self.wait_s)
             found = [self._known.get(one) for one in asked]
-        for (text, _), verdict in zip(asked, found):
-            yield verdict or Verdict(text, model=self.name)
+        for (template, _), verdict in zip(asked, found):
+            yield verdict or Verdict(template.text, model=self.name, severity=template.severity)
 
     def close(self) -> None:
         """End it; what waits is not judged."""
@@ -78,35 +79,41 @@ class Background:
 
     def _work(self) -> None:
         while batch := self._next():
-            mode, texts = batch
-            left = list(texts)
+            mode, templates = batch
+            left = list(templates)
             try:
-                for verdict in self.inner.judge(texts, mode):
-                    left.remove(verdict.template)  # answers may come in any order; one for another template is an error
-                    self._settle(verdict.template, mode, verdict)
+                for verdict in self._answers(templates, mode):
+                    left.remove(verdict.key)  # answers may come in any order; one for another template is an error
+                    self._settle(verdict.key, mode, verdict)
                     if self._closed:
                         return
             except Exception as error:  # noqa: BLE001  whatever a model does, the stream goes on
                 self._trouble.warning("model", f"{len(left)} templates stay undecided, the model {self.name!r} failed: {error!r}")
-            for text in left:
-                self._settle(text, mode, None)
+            for template in left:
+                self._settle(template, mode, None)
 
-    def _next(self) -> tuple[Mode, list[str]] | None:
+    def _answers(self, templates: Sequence[TemplateKey], mode: Mode) -> Iterable[Verdict]:
+        inner: Any = self.inner
+        shown = {"severities": [template.severity for template in templates]} if self.reads_severity else {}
+        answers: Iterable[Verdict] = inner.judge([template.text for template in templates], mode, **shown)
+        return answers
+
+    def _next(self) -> tuple[Mode, list[TemplateKey]] | None:
         with self._state:
             self._state.wait_for(lambda: self._closed or bool(self._cold))
             if self._closed:
                 return None
             mode = self._cold[0][1]
-            texts: list[str] = []
-            while self._cold and self._cold[0][1] == mode and len(texts) < AT_ONCE:
-                texts.append(self._cold.popleft()[0])
-            return mode, texts
+            templates: list[TemplateKey] = []
+            while self._cold and self._cold[0][1] == mode and len(templates) < AT_ONCE:
+                templates.append(self._cold.popleft()[0])
+            return mode, templates
 
-    def _settle(self, text: str, mode: Mode, verdict: Verdict | None) -> None:
+    def _settle(self, template: TemplateKey, mode: Mode, verdict: Verdict | None) -> None:
         with self._state:
-            self._pending.discard((text, mode))
+            self._pending.discard((template, mode))
             if verdict is not None and verdict.label != "undecided":
-                self._known[text, mode] = verdict
+                self._known[template, mode] = verdict
                 while len(self._known) > MOST:
                     self._known.popitem(last=False)
             self._state.notify_all()

@@ -17,7 +17,7 @@ from ra_sdk_opentelemetry.receiving import Rules, Ticket, success
 
 __all__ = ["GrpcListener"]
 
-Judge = Callable[[Sequence[str], Sequence[Collection[str]]], "Future[Any]"]
+Judge = Callable[[Sequence[str], Sequence[Collection[str]], Sequence["str | None"]], "Future[Any]"]
 
 
 class GrpcListener:
@@ -47,8 +47,8 @@ class GrpcListener:
         if self._judge is None:
             raise Refusal(503, "not_ready", "the model is being loaded; send it again in a moment", {"Retry-After": "1"})
         found = otlp.spoken(data, otlp.PROTOBUF)
-        fitting = [(body, names) for body, names in found if len(body) <= self._rules.limits.line]
-        judged = self._judge([body for body, _ in fitting], [names for _, names in fitting])
+        fitting = [record for record in found if len(record.body) <= self._rules.limits.line]
+        judged = self._judge(*otlp.columns(fitting))
         return _Ticket(judged, len(found) - len(fitting), self._rules.limits.line)
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ra_sdk.blocks import Detections
     from ra_sdk.detector import Detector
+    from ra_sdk.records import TemplateKey
 
     from ra_sdk_opentelemetry.sending import Outcome
 
@@ -36,7 +37,7 @@ class SinkMeters:
         self._rejected = meter.create_counter("ra.export.rejected", "{record}", "Records that the receiver rejected for good.")
         self._duration = meter.create_histogram("ra.export.duration", "s", "Time of a request.")
         self._judged = meter.create_counter("ra.model.templates", "{template}", "Templates that the model judged.")
-        self._seen: set[str] = set()
+        self._seen: set[TemplateKey] = set()
 
     def sent(self, outcome: Outcome, seconds: float) -> None:
         """A request was answered, or was not."""
@@ -53,7 +54,7 @@ class SinkMeters:
             counts[label] = counts.get(label, 0) + count
         for label, count in counts.items():
             self._records.add(count, {"ra.label": label})
-        fresh = {v.template for v, known in zip(detections.verdicts, detections.known) if not known and v.mode in ("direct", "think")} - self._seen
+        fresh = {v.key for v, known in zip(detections.verdicts, detections.known) if not known and v.mode in ("direct", "think")} - self._seen
         if len(self._seen) > _REMEMBERED:
             self._seen.clear()
         self._seen |= fresh

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from ra_sdk import otlp
-from ra_sdk.formats.patterns import SEVERITY
-from ra_sdk.records import SEVERITIES
 
 from ra_sdk_opentelemetry.unpack import parsed
 
@@ -31,14 +29,15 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 def lines(data: bytes) -> bytes:
     """Every record of a request (protobuf) as a line: body, microseconds, severity, attributes. The body is what ``ra serve`` would judge."""
-    bodies = iter(otlp.bodies(data, otlp.PROTOBUF))
+    spoken = iter(otlp.spoken(data, otlp.PROTOBUF))
     out = []
     for resource in parsed(data).resource_logs:
         outer = _values(resource.resource.attributes)
         for scope in resource.scope_logs:
             inner = {**outer, "otel.scope.name": scope.scope.name} if scope.scope.name else outer
             for record in scope.log_records:
-                out.append(_encode((_SIGN, next(bodies), _micros(record), _severity(record), flat(record, inner))))
+                told = next(spoken)
+                out.append(_encode((_SIGN, told.body, _micros(record), told.severity, flat(record, inner))))
     return b"".join(line + b"\n" for line in out)
 
 
@@ -102,13 +101,6 @@ def _line(text: str) -> _Line:
 def _micros(record: Any) -> int | None:
     nanos = record.time_unix_nano or record.observed_time_unix_nano
     return nanos // 1000 if 0 < nanos < 1 << 63 else None
-
-
-def _severity(record: Any) -> str | None:
-    """The short name; four numbers have one (https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber)."""
-    if 1 <= record.severity_number <= 24:
-        return SEVERITIES[(record.severity_number - 1) // 4]
-    return SEVERITY.get(record.severity_text.strip().lower())
 
 
 def _values(pairs: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from enum import Enum
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from opentelemetry.sdk.resources import Resource
 from ra_sdk.formats.structured import HINTS, body_of, completed
 from ra_sdk.jsontext import dumped
 from ra_sdk.knowledge.who import named
+from ra_sdk.otlp import severity
 
 __all__ = [
     "LogRecordExporter",
@@ -29,6 +31,7 @@ __all__ = [
     "is_success",
     "names_of",
     "readable",
+    "severity_of",
     "suppressed",
     "text_of",
 ]
@@ -65,6 +68,12 @@ def names_of(record: ReadableLogRecord) -> frozenset[str]:
     scope, resource = record.instrumentation_scope, record.resource
     service = resource.attributes.get("service.name") if resource else None
     return _names(service if isinstance(service, str) else "", scope.name if scope and isinstance(scope.name, str) else "")
+
+
+def severity_of(record: ReadableLogRecord) -> str | None:
+    """The short name of a record's severity."""
+    number, text = record.log_record.severity_number, record.log_record.severity_text
+    return severity(number.value if isinstance(number, Enum) else number, text)
 
 
 @lru_cache(maxsize=4096)

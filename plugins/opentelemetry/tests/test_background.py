@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 import ra_sdk
@@ -58,6 +59,24 @@ def test_a_model_that_fails_is_asked_again():
     background = Background(model, 5.0)
     assert [v.label for v in background.judge(["a b c"])] == ["undecided"]
     assert [v.label for v in background.judge(["a b c"])] == ["abnormal"]
+    background.close()
+
+
+def test_a_model_that_reads_the_severity_is_told_it():
+    class Levelled(Slow):
+        reads_severity = True
+
+        def judge(self, templates, mode="direct", *, severities):
+            for verdict, severity in zip(super().judge(templates, mode), severities, strict=True):
+                yield replace(verdict, severity=severity)
+
+    model = Levelled()
+    model.gate.set()
+    background = Background(model, 5.0)
+    found = list(background.judge(["a b c", "a b c"], severities=["INFO", "ERROR"]))
+    assert [(v.severity, v.label) for v in found] == [("INFO", "abnormal"), ("ERROR", "abnormal")]
+    assert [v.severity for v in background.judge(["a b c"], severities=["ERROR"])] == ["ERROR"]
+    assert model.seen == ["a b c", "a b c"]
     background.close()
 
 
