@@ -13,28 +13,31 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ra_sdk.batching import Asides, Task, run
+from ra_sdk.batching import Task, run
 from ra_sdk.echo import EchoReasoner
 from ra_sdk.errors import BadOption, ModelError
-from ra_sdk.evidence import QUOTABLE, clause, without, words
+from ra_sdk.evidence import shortened
 from ra_sdk.grounding import grounded, keeps_to, whole, whole_words
 from ra_sdk.llama import BATCH, Llama
 from ra_sdk.model import resolve
 from ra_sdk.prompt import (
     ABNORMAL,
     CATEGORY_WORDS,
-    CLOSE_ANSWER,
     CLOSE_THINK,
+    END,
+    EVIDENCE,
+    FITS,
+    FITS_NOT,
+    KNOWN,
     NORMAL,
-    OPEN_ANSWER,
-    OPEN_THINK,
     PROMPT_VERSION,
-    SAME_LAYOUT,
     SHOTS,
     Mode,
-    prompt,
+    head,
+    level,
+    tail,
 )
-from ra_sdk.records import Label, Verdict
+from ra_sdk.records import Label, TemplateKey, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,11 +49,9 @@ MODES: tuple[Mode, ...] = ("direct", "think")
 
 CANDIDATES = 40  # tokens among which the next one is looked for when writing
 TEMPLATE = 384  # tokens of a template that the model sees; a longer one is cut in the middle
-QUOTED = 24  # tokens of a quote, at most
-JUDGED, SURE = 3, -0.8  # words about a quote are judged from so many tokens on; mean logarithm of their probabilities from which they are kept
-HANGS, CLEARLY = 2.0, 1.0  # how much of its margin a verdict loses without a quote that decides; how much more another one must take
-SEARCHED = 40  # words of a message in which another quote is looked for, at most; a longer one keeps the model's
-FORCED = 32  # tokens of a prompt's tail, of tags and of the answer, at most
+EVIDENCE_TOKENS = 24  # of the words that decide, at most
+MEANING_TOKENS = 96  # of a known entry's meaning, at most
+FORCED = 32  # tokens of a level, of control tokens and of the answer, at most
 CUT = " … "
 
 
@@ -66,12 +67,14 @@ class LlamaReasoner:
 
     ``model``, ``adapter``: see ``ra_sdk.model.resolve``. ``threads``: CPU threads (None: the cores this process may use). ``context``: tokens of
     one template's prompt and reply (None: what they need). ``gpu_layers``: layers on the GPU, -1 for all. ``width``: templates at once.
-    ``think_tokens``, ``explain_tokens``: the most that reasoning may take. ``threshold``: P(abnormal) from which the label is abnormal.
+    ``think_tokens``: the most that reasoning may take. ``threshold``: P(abnormal) from which the label is abnormal.
     ``explain``: whose verdicts get a rationale in direct mode; in think mode all have one, except with "never". A model without our training gets
     a few examples in its prompt, and ``name`` says so. ``calibration``: slope and shift of the margin in direct mode.
 
     Greedy and with fixed seeds: the same templates get the same verdicts. Raises ModelError, BadOption.
     """
+
+    reads_severity = True
 
     def __init__(
         self,
@@ -83,7 +86,6 @@ class LlamaReasoner:
         gpu_layers: int = 0,
         width: int = 16,
         think_tokens: int = 64,
-        explain_tokens: int = 64,
         threshold: float = 0.5,
         explain: Explain = "abnormal",
     ) -> None:
@@ -92,7 +94,7 @@ class LlamaReasoner:
                 raise BadOption(f"{name} must be a whole number of at least 1, got {value!r}")
         self.files = resolve(model, adapter)
         self.threads, self.gpu_layers, self.width = threads or _cores(), gpu_layers, width
-        self.think_tokens, self.explain_tokens, self.threshold, self.explain = think_tokens, explain_tokens, threshold, explain
+        self.think_tokens, self.threshold, self.explain = think_tokens, threshold, explain
         self._lock = threading.Lock()
         self._llama = Llama(self.files.ready(), self.files.adapter, gpu_layers)
         try:
@@ -105,16 +107,17 @@ class LlamaReasoner:
         """Find out what the model knows, and make room for as much as its prompts and replies take."""
         adapter = self.files.adapter
         known = self._llama.metadata("ra.prompt_version", of_adapter=adapter is not None)
-        if adapter is not None and known not in (None, *SAME_LAYOUT):
+        if adapter is not None and known not in (None, PROMPT_VERSION):
             raise ModelError(f"adapter {str(adapter)!r} was trained with prompt {known}, this version asks with {PROMPT_VERSION}; give one of this version")
-        self.trained = adapter is not None or known in SAME_LAYOUT
+        self.trained = adapter is not None or known == PROMPT_VERSION
         self._shots = () if self.trained else SHOTS
         title = self._llama.metadata("general.name") or self.files.path.stem
         with_adapter = f" + {adapter.stem}" if adapter else ""
         self.name = f"{title}{with_adapter}" if self.trained else f"{title} (few-shot, not trained for this)"
         self._words, self.calibration = _Words(self._llama), _calibration(self._llama.metadata("ra.calibration", of_adapter=adapter is not None))
-        self._heads: dict[Mode, list[int]] = {mode: self._llama.tokens(prompt(mode, self._shots).head, special=True) for mode in MODES}
-        taken = max(map(len, self._heads.values())) + max(self.think_tokens, self.explain_tokens) + FORCED
+        self._heads: dict[Mode, list[int]] = {mode: self._llama.tokens(head(mode, self._shots), special=True) for mode in MODES}
+        self._tails: dict[Mode, list[int]] = {mode: self._llama.tokens(tail(mode), special=True) for mode in MODES}
+        taken = max(map(len, self._heads.values())) + max(self.think_tokens, EVIDENCE_TOKENS, MEANING_TOKENS) + FORCED
         self.context = context or taken + TEMPLATE
         self._room = min(self.context - taken, TEMPLATE, BATCH - FORCED - self.width)
         if self._room < FORCED:
@@ -124,24 +127,31 @@ class LlamaReasoner:
 
     def _digest(self) -> str:
         """What the verdicts depend on, and nothing else: the files, the prompts, and how replies are decoded. The threshold is not part of it."""
-        prompts = [prompt(mode, self._shots) for mode in MODES]
-        decoding = (self._room, self.think_tokens, self.explain_tokens, CANDIDATES, QUOTED, JUDGED, SURE, HANGS, CLEARLY, SEARCHED)
+        prompts = [(head(mode, self._shots), tail(mode)) for mode in MODES]
+        decoding = (self._room, self.think_tokens, CANDIDATES, EVIDENCE_TOKENS)
         return _short_hash([self.files.digest(), PROMPT_VERSION, repr(prompts), repr(decoding)])
 
-    def judge(self, templates: Sequence[str], mode: Mode = "direct") -> Iterator[Verdict]:
-        """A verdict for every template, in order, as soon as it and those before it are done. Raises ModelError, Closed."""
+    def judge(self, templates: Sequence[str], mode: Mode = "direct", *, severities: Sequence[str | None] = ()) -> Iterator[Verdict]:
+        """A verdict for every template, in order, as soon as it and those before it are done. Raises ModelError, Closed.
+
+        ``severities``: those of the templates' records, one of ``SEVERITIES`` or None each; empty: none is known.
+        """
+        asked = map(TemplateKey, templates, severities or [None] * len(templates))
         make = self._direct if mode == "direct" else self._think
-        yield from self._run([partial(make, text) for text in templates], mode)
+        yield from self._run([make(key) for key in asked], mode)
 
     def explained(self, verdicts: Sequence[Verdict], mode: Mode = "direct") -> Iterator[Verdict]:
         """The verdicts with a category and a rationale that belong to their label, in order. Scores stay as they are."""
         make = self._direct if mode == "direct" else self._think
-        yield from self._run([partial(make, verdict.template, given=verdict) for verdict in verdicts], mode)
+        yield from self._run([make(verdict.key, verdict) for verdict in verdicts], mode)
 
-    def _run(self, makes: Sequence[Callable[..., Task]], mode: Mode) -> Iterator[Verdict]:
-        tail = self._llama.tokens(prompt(mode, self._shots).tail, special=True)
+    def fits(self, pairs: Sequence[tuple[TemplateKey, str]]) -> list[float]:
+        """For each pair of a template and the meaning of a known entry the probability that the entry explains the template. Raises ModelError, Closed."""
+        return list(self._run([self._fit(key, meaning) for key, meaning in pairs], "direct"))
+
+    def _run(self, tasks: Sequence[Task], mode: Mode) -> Iterator[Any]:
         with self._lock:
-            yield from run(self._llama, [make(tail=tail) for make in makes], self._heads[mode], self.width)
+            yield from run(self._llama, tasks, self._heads[mode], self.width)
 
     @property
     def decoded(self) -> int:
@@ -163,40 +173,41 @@ class LlamaReasoner:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _message(self, text: str) -> list[int]:
-        """A template's tokens, control tokens in it being text; a long one is cut in the middle."""
-        tokens = self._llama.tokens(text, special=False)
-        if len(tokens) <= self._room:
-            return tokens
-        half = self._room // 2 - 4
-        return tokens[:half] + self._llama.tokens(CUT, special=False) + tokens[-half:]
+    def _shown(self, key: TemplateKey) -> list[int]:
+        """Severity and template as tokens, control tokens in them being text; a long template is cut in the middle."""
+        tokens = self._llama.tokens(key.text, special=False)
+        if len(tokens) > self._room:
+            half = self._room // 2 - 4
+            tokens = tokens[:half] + self._llama.tokens(CUT, special=False) + tokens[-half:]
+        return self._llama.tokens(level(key.severity), special=False) + tokens
 
-    def _direct(self, text: str, *, tail: list[int], given: Verdict | None = None) -> Task:
+    def _direct(self, key: TemplateKey, given: Verdict | None = None) -> Task:
         words = self._words
-        logits = yield self._message(text) + tail
-        margin = words.margin(logits)
+        logits = yield self._shown(key) + self._tails["direct"]
         score, label = self._labelled(words.score(logits, *self.calibration), given)
         category = rationale = None
-        what, said = "nothing wrong", NORMAL
+        said = NORMAL
         if label == "abnormal":
             category = words.category((yield [words.abnormal]))
-            what, said = "a fault", CATEGORY_WORDS[category]  # its kind is right too seldom to be said in a sentence
+            said = CATEGORY_WORDS[category]
         if given or self.explain == "always" or (self.explain == "abnormal" and label == "abnormal"):
-            forced = self._llama.tokens(f'{said}{CLOSE_ANSWER}\n{OPEN_THINK} "', special=False)
-            quote, told = yield from self._point((yield forced), text)
-            if label == "abnormal":
-                deciding = yield from self._deciding(text, quote, margin, tail)
-                quote, told = deciding, told if deciding == quote else ""
-            rationale = whole(f'"{quote}"{told or f" reports {what}."}') if quote else ""
-        return self._verdict(text, label, score, category, rationale, "direct")
+            told = "reports a fault" if label == "abnormal" else "reports nothing wrong"  # the kind is right too seldom to be said in a sentence
+            evidence = yield from self._evidence((yield self._llama.tokens(f"{said}{EVIDENCE}", special=False)), key.text)
+            rationale = f'"{evidence}" {told}.' if evidence else ""
+        return self._verdict(key, label, score, category, rationale, "direct")
 
-    def _think(self, text: str, *, tail: list[int], given: Verdict | None = None) -> Task:
+    def _think(self, key: TemplateKey, given: Verdict | None = None) -> Task:
         words = self._words
-        rationale = yield from self._write((yield self._message(text) + tail), self.think_tokens, text)
-        logits = yield self._llama.tokens(f"{CLOSE_THINK}\n{OPEN_ANSWER}", special=False)
+        rationale = yield from self._write((yield self._shown(key) + self._tails["think"]), self.think_tokens, key.text)
+        logits = yield self._llama.tokens(CLOSE_THINK, special=False)
         score, label = self._labelled(words.score(logits), given)
         category = words.category((yield [words.abnormal])) if label == "abnormal" else None
-        return self._verdict(text, label, score, category, rationale if given or self.explain != "never" else None, "think")
+        return self._verdict(key, label, score, category, rationale if given or self.explain != "never" else None, "think")
+
+    def _fit(self, key: TemplateKey, meaning: str) -> Task:
+        told = self._llama.tokens(meaning, special=False)[:MEANING_TOKENS]
+        logits = yield [*self._shown(key), self._words.known, *told, self._words.end]
+        return self._words.fits(logits)
 
     def _labelled(self, score: float, given: Verdict | None) -> tuple[float, Label]:
         """Score and label: those that are to be explained, or the model's own."""
@@ -205,78 +216,39 @@ class LlamaReasoner:
         score = round(score, 4)
         return score, "abnormal" if score >= self.threshold else "normal"
 
-    def _verdict(self, text: str, label: Label, score: float, category: str | None, rationale: str | None, mode: str) -> Verdict:
+    def _verdict(self, key: TemplateKey, label: Label, score: float, category: str | None, rationale: str | None, mode: str) -> Verdict:
         told = rationale or None
-        return Verdict(text, label, score, category, told, None if told is None else grounded(text, told), mode, self.name)
+        kept = None if told is None else grounded(key.text, told)
+        return Verdict(key.text, label, score, category, told, kept, mode, self.name, severity=key.severity)
 
-    def _point(self, logits: np.ndarray[Any, Any], text: str) -> Generator[list[int], Any, tuple[str, str]]:
-        """The evidence that the model quotes, and what it says of it; nothing of that if it is not sure.
-
-        A model of this size finds the words that decide better than it knows what they mean.
-        """
-        written, sure = '"', list[float]()
-        for spent in range(self.explain_tokens):
-            token = self._next(logits, written, text)
+    def _evidence(self, logits: np.ndarray[Any, Any], text: str) -> Generator[list[int], Any, str]:
+        """The words that decide: what the model writes, held to a stretch of the text."""
+        written = ""
+        for _ in range(EVIDENCE_TOKENS):
+            token = self._next(logits, written, lambda said: said.strip() in text)
             if token is None:
-                break
-            if written.count('"') == 2:
-                sure.append(_log_probability(logits, token))
-                if len(sure) >= JUDGED and sum(sure) < len(sure) * SURE:
-                    break
-            elif written.count('"') > 2 or spent >= QUOTED:  # one quote is enough, and it is short
                 break
             written += self._words.text(token)
             logits = yield [token]
-        quote, _, told = written[1:].partition('"')
-        kept = '"' not in told and len(told.split()) > 1 and sum(sure) >= len(sure) * SURE
-        return whole_words(text, quote), told if kept else ""
-
-    def _deciding(self, text: str, quote: str, margin: float, tail: list[int]) -> Generator[list[int] | Asides, Any, str]:
-        """The quote, if the verdict hangs on it: without it the message reads less abnormal. Else the clause of the words on which it hangs most.
-
-        They are found by halves: of the half without which the message reads less abnormal, again the half, as long as that alone decides.
-
-        Leaving words out shows what a verdict rests on (Zeiler and Fergus 2014 for images; Li et al., "Understanding neural networks through
-        representation erasure", 2016, for words).
-        """
-
-        def lost(start: int, end: int) -> Task:
-            """How much of the margin these words are."""
-            return margin - self._words.margin((yield self._message(without(text, start, end)) + tail))
-
-        at = text.find(quote)
-        if quote.isalpha() and quote.islower():  # a plain word alone, such as "unknown", says little
-            quote = clause(text, at, at + len(quote))
-            at = text.find(quote)
-        weight = (yield Asides([lost(at, at + len(quote))]))[0] if quote else 0.0
-        every = rest = words(text)
-        while weight < HANGS and len(rest) > 1 and len(every) <= SEARCHED:
-            halves = rest[: len(rest) // 2], rest[len(rest) // 2 :]
-            weights = yield Asides([lost(half[0][0], half[-1][1]) for half in halves])
-            most, half = max(zip(weights, halves, strict=True))
-            if most < max(weight, 0.0) + CLEARLY:
-                break
-            rest = half
-        found = rest is not every and len(rest) <= QUOTABLE
-        return (clause(text, rest[0][0], rest[-1][1]) if found else "") or quote
+        return shortened(whole_words(text, written).partition('"')[0], EVIDENCE_TOKENS)
 
     def _write(self, logits: np.ndarray[Any, Any], budget: int, text: str) -> Generator[list[int], Any, str]:
         """Reasoning, greedily, up to a newline or the budget. Quotes are held to the text, and so are numbers."""
         written = ""
         for _ in range(budget):
-            token = self._next(logits, written, text)
+            token = self._next(logits, written, partial(keeps_to, text))
             if token is None:
                 break
             written += self._words.text(token)
             logits = yield [token]
         return whole(written)
 
-    def _next(self, logits: np.ndarray[Any, Any], written: str, text: str) -> int | None:
-        """The likeliest token that keeps to the text; None for the end."""
+    def _next(self, logits: np.ndarray[Any, Any], written: str, keeps: Callable[[str], bool]) -> int | None:
+        """The likeliest token with which what is written may go on; None for the end."""
         for token in _likeliest(logits):
             if token in self._words.ends:
                 return None
-            if keeps_to(text, written + self._words.text(token)):
+            if keeps(written + self._words.text(token)):
                 return token
         return None
 
@@ -285,10 +257,11 @@ class _Words:
     """The tokens that mean something to us."""
 
     def __init__(self, llama: Llama) -> None:
-        first = {word: llama.tokens(word, special=False)[0] for word in (NORMAL, ABNORMAL, *CATEGORY_WORDS.values())}
+        first = {word: llama.tokens(word, special=False)[0] for word in (NORMAL, ABNORMAL, FITS, FITS_NOT, *CATEGORY_WORDS.values())}
         if len(set(first.values())) < len(first):
             raise ModelError("the model's vocabulary cannot tell our answer words apart; use a model with another tokenizer")
-        self.normal, self.abnormal = first[NORMAL], first[ABNORMAL]
+        self.normal, self.abnormal, self._yes, self._no = first[NORMAL], first[ABNORMAL], first[FITS], first[FITS_NOT]
+        self.end, self.known = (llama.tokens(word, special=True)[0] for word in (END, KNOWN))
         self._categories = {category: first[word] for category, word in CATEGORY_WORDS.items()}
         self.text: Callable[[int], str] = llama.text
         self.ends = llama.ends | {llama.tokens("\n", special=False)[0]}
@@ -299,6 +272,12 @@ class _Words:
 
         return 1.0 / (1.0 + math.exp(min(-slope * self.margin(logits) - shift, 700.0)))
 
+    def fits(self, logits: np.ndarray[Any, Any]) -> float:
+        """P(yes), of yes and no."""
+        import math
+
+        return 1.0 / (1.0 + math.exp(min(float(logits[self._no]) - float(logits[self._yes]), 700.0)))
+
     def margin(self, logits: np.ndarray[Any, Any]) -> float:
         """How much more probable abnormal is than normal: the logarithm of the ratio, not calibrated."""
         return float(logits[self.abnormal]) - float(logits[self.normal])
@@ -306,13 +285,6 @@ class _Words:
     def category(self, logits: np.ndarray[Any, Any]) -> str:
         """The most probable of the five."""
         return max(self._categories, key=lambda category: float(logits[self._categories[category]]))
-
-
-def _log_probability(logits: np.ndarray[Any, Any], token: int) -> float:
-    import numpy as np
-
-    most = logits.max()
-    return float(logits[token] - most - np.log(np.exp(logits - most).sum()))
 
 
 def _likeliest(logits: np.ndarray[Any, Any]) -> Iterator[int]:

@@ -122,8 +122,8 @@ def _export(args: argparse.Namespace) -> int:
     config, shape = run.config(), export.read_shape(base)
     adapter = export.read_adapter(directory, shape)
     rows = [] if args.plain and not args.check else training_rows(corpus_files(place(args.corpus)), "dev")
-    texts = masked([row.message for row in rows])
-    scores = export.direct_scores(base, directory, texts) if rows else []
+    lines = list(zip(masked([row.message for row in rows]), (row.level for row in rows), strict=True))
+    scores = export.direct_scores(base, directory, lines) if rows else []
     if rows and not args.plain:
         config["calibration"] = export.calibration(scores, [row.abnormal for row in rows])
         scores = [export.calibrated(score, *config["calibration"]) for score in scores]
@@ -136,8 +136,8 @@ def _export(args: argparse.Namespace) -> int:
         print("calibrated on {} dev messages: slope {:.3f}, shift {:.3f}".format(len(rows), *config["calibration"]), flush=True)
     if not args.check:
         return 0
-    same, apart = export.agreement(scores[: args.check], base, args.out, texts[: args.check], merged=bool(args.merge))
-    print(f"agreement of PyTorch and llama.cpp on {len(texts[: args.check])} dev messages: {same:.3f} (scores at most {apart:.3f} apart)")
+    same, apart = export.agreement(scores[: args.check], base, args.out, lines[: args.check], merged=bool(args.merge))
+    print(f"agreement of PyTorch and llama.cpp on {len(lines[: args.check])} dev messages: {same:.3f} (scores at most {apart:.3f} apart)")
     return int(same < args.least)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from ra_sdk.masks import mask
 from ra_sdk.records import CATEGORIES
 
-__all__ = ["Row", "corpus_files", "digest", "masked", "place", "read_rows", "training_rows", "wildcards"]
+__all__ = ["RAW", "Row", "corpus_files", "digest", "masked", "place", "read_rows", "training_rows", "wildcards"]
 
 _VARIABLE = re.compile(r"#[0-9]+#")  # how the templates of the paper write a variable; mining writes <*>
 

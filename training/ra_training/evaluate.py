@@ -100,7 +100,7 @@ def _model_rows(config: EvaluateConfig, mode: Literal["direct", "think"], sets: 
     with _reasoner(config, config.explain) as reasoner:
         for name, rows in sets.items():
             texts, began = masked([row.message for row in rows]), time.perf_counter()
-            verdicts = list(reasoner.judge(texts, mode))
+            verdicts = list(reasoner.judge(texts, mode, severities=[row.level for row in rows]))
             seconds = time.perf_counter() - began
             predictions = [
                 Prediction(v.score or 0.0, v.label == "abnormal", v.category, v.rationale and fill(v.rationale, text, row.message))

@@ -1,7 +1,8 @@
 """From a run's adapter to GGUF: a LoRA file for shipping, or base and adapter merged into one model.
 
 Tensor names and the order of the rows of q and k are those of llama.cpp's own converters (convert_lora_to_gguf.py, convert_hf_to_gguf.py:
-``LlamaModel.permute``): llama.cpp rotates neighbouring pairs of rows, transformers the two halves of a head.
+``LlamaModel.permute``): in the llama architecture llama.cpp rotates neighbouring pairs of rows, transformers the two halves of a head; in qwen2
+both do the latter.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ _NAMES = {
 }
 _MODULES = {short: module for module, short in _NAMES.items()}
 _KEY = re.compile(r"base_model\.model\.model\.layers\.([0-9]+)\.(\S+)\.lora_([AB])\.weight")
+ARCHITECTURES = ("llama", "qwen2")
 KINDS = ("F16", "Q8_0", "Q4_K_M", "Q4_0")  # of a merged model, the largest and truest first
 LICENCE = "apache-2.0"
 
@@ -64,6 +66,11 @@ class Shape:
     heads: int
     kv_heads: int
     name: str
+    architecture: str = "llama"
+
+    def permuted(self, name: str) -> int | None:
+        """The heads by which the rows of a tensor have another order in llama.cpp; None if they have the same."""
+        return {"attn_q": self.heads, "attn_k": self.kv_heads}.get(name) if self.architecture == "llama" else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,17 +93,17 @@ class Adapter:
 
 
 def read_shape(base: Path) -> Shape:
-    """Heads and name of a GGUF of the llama architecture. Raises SystemExit if it is of another."""
+    """Heads, name and architecture of a GGUF. Raises SystemExit if it is of an architecture that is not known here."""
     from gguf import GGUFReader
 
     fields = GGUFReader(base).fields
     architecture = fields["general.architecture"].contents()
-    if architecture != "llama":
-        raise SystemExit(f"base {str(base)!r} is of architecture {architecture!r}; only llama is known here")
+    if architecture not in ARCHITECTURES:
+        raise SystemExit(f"base {str(base)!r} has the architecture {architecture!r}; it must be one of {', '.join(ARCHITECTURES)}")
     name = fields["general.name"].contents() if "general.name" in fields else base.stem
-    heads = int(fields["llama.attention.head_count"].contents())
-    kv_heads = fields["llama.attention.head_count_kv"].contents() if "llama.attention.head_count_kv" in fields else heads
-    return Shape(heads, int(kv_heads), str(name))
+    heads = int(fields[f"{architecture}.attention.head_count"].contents())
+    grouped = f"{architecture}.attention.head_count_kv"
+    return Shape(heads, int(fields[grouped].contents()) if grouped in fields else heads, str(name), architecture)
 
 
 def read_adapter(directory: Path, shape: Shape) -> Adapter:
@@ -111,8 +118,8 @@ def read_adapter(directory: Path, shape: Shape) -> Adapter:
         if match is None or match[2] not in _NAMES:
             raise SystemExit(f"adapter {str(directory)!r}: tensor {key!r} has no place in a GGUF; train linear layers only")
         name = _NAMES[match[2]]
-        if match[3] == "B" and name in ("attn_q", "attn_k"):
-            tensor = permuted(tensor, shape.heads if name == "attn_q" else shape.kv_heads)
+        if match[3] == "B" and (heads := shape.permuted(name)):
+            tensor = permuted(tensor, heads)
         halves.setdefault(f"blk.{match[1]}.{name}.weight", {})[match[3]] = np.ascontiguousarray(tensor, dtype=np.float32)
     pairs = {name: (half["A"], half["B"]) for name, half in sorted(halves.items())}
     return Adapter(float(config["lora_alpha"]), int(config["r"]), pairs)
@@ -137,7 +144,7 @@ def read_gguf(path: Path, shape: Shape) -> tuple[Adapter, dict[str, Array]]:
     for name, (a, b) in pairs.items():
         _, layer, short, _ = name.split(".")
         place = f"base_model.model.model.layers.{layer}.{_MODULES[short]}"
-        heads = {"attn_q": shape.heads, "attn_k": shape.kv_heads}.get(short)
+        heads = shape.permuted(short)
         weights[f"{place}.lora_A.default.weight"] = a
         weights[f"{place}.lora_B.default.weight"] = unpermuted(b, heads) if heads else b
     return Adapter(float(reader.fields["adapter.lora.alpha"].contents()), rank, pairs), weights
@@ -174,7 +181,7 @@ def write_adapter(adapter: Adapter, shape: Shape, config: Mapping[str, Any], out
     import numpy as np
     from gguf import GGUFWriter
 
-    writer = GGUFWriter(out, "llama")
+    writer = GGUFWriter(out, shape.architecture)
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", adapter.alpha)
@@ -202,7 +209,7 @@ def _merge(base: Path, adapter: Adapter, config: Mapping[str, Any], out: Path) -
     from gguf.quants import dequantize, quantize
 
     reader, wanted = GGUFReader(base), GGMLQuantizationType.F16
-    writer = GGUFWriter(out, "llama")
+    writer = GGUFWriter(out, read_shape(base).architecture)
     _copy_fields(reader, writer, leave={"general.file_type", "general.name", "general.license"})
     writer.add_name("RationAnomaly")
     writer.add_file_type(1)
@@ -217,15 +224,15 @@ def _merge(base: Path, adapter: Adapter, config: Mapping[str, Any], out: Path) -
     _finish(writer)
 
 
-def direct_scores(base: Path, directory: Path, texts: list[str]) -> list[float]:
-    """P(abnormal) of masked texts in direct mode, by PyTorch, not calibrated."""
+def direct_scores(base: Path, directory: Path, lines: Sequence[tuple[str, str | None]]) -> list[float]:
+    """P(abnormal) of masked texts with their levels in direct mode, by PyTorch, not calibrated."""
     from peft import PeftModel
 
     from ra_training.examples import Encoder
     from ra_training.sft import abnormal_scores
 
     loaded = load_base(base)
-    return abnormal_scores(PeftModel.from_pretrained(loaded.model, str(directory)).eval(), Encoder(loaded.tokenizer), texts)
+    return abnormal_scores(PeftModel.from_pretrained(loaded.model, str(directory)).eval(), Encoder(loaded.tokenizer), lines)
 
 
 def calibration(scores: Sequence[float], abnormal: Sequence[bool]) -> tuple[float, float]:
@@ -248,14 +255,15 @@ def _log_odds(score: float) -> float:
     return math.log(kept / (1 - kept))
 
 
-def agreement(ours: Sequence[float], base: Path, exported: Path, texts: list[str], *, merged: bool) -> tuple[float, float]:
-    """Share of masked texts with the same direct verdict in PyTorch (its scores) and in llama.cpp, and the largest difference of the two scores."""
+def agreement(ours: Sequence[float], base: Path, exported: Path, lines: Sequence[tuple[str, str | None]], *, merged: bool) -> tuple[float, float]:
+    """Share of masked texts (each with its level) with the same direct verdict in PyTorch (its scores) and in llama.cpp, and the largest difference of the two scores."""
     from ra_sdk.reasoner import LlamaReasoner
 
     with LlamaReasoner(exported if merged else base, adapter="none" if merged else exported, explain="never") as reasoner:
-        theirs = [verdict.score or 0.0 for verdict in reasoner.judge(texts)]
+        texts, severities = [text for text, _ in lines], [severity for _, severity in lines]
+        theirs = [verdict.score or 0.0 for verdict in reasoner.judge(texts, severities=severities)]
     same = sum((mine >= 0.5) == (other >= 0.5) for mine, other in zip(ours, theirs, strict=True))
-    return same / max(len(texts), 1), max((abs(mine - other) for mine, other in zip(ours, theirs)), default=0.0)
+    return same / max(len(lines), 1), max((abs(mine - other) for mine, other in zip(ours, theirs)), default=0.0)
 
 
 def _describe(writer: GGUFWriter, config: Mapping[str, Any]) -> None:

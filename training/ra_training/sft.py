@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from ra_sdk.prompt import PROMPT_VERSION
 
 from ra_training.base import base_path, fast_bf16, load_base, with_lora
-from ra_training.corpus import corpus_files, digest, training_rows
+from ra_training.corpus import RAW, corpus_files, digest, training_rows
 from ra_training.examples import Encoder, Example, Mixture, batches, epoch_examples, prepare
 from ra_training.material import known_choices, mined_statements
 from ra_training.export import with_gguf
@@ -70,7 +70,7 @@ class _Training:
         torch.manual_seed(config.seed)
         torch.set_num_threads(config.threads)
         self.config, self.run = config, Run(config.out)
-        files = {name: path for name, path in corpus_files(config.corpus).items() if name in config.sets}
+        files = {name: path for name, path in corpus_files(config.corpus).items() if name in (*config.sets, *RAW)}
         path = base_path(config.base)
         self.run.begin(_written(config, files, path), resume=config.resume)
         self.train = prepare(training_rows(files, "train", seed=config.seed))
