@@ -22,6 +22,11 @@ NAMING = (  # attributes that name the program
 )
 NOBODY = frozenset[str]()
 _ENDINGS = re.compile(r"(?:\.service|\.scope|\[\d+\]|-\d+)$")
+_HEADS = re.compile(  # a name at the beginning of a message: "pvestatd[12]: ", "nova.scheduler.manager ", "ERROR [cinder.volume] "
+    r"(?:[^\w<]|<[a-z*]+>|\b(?:trace|debug|info|notice|warn|warning|err|error|fatal|critical|crit)\b)*"
+    r"(?:(?P<tag>[a-z_][\w./@-]{2,50})(?:\[[^\]]*\]|\([^)]*\))?:\s|(?P<logger>[a-z_]\w*(?:[.-]\w+)+)[\s\]])",
+    re.IGNORECASE,
+)
 _PACKAGE = re.compile(r"(?:org|com|io|net|java|javax|jakarta|de|dev)\.")  # a Java logger, whose parts say little alone
 
 
@@ -68,8 +73,18 @@ class Speakers:
         """
         found = {self._by_name[name].id: self._by_name[name] for name in sorted(names) if name in self._by_name}
         found |= {speaker.id: speaker for speaker, _, _ in self._words.found(template)}
+        found |= {} if found else self._begins(template)
         wholes = {name for speaker in found.values() for name in speaker.also}
         return [speaker for speaker in found.values() if speaker.id not in wholes]
+
+    def _begins(self, template: str) -> dict[str, Speaker]:
+        """Who speaks by the name with which a message begins."""
+        head = _HEADS.match(template)
+        if head is None:
+            return {}
+        name = (head["tag"] or head["logger"]).lower()
+        tried = [name, *re.split(r"[./@]", name)[:1], *([] if head["tag"] else [name.rpartition("-")[0]])]
+        return next(({speaker.id: speaker} for each in tried if (speaker := self._by_name.get(each))), {})
 
     def scope(self, template: str, names: Collection[str]) -> frozenset[str]:
         """All names of those who may speak, and the names that were given; empty if none of them is known."""
