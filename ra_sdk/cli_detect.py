@@ -41,7 +41,8 @@ def detect(
     model: options.Model = None,
     mode: options.Mode = options.ModeName.DIRECT,
     explain: options.Explain = True,
-    threshold: options.Threshold = 0.5,
+    sensitivity: options.Sensitive = options.SensitivityName.DEFAULT,
+    threshold: options.Threshold = None,
     format_: options.Format = None,
     format_file: options.FormatFile = None,
     knowledge: options.KnowledgeFile = None,
@@ -59,7 +60,15 @@ def detect(
         raise BadOption(f"--all has no effect with --output {output.value}: it is about the table; leave it out, or use --output table")
     own = {"follow": follow, "checkpoint": checkpoint, "format": format_, "append": checkpoint is not None}
     reading = options.Given(own, options.pairs(plugin_option or []))
-    judging = {"mode": mode.value, "explain": explain, "threshold": threshold, "store": store, "state": state, "format": format_}
+    judging = {
+        "mode": mode.value,
+        "explain": explain,
+        "threshold": threshold,
+        "sensitivity": sensitivity.value,
+        "store": store,
+        "state": state,
+        "format": format_,
+    }
     sizes = options.sizes(model, threads=threads, context=context, gpu_layers=gpu_layers, width=width)
     detecting = {**judging, **sizes, "model": model, "format_files": format_file or [], "knowledge": knowledge or [], "window": options.window(window, output)}
     code, abnormal = _detect(sources, to or [], output, everything, reading, detecting)

@@ -75,7 +75,8 @@ def serve(
     model: options.Model = None,
     mode: options.Mode = options.ModeName.DIRECT,
     explain: options.Explain = True,
-    threshold: options.Threshold = 0.5,
+    sensitivity: options.Sensitive = options.SensitivityName.DEFAULT,
+    threshold: options.Threshold = None,
     store: options.Store = None,
     state: options.State = None,
     max_body: MaxBody = _D.body // MEBIBYTE,
@@ -94,7 +95,15 @@ def serve(
     from ra_sdk.serving import Place, Serving
 
     limits = _limits(max_body * MEBIBYTE, max_queue, batch=max_batch, line=max_line, cold=max_cold, connections=max_connections, grace_s=grace)
-    detecting: dict[str, Any] = {"model": model, "mode": mode.value, "explain": explain, "threshold": threshold, "store": store, "state": state}
+    detecting: dict[str, Any] = {
+        "model": model,
+        "mode": mode.value,
+        "explain": explain,
+        "threshold": threshold,
+        "sensitivity": sensitivity.value,
+        "store": store,
+        "state": state,
+    }
     sizes = options.sizes(model, threads=threads, context=context, gpu_layers=gpu_layers, width=width)
     listeners = () if otlp_grpc is None else (f"otlp://{otlp_grpc}",)
     Serving(Place(host, port, tokens, cert, key, limits, listeners), {**detecting, **sizes}, say).run()

@@ -21,13 +21,13 @@ from ra_sdk.errors import BadOption, Closed, SourceError
 from ra_sdk.explainer import Around, Explainer
 from ra_sdk.explainer import named as explainer
 from ra_sdk.formats import format_named
-from ra_sdk.judging import Counts, Judge, Known, Who
+from ra_sdk.judging import Counts, Judge, Known, Who, threshold_of
 from ra_sdk.knowledge import Knowledge, agreed
 from ra_sdk.lines import RawBlock, raw_blocks
 from ra_sdk.outlets import Outlets
 from ra_sdk.plugins import PluginSet
 from ra_sdk.prompt import Mode
-from ra_sdk.records import Detection, Session, Template, TemplateKey, Verdict
+from ra_sdk.records import THRESHOLDS, Detection, Sensitivity, Session, Template, TemplateKey, Verdict
 from ra_sdk.sessions import Window, sessions
 from ra_sdk.several import Sources
 from ra_sdk.sinks import keep_apart
@@ -77,7 +77,8 @@ class Detector:
     ``format_files``: TOML files with formats of your own, see ``ra formats``.
     ``knowledge``: TOML files with runbooks and other entries of your own, see ``ra knowledge``; None: no reasons from the knowledge table.
     ``window``: for ``sessions``. ``mode``: "direct" reads the verdict at once, "think" after reasoning. ``explain``: write rationales for
-    abnormal templates. ``threshold``: P(abnormal) from which a template is abnormal; it is applied to stored scores, so another
+    abnormal templates. ``threshold``: P(abnormal) from which a template is abnormal (None: the model's own for ``sensitivity``, which is "low",
+    "default" or "high": the higher, the fewer faults are missed and the more false alarms come); it is applied to stored scores, so another
     one costs no model calls but the rationales of what is abnormal now. ``follow``, ``checkpoint``: see ``ra_sdk.sources``.
     ``block``: records in a block; ``wait_ms``: a block of a live source closes after so many milliseconds. ``threads``, ``context`` (tokens),
     ``gpu_layers``, ``width`` (templates at once) are the model's; None means the default. ``plugins``: more plugin objects.
@@ -97,7 +98,8 @@ class Detector:
         mode: Mode = "direct",
         explain: bool = True,
         knowledge: Knowledge | Sequence[str | Path] | None = (),
-        threshold: float = 0.5,
+        threshold: float | None = None,
+        sensitivity: Sensitivity = "default",
         follow: bool = False,
         checkpoint: str | Path | None = None,
         block: int = 50_000,
@@ -109,7 +111,7 @@ class Detector:
         plugins: Sequence[object] = (),
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
-        _check(mode=mode, threshold=threshold, block=block, wait_ms=wait_ms, window=window)
+        _check(mode=mode, threshold=threshold, sensitivity=sensitivity, block=block, wait_ms=wait_ms, window=window)
         self.window, self.mode, self.progress = window, mode, progress
         self.counts = Counts()
         self.plugins = PluginSet(plugins)
@@ -121,7 +123,8 @@ class Detector:
         self.miner = Miner(self.plugins.masks())
         if state is not None:
             self.miner.load(state)
-        reasoning: dict[str, Any] = {"threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width, "threshold": threshold}
+        reasoning: dict[str, Any] = {"threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
+        reasoning |= {"threshold": threshold, "sensitivity": sensitivity}
         knows = knowledge if knowledge is None or isinstance(knowledge, Knowledge) else Knowledge(self.plugins.knowledge(knowledge))
         reasoning["explain"] = "abnormal" if explain and (mode == "think" or knows is None) else "never"
         with ExitStack() as opened:
@@ -133,8 +136,8 @@ class Detector:
             if writer is not None:
                 opened.callback(writer.close)
             self._opened = opened.pop_all()  # is closed with the detector; what was given is not
-        self.judging = Judge(self.reasoner, self.store, mode, self.counts, threshold=threshold, explains=explain, knowledge=knows, explainer=writer)
-        self._reads_severity = self.judging.reads_severity
+        self.threshold = threshold_of(self.reasoner, sensitivity) if threshold is None else threshold
+        self.judging = Judge(self.reasoner, self.store, mode, self.counts, threshold=self.threshold, explains=explain, knowledge=knows, explainer=writer)
         self._ahead = ThreadPoolExecutor(2, "ra-parse")
         self._stopped = self._closed = False
 
@@ -173,7 +176,7 @@ class Detector:
         """One line with its verdict. ``explain``: with a rationale though it is normal."""
         self._check_open()
         (raw,) = (raw for raw in raw_blocks(IterableSource([line]), self.formats, self._format, 1, self._wait) if raw is not None)
-        return self._judged(_prepare(raw, False, self._reads_severity, self.miner.masks), mode or self.mode, explain=explain)[0]
+        return self._judged(_prepare(raw, False, self.judging.reads_severity, self.miner.masks), mode or self.mode, explain=explain)[0]
 
     def write(self, source: object, *sinks: str | Sink) -> Counts:
         """Take a source to its end, into sinks (URLs or objects). A checkpoint moves once every sink has written.
@@ -242,7 +245,7 @@ class Detector:
         """A block with its verdicts."""
         block, codes, masked, sizes = prepared
         codes, texts = self.miner.mine_masked(codes, masked, sizes)
-        codes, keys = keyed(codes, texts, block.severities if self._reads_severity else None)
+        codes, keys = keyed(codes, texts, block.severities if self.judging.reads_severity else None)
         about = partial(_speaking, block, codes, keys), partial(_around, codes, keys)
         found = self._judge(keys, mode, source, *about, explain=explain)
         return Detections(block, codes, [verdict for verdict, _ in found], [known for _, known in found], self.miner.moved)
@@ -255,7 +258,7 @@ class Detector:
             for raw in raw_blocks(source, self.formats, self._format, self._size, self._wait):
                 self._check_open()
                 if raw is not None:
-                    waiting.append(self._ahead.submit(_prepare, raw, fields, self._reads_severity, self.miner.masks))
+                    waiting.append(self._ahead.submit(_prepare, raw, fields, self.judging.reads_severity, self.miner.masks))
                 while waiting and (source.live or len(waiting) > LOOKAHEAD):
                     yield waiting.popleft().result()
         except SourceError as error:
@@ -365,8 +368,7 @@ def _then_close(thing: _Closable, found: Iterable[T]) -> Iterator[T]:
 
 def _prepare(raw: RawBlock, fields: bool, severities: bool, masks: Sequence[Mask]) -> Prepared:
     block = raw.parse(severities=severities)
-    if fields:
-        block.fields  # noqa: B018  parsed here and now
+    _ = fields and block.fields  # parsed here and now
     return block, *distinct(block.bodies, masks)
 
 
@@ -384,10 +386,12 @@ def _around(codes: pl.Series, keys: Sequence[TemplateKey], key: TemplateKey) -> 
     return before, after
 
 
-def _check(*, mode: object, threshold: object, block: object, wait_ms: object, window: object) -> None:
+def _check(*, mode: object, threshold: object, sensitivity: object, block: object, wait_ms: object, window: object) -> None:
     if mode not in ("direct", "think"):
         raise BadOption(f"mode must be 'direct' or 'think', got {mode!r}")
-    if not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
+    if sensitivity not in THRESHOLDS:
+        raise BadOption(f"sensitivity must be {', '.join(map(repr, THRESHOLDS))}, got {sensitivity!r}")
+    if threshold is not None and (not isinstance(threshold, int | float) or not 0 <= threshold <= 1):
         raise BadOption(f"threshold must be between 0 and 1, got {threshold!r}")
     for name, value in (("block", block), ("wait_ms", wait_ms)):
         if not isinstance(value, int) or value < 1:

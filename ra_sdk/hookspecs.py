@@ -54,7 +54,7 @@ def ra_sdk_open_reasoner(model: str | None, options: Mapping[str, Any]) -> Reaso
     """Called once per detector with ``model=`` (None: the default).
 
     If the name is yours, return the reasoner, else None; it may load the model when first asked to judge. ``options`` has ``threads``,
-    ``context``, ``gpu_layers``, ``width``, ``threshold`` and ``explain``, as far as they were given. Raise ModelError if it cannot be loaded.
+    ``context``, ``gpu_layers``, ``width``, ``threshold``, ``sensitivity`` and ``explain``, as far as they were given. Raise ModelError if it cannot be loaded.
     """
 
 
@@ -210,8 +210,9 @@ class Reasoner(Protocol):
 
     The label of a verdict is read from its score, at the threshold of the caller: a score is needed, or a label that stands for 0 or 1.
 
-    Optional: ``reads_severity = True``, if the model is shown the severity of the records. ``judge`` then takes a keyword ``severities`` too, one for
-    each template (one of ``SEVERITIES``, or None), and each verdict has the severity that it was judged with.
+    Optional: ``thresholds``, by sensitivity ("low", "default", "high") the score from which a template is abnormal. ``reads_severity = True``, if the
+    model is shown the severity of the records: ``judge`` then takes a keyword ``severities`` too, one for each template (one of ``SEVERITIES``, or
+    None), and each verdict has the severity that it was judged with.
     """
 
     name: str

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ra_sdk.errors import Closed, ModelError, StoreError
 from ra_sdk.hookspecs import Explaining
 from ra_sdk.prompt import Mode
-from ra_sdk.records import SEVERITIES, Label, TemplateKey, Verdict
+from ra_sdk.records import SEVERITIES, THRESHOLDS, Label, Sensitivity, TemplateKey, Verdict
 from ra_sdk.templates import has_words
 from ra_sdk.trouble import RateLimited
 from ra_sdk.verdicts import VerdictStore, store_key
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ra_sdk.hookspecs import Reasoner
     from ra_sdk.knowledge import Knowledge
 
-__all__ = ["Counts", "Judge", "Known", "Who", "nobody"]
+__all__ = ["Counts", "Judge", "Known", "Who", "nobody", "threshold_of"]
 
 REMEMBERED = 100_000  # verdicts kept in memory
 SAVED_AT_ONCE = 64  # verdicts: the most that an interrupted run loses
@@ -53,6 +53,12 @@ class Counts:
     cached: int = 0
     unsaved: int = 0
     seconds: float = 0.0
+
+
+def threshold_of(reasoner: Reasoner, sensitivity: Sensitivity) -> float:
+    """P(abnormal) from which a template is abnormal: the reasoner's own (``thresholds``, by sensitivity) if it states one."""
+    own: Mapping[str, float] = getattr(reasoner, "thresholds", None) or {}
+    return own.get(sensitivity, THRESHOLDS[sensitivity])
 
 
 def nobody(_: TemplateKey) -> Collection[str]:

@@ -40,6 +40,8 @@ __all__ = [
     "Out",
     "Output",
     "Plugin",
+    "Sensitive",
+    "SensitivityName",
     "Source",
     "Sources",
     "State",
@@ -114,6 +116,12 @@ class ModeName(str, Enum):
     DIRECT, THINK = "direct", "think"
 
 
+class SensitivityName(str, Enum):
+    """How readily a template counts as abnormal."""
+
+    LOW, DEFAULT, HIGH = "low", "default", "high"
+
+
 class FailOn(str, Enum):
     """What turns the exit code to 3."""
 
@@ -136,7 +144,8 @@ State = Annotated[str | None, option(metavar="PATH", help="File that keeps the m
 Checkpoint = Annotated[str | None, option(metavar="PATH", help="File that keeps how far was read and written, for the next run to resume there.")]
 Mode = Annotated[ModeName, typer.Option(help="direct: the verdict at once; think: the model reasons first.")]
 Explain = Annotated[bool, typer.Option("--explain/--no-explain", help="Write a rationale for what is abnormal.")]
-Threshold = Annotated[float, typer.Option(metavar="P", help="P(abnormal) from which a template counts as abnormal.")]
+Threshold = Annotated[float | None, option(metavar="P", help="P(abnormal) from which a template counts as abnormal, in place of --sensitivity.")]
+Sensitive = Annotated[SensitivityName, typer.Option("--sensitivity", help="low: fewer false alarms; high: fewer missed faults.")]
 Fail = Annotated[FailOn | None, option("--fail-on", help="Exit with 3 if something abnormal was found.")]
 All = Annotated[bool, option("--all", help="Show every template in the table, normal ones too.")]
 Plugin = Annotated[list[str] | None, option("--plugin-option", metavar="NAME=VALUE", help="An option for a plugin's source or sink. Repeatable.")]

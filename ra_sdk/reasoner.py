@@ -37,7 +37,7 @@ from ra_sdk.prompt import (
     level,
     tail,
 )
-from ra_sdk.records import Label, TemplateKey, Verdict
+from ra_sdk.records import THRESHOLDS, Label, Sensitivity, TemplateKey, Verdict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,8 @@ class LlamaReasoner:
 
     ``model``, ``adapter``: see ``ra_sdk.model.resolve``. ``threads``: CPU threads (None: the cores this process may use). ``context``: tokens of
     one template's prompt and reply (None: what they need). ``gpu_layers``: layers on the GPU, -1 for all. ``width``: templates at once.
-    ``think_tokens``: the most that reasoning may take. ``threshold``: P(abnormal) from which the label is abnormal.
+    ``think_tokens``: the most that reasoning may take. ``threshold``: P(abnormal) from which the label is abnormal
+    (None: the adapter's own for ``sensitivity``).
     ``explain``: whose verdicts get a rationale in direct mode; in think mode all have one, except with "never". A model without our training gets
     a few examples in its prompt, and ``name`` says so. ``calibration``: slope and shift of the margin in direct mode.
 
@@ -86,7 +87,8 @@ class LlamaReasoner:
         gpu_layers: int = 0,
         width: int = 16,
         think_tokens: int = 64,
-        threshold: float = 0.5,
+        threshold: float | None = None,
+        sensitivity: Sensitivity = "default",
         explain: Explain = "abnormal",
     ) -> None:
         for name, value in (("context", 1 if context is None else context), ("width", width), ("threads", 1 if threads is None else threads)):
@@ -94,11 +96,13 @@ class LlamaReasoner:
                 raise BadOption(f"{name} must be a whole number of at least 1, got {value!r}")
         self.files = resolve(model, adapter)
         self.threads, self.gpu_layers, self.width = threads or _cores(), gpu_layers, width
-        self.think_tokens, self.threshold, self.explain = think_tokens, threshold, explain
+        self.think_tokens, self.explain = think_tokens, explain
         self._lock = threading.Lock()
         self._llama = Llama(self.files.ready(), self.files.adapter, gpu_layers)
         try:
             self._prepare(context)
+            self.thresholds = _thresholds(self._llama.metadata("ra.thresholds", of_adapter=self.files.adapter is not None))
+            self.threshold = self.thresholds[sensitivity] if threshold is None else threshold
         except BaseException:
             self._llama.close()  # nobody else has it
             raise
@@ -303,6 +307,15 @@ def _calibration(known: str | None) -> tuple[float, float]:
     except ValueError:
         raise ModelError(f"the model's ra.calibration must be a pair of numbers, got {known!r}; export the model again") from None
     return slope, shift
+
+
+def _thresholds(known: str | None) -> dict[Sensitivity, float]:
+    """P(abnormal) for low, default and high sensitivity, as ``ra-train export`` found them. Raises ModelError."""
+    try:
+        low, default, high = map(float, (known or " ".join(map(str, THRESHOLDS.values()))).split())
+    except ValueError:
+        raise ModelError(f"the model's ra.thresholds must be three numbers, got {known!r}; export the model again") from None
+    return {"low": low, "default": default, "high": high}
 
 
 def _cores() -> int:

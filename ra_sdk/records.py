@@ -15,12 +15,29 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 if TYPE_CHECKING:
     from ra_sdk.slabs import Slab
 
-__all__ = ["CATEGORIES", "SEVERITIES", "Detection", "Label", "LogRecord", "ReasonSource", "Session", "Severity", "Template", "TemplateKey", "Verdict", "quotes"]
+__all__ = [
+    "CATEGORIES",
+    "SEVERITIES",
+    "THRESHOLDS",
+    "Detection",
+    "Label",
+    "LogRecord",
+    "ReasonSource",
+    "Sensitivity",
+    "Session",
+    "Severity",
+    "Template",
+    "TemplateKey",
+    "Verdict",
+    "quotes",
+]
 
 Label = Literal["normal", "abnormal", "undecided"]
 ReasonSource = Literal["runbook", "statement", "phrase", "quote", "model"]
 Severity = Literal["TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL"]
 SEVERITIES: tuple[Severity, ...] = get_args(Severity)
+Sensitivity = Literal["low", "default", "high"]
+THRESHOLDS: dict[Sensitivity, float] = {"low": 0.8, "default": 0.5, "high": 0.3}  # scores from which a verdict is abnormal, unless the model has its own
 CATEGORIES = ("hardware", "network", "software", "system", "security")
 
 

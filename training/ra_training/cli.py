@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ra_sdk.errors import RaError
 from ra_sdk.prompt import Mode
@@ -17,6 +18,7 @@ from ra_training.distil_cli import add_distil, add_validate
 from ra_training.export import KINDS
 from ra_training.grpo_cli import add_grpo
 from ra_training.mine_cli import add_mine
+from ra_training.operating import EXCERPTS
 from ra_training.options import add_corpus, add_training
 
 __all__ = ["main"]
@@ -103,9 +105,10 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--base", help="the GGUF that was trained on; else the default model")
     parser.add_argument("--merge", choices=KINDS, help="write base and adapter as one model; the smaller ones lose some of what was learnt, see --check")
     parser.add_argument("--check", type=int, default=200, help="dev messages on which PyTorch and llama.cpp must agree; 0: none")
-    parser.add_argument("--plain", action="store_true", help="do not calibrate P(abnormal) on the dev rows")
+    parser.add_argument("--plain", action="store_true", help="do not calibrate P(abnormal), nor find thresholds")
+    parser.add_argument("--excerpts", type=Path, default=EXCERPTS, help="excerpts of logs, labelled, for calibration and thresholds")
     parser.add_argument("--least", type=float, default=0.98, help="share of them that must")
-    add_corpus(parser, "for calibration and check")
+    add_corpus(parser, "for the check")
     parser.set_defaults(run=_export)
 
 
@@ -119,26 +122,38 @@ def _export(args: argparse.Namespace) -> int:
     directory = run.adapter if run.adapter.is_dir() else run.path
     if not (directory / "adapter_config.json").is_file():
         raise SystemExit(f"run {str(run.path)!r} holds no adapter; give the directory that ra-train sft wrote")
-    config, shape = run.config(), export.read_shape(base)
+    config, shape = dict(run.config()), export.read_shape(base)
     adapter = export.read_adapter(directory, shape)
-    rows = [] if args.plain and not args.check else training_rows(corpus_files(place(args.corpus)), "dev")
-    lines = list(zip(masked([row.message for row in rows]), (row.level for row in rows), strict=True))
-    scores = export.direct_scores(base, directory, lines) if rows else []
-    if rows and not args.plain:
-        config["calibration"] = export.calibration(scores, [row.abnormal for row in rows])
-        scores = [export.calibrated(score, *config["calibration"]) for score in scores]
+    if not args.plain:
+        config |= _operating(base, directory, args.excerpts)
     if args.merge:
         export.merge(base, adapter, config, args.out, args.merge)
     else:
         export.write_adapter(adapter, shape, config, args.out)
     print(f"{args.out}: {args.out.stat().st_size / 1e6:.1f} MB, {len(adapter.pairs)} layers, rank {adapter.rank}", flush=True)
-    if "calibration" in config:
-        print("calibrated on {} dev messages: slope {:.3f}, shift {:.3f}".format(len(rows), *config["calibration"]), flush=True)
     if not args.check:
         return 0
-    same, apart = export.agreement(scores[: args.check], base, args.out, lines[: args.check], merged=bool(args.merge))
-    print(f"agreement of PyTorch and llama.cpp on {len(lines[: args.check])} dev messages: {same:.3f} (scores at most {apart:.3f} apart)")
+    rows = training_rows(corpus_files(place(args.corpus)), "dev")[: args.check]
+    lines = list(zip(masked([row.message for row in rows]), (row.level for row in rows), strict=True))
+    scores = export.direct_scores(base, directory, lines)
+    ours = [export.calibrated(score, *config.get("calibration", (1.0, 0.0))) for score in scores]
+    same, apart = export.agreement(ours, base, args.out, lines, merged=bool(args.merge))
+    print(f"agreement of PyTorch and llama.cpp on {len(lines)} dev messages: {same:.3f} (scores at most {apart:.3f} apart)")
     return int(same < args.least)
+
+
+def _operating(base: Path, directory: Path, excerpts: Path) -> dict[str, Any]:
+    """Calibration and thresholds, found on excerpts of logs, in which abnormal lines are as rare as in real ones."""
+    from ra_training import export, operating
+
+    reads = operating.read_excerpts(excerpts)
+    scores = export.direct_scores(base, directory, [(read.text, read.severity) for read in reads])
+    slope, shift = export.calibration(scores, [read.abnormal for read in reads], [read.count for read in reads])
+    points = operating.named_points(operating.curve([export.calibrated(score, slope, shift) for score in scores], reads))
+    print(f"calibrated on {sum(read.count for read in reads)} records of excerpts: slope {slope:.3f}, shift {shift:.3f}", flush=True)
+    for name, point in points.items():
+        print(f"{name} sensitivity: from {point.threshold:.3f}, precision {point.precision:.3f}, recall {point.recall:.3f}", flush=True)
+    return {"calibration": (slope, shift), "thresholds": [point.threshold for point in points.values()]}
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:

@@ -235,13 +235,13 @@ def direct_scores(base: Path, directory: Path, lines: Sequence[tuple[str, str | 
     return abnormal_scores(PeftModel.from_pretrained(loaded.model, str(directory)).eval(), Encoder(loaded.tokenizer), lines)
 
 
-def calibration(scores: Sequence[float], abnormal: Sequence[bool]) -> tuple[float, float]:
-    """Slope and shift of the log odds that fit the labels best (Platt 1999). (1, 0) if all labels are the same."""
+def calibration(scores: Sequence[float], abnormal: Sequence[bool], counts: Sequence[int] | None = None) -> tuple[float, float]:
+    """Slope and shift of the log odds that fit the labels best (Platt 1999). (1, 0) if all labels are the same. ``counts``: how often each counts."""
     from sklearn.linear_model import LogisticRegression
 
     if len(set(abnormal)) < 2:
         return 1.0, 0.0
-    fitted = LogisticRegression(C=100.0).fit([[_log_odds(score)] for score in scores], abnormal)
+    fitted = LogisticRegression(C=100.0).fit([[_log_odds(score)] for score in scores], abnormal, counts)
     return float(fitted.coef_[0, 0]), float(fitted.intercept_[0])
 
 
@@ -271,6 +271,8 @@ def _describe(writer: GGUFWriter, config: Mapping[str, Any]) -> None:
     writer.add_string("ra.prompt_version", str(config.get("prompt_version", PROMPT_VERSION)))
     if "calibration" in config:
         writer.add_string("ra.calibration", " ".join(f"{number:.4f}" for number in config["calibration"]))
+    if "thresholds" in config:
+        writer.add_string("ra.thresholds", " ".join(f"{number:.4f}" for number in config["thresholds"]))
     for key in ("base", "base_sha256", "stage"):
         if key in config:
             writer.add_string(f"ra.{key}", str(config[key]))

@@ -48,6 +48,7 @@ class Background:
         self.name, self.digest = inner.name, inner.digest
         self._state, self._trouble = threading.Condition(), RateLimited()
         self.reads_severity: bool = getattr(inner, "reads_severity", False)
+        self.thresholds: Mapping[str, float] = getattr(inner, "thresholds", {})
         self._cold: deque[tuple[TemplateKey, Mode]] = deque()
         self._pending: set[tuple[TemplateKey, Mode]] = set()
         self._known: OrderedDict[tuple[TemplateKey, Mode], Verdict] = OrderedDict()
