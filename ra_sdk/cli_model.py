@@ -213,7 +213,7 @@ def _plan(tier: Tier) -> str:
         packages = ", ".join(package for package, _ in tier.packages)
         return f"{tier.name}: {size} are put together in {cached(tier)} from the packages {packages}"
     if state == "not here" and tier.repository:
-        return f"{tier.name}: {size} are fetched from huggingface.co/{tier.repository}, revision {tier.revision[:12]}"
+        return f"{tier.name}: {size} are fetched from huggingface.co/{tier.repository}, revision {tier.revision[:12]}, unless the hub's cache has them"
     if state == "in its package":
         return f"{tier.name}: {file} is there; its {tier.kind} form is made in {cache()}, if it is not there yet"
     return f"{tier.name}: {file} is there; its digest is checked" if file else f"{tier.name}: the package {tier.packages[0][0]} is looked for"
