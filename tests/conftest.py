@@ -54,8 +54,8 @@ class Small:
 
 @pytest.fixture
 def small(tmp_path, monkeypatch):
-    """``standard`` made small: three parts in packages on sys.path, and an adapter that is nothing but a head."""
-    from ra_sdk import model
+    """``standard`` made small: three parts in packages on sys.path, and an adapter that is nothing but a head. The default is ``edge``."""
+    from ra_sdk import model, tiers
     from ra_sdk.tiers import TIERS
 
     content = gguf(general__name="Small") + bytes(range(256)) * 12
@@ -73,6 +73,7 @@ def small(tmp_path, monkeypatch):
     packages = tuple((f"fake-part{number}", f"part{number:02}.bin") for number in (1, 2, 3))
     made.tier = replace(TIERS["standard"], file="small.gguf", size=len(content), packages=packages, sha256=hashlib.sha256(content).hexdigest())
     monkeypatch.setitem(TIERS, "standard", made.tier)
+    monkeypatch.setattr(tiers, "DEFAULT", "edge")
     monkeypatch.setattr(model, "ADAPTERS", made.adapters)
     monkeypatch.syspath_prepend(made.packages)
     return made

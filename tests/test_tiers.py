@@ -18,7 +18,7 @@ from ra_sdk.cli import main
 from ra_sdk.errors import ModelError
 from ra_sdk.gguf import texts
 from ra_sdk.model import ADAPTERS, resolve
-from ra_sdk.tiers import DEFAULT, TIERS, chosen
+from ra_sdk.tiers import TIERS, chosen
 
 ROOT = Path(__file__).resolve().parent.parent
 STANDARD = TIERS["standard"]
@@ -54,7 +54,7 @@ def elsewhere(small, code, **more):
 
 
 def test_the_tiers_are_what_the_project_ships():
-    assert DEFAULT in TIERS
+    assert tiers.DEFAULT in TIERS
     assert [tier.name for tier in TIERS.values()] == list(TIERS) == ["edge", "standard"]
     assert {tier.licence for tier in TIERS.values()} == {"Apache-2.0"}
     assert (ADAPTERS / "edge.gguf").is_file()
@@ -272,6 +272,16 @@ def test_a_tier_without_its_adapter_says_so_and_does_nothing(small):
         resolve("standard")
 
 
+def test_a_run_with_such_a_tier_ends_at_once(small, ra, tmp_path):
+    (small.adapters / "standard.gguf").unlink()
+    (tmp_path / "app.log").write_text("disk sda failed\n")
+    tiers.keep("standard")
+    for args in (("judge", "disk sda failed", "--model", "standard"), ("detect", tmp_path / "app.log")):
+        code, out, err = ra(*args, "--store", ":memory:")
+        assert (code, out, err.count("\n")) == (1, "", 1)
+        assert "has no adapter in this installation" in err
+
+
 def test_an_explainer_needs_no_adapter(small, monkeypatch):
     from ra_sdk import explainer
 
@@ -286,10 +296,10 @@ def test_an_explainer_needs_no_adapter(small, monkeypatch):
 # which one is run
 
 CHOICES = [  # what is asked for, RA_MODEL, what is kept, what is run, and why
-    (None, None, None, DEFAULT, "default"),
+    (None, None, None, tiers.DEFAULT, "default"),
     (None, None, "standard", "standard", "ra model use"),
     (None, None, "\n  standard \n\n", "standard", "ra model use"),
-    (None, None, "\n", DEFAULT, "default"),
+    (None, None, "\n", tiers.DEFAULT, "default"),
     (None, "", "a.gguf", "a.gguf", "ra model use"),
     (None, "edge", "standard", "edge", "RA_MODEL"),
     ("standard", "edge", "a.gguf", "standard", "argument"),
@@ -345,7 +355,7 @@ def test_list_says_what_is_here_and_what_is_in_use(small, ra, monkeypatch):
     code, out, err = ra("model", "list")
     assert (code, err) == (0, "")
     assert [line.split()[0] for line in out.splitlines()] == ["model", "edge", "standard", "in"]
-    assert out.splitlines()[-1] == f"in use: {DEFAULT}, because it is the default"
+    assert out.splitlines()[-1] == "in use: edge, because it is the default"
     monkeypatch.setenv("RA_MODEL", "my.gguf")
     assert ra("model", "list")[1].endswith("in use: my.gguf, because RA_MODEL names it\n")
 
@@ -356,7 +366,7 @@ def test_list_as_json_follows_what_is_done(small, ra):
         return found["models"][1], found["in_use"]
 
     row, in_use = standard()
-    assert in_use == {"model": DEFAULT, "chosen_by": "default"}
+    assert in_use == {"model": "edge", "chosen_by": "default"}
     assert {key: row[key] for key in ("model", "size", "base", "file", "in_use")} == {
         "model": "standard",
         "size": len(small.content),
@@ -376,7 +386,7 @@ def test_list_as_json_follows_what_is_done(small, ra):
     assert (row["base"], row["file"], row["adapter"]) == ("not here", None, None)
 
 
-def test_get_says_what_it_does_and_does_it(small, ra):
+def test_get_says_what_it_does_and_does_it(small, ra, monkeypatch):
     code, out, err = ra("model", "get", "standard")
     path = bases.cached(small.tier)
     assert (code, err) == (0, "")
@@ -385,6 +395,8 @@ def test_get_says_what_it_does_and_does_it(small, ra):
         f"standard is ready: {path}",
     ]
     assert ra("model", "get", "standard")[1].splitlines()[0] == f"standard: {path} is there; its digest is checked"
+    shutil.rmtree(small.packages)  # what is in the cache needs neither packages nor hub
+    monkeypatch.setattr(bases, "hub", lambda *_: pytest.fail("there is nothing to fetch"))
     (small.adapters / "standard.gguf").unlink()
     code, _, err = ra("model", "get", "standard")
     assert code == 0
@@ -422,7 +434,7 @@ def test_use_keeps_a_model_and_forgets_it(small, ra, tmp_path, monkeypatch):
     monkeypatch.setenv("RA_MODEL", "edge")
     assert ra("model", "use", "standard")[1].endswith("in use: edge, because RA_MODEL names it\n")
     monkeypatch.delenv("RA_MODEL")
-    assert ra("model", "use", "--unset")[1] == f"the choice is forgotten\nin use: {DEFAULT}, because it is the default\n"
+    assert ra("model", "use", "--unset")[1] == "the choice is forgotten\nin use: edge, because it is the default\n"
     assert ra("model", "use", "--unset")[1].startswith("no choice was kept\n")
 
 
