@@ -126,7 +126,7 @@ def use(
 ) -> int:
     """Choose the model that judges."""
     from ra_sdk import tiers
-    from ra_sdk.model import resolve
+    from ra_sdk.model import adapter_of, resolve
 
     if (name is None) is not unset:
         raise BadOption("`ra model use` needs the MODEL to use, or --unset to forget the choice, and not both; see `ra model use --help`")
@@ -134,6 +134,9 @@ def use(
         print("the choice is forgotten" if tiers.unset() else "no choice was kept")
     else:
         kept = name if name in tiers.TIERS or name.startswith("hf:") else str(Path(name).expanduser().resolve())
+        tier = tiers.TIERS.get(kept)
+        if tier is not None and adapter_of(tier) and _state(tier)[1] == "in its packages":
+            print(_plan(tier), flush=True)
         resolve(kept)
         tiers.keep(kept)
         print(f"kept in {tiers.choice_file()}: {kept}")

@@ -427,6 +427,7 @@ def test_get_shows_a_bar_on_a_terminal(small):
 def test_use_keeps_a_model_and_forgets_it(small, ra, tmp_path, monkeypatch):
     (tmp_path / "m.gguf").write_bytes(b"GGUF")
     monkeypatch.chdir(tmp_path)
+    assert ra("model", "use", "standard")[1].startswith(f"standard: 0 MB are put together in {bases.cached(small.tier)} from the packages ")
     for named, kept in (("standard", "standard"), ("m.gguf", str(tmp_path / "m.gguf"))):
         code, out, err = ra("model", "use", named)
         assert (code, err) == (0, "")
