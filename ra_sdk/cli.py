@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ra_sdk import __version__, cli_detect, cli_knowledge, cli_serve, cli_stats, options
+from ra_sdk import __version__, cli_detect, cli_knowledge, cli_model, cli_serve, cli_stats, options
 from ra_sdk.cli_say import FINE, INTERRUPTED, NO_READER, USAGE, WORLD, complain, say, troubles_told
 from ra_sdk.errors import BadOption, RaError
 from ra_sdk.inert import json_text
@@ -27,9 +27,8 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _Misuse: Any = typer.BadParameter.__base__  # what the command line's parser raises; typer has moved it about
 
 app = typer.Typer(help=options.ABOUT, add_completion=False, rich_markup_mode=None, context_settings=options.SETTINGS)
-model_app = typer.Typer(help="Show the model that judges.", context_settings=options.SETTINGS)
 cli_detect.add(app)
-app.add_typer(model_app, name="model")
+cli_model.add(app)
 cli_serve.add(app)
 cli_knowledge.add(app)
 cli_stats.add(app)
@@ -47,11 +46,6 @@ def ra(
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,  # noqa: ARG001
 ) -> None:
     """Show the help where no command is given."""
-    _help(context)
-
-
-@model_app.callback(invoke_without_command=True)
-def _help(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         print(context.get_help())
 
@@ -174,35 +168,6 @@ def bench(
 
     sizes = options.sizes(model, threads=threads, width=width)
     found = measure(source, lambda: _reasoner(model, sizes), lines=lines, sample=sample, log_format=format_, say=progress).to_dict()
-    if as_json:
-        print(json_text(found))
-    else:
-        show_fields(found, console())
-    return FINE
-
-
-@model_app.command()
-def info(
-    model: options.Model = None,
-    as_json: options.AsJson = False,
-    threads: options.Threads = None,
-    context: options.Context = None,
-    gpu_layers: options.GpuLayers = None,
-) -> int:
-    """Show which model judges: its file, adapter, digest, prompt and sizes."""
-    from ra_sdk.prompt import PROMPT_VERSION
-    from ra_sdk.table import console, show_fields
-
-    reasoner = _reasoner(model, options.sizes(model, threads=threads, context=context, gpu_layers=gpu_layers))
-    files = getattr(reasoner, "files", None)
-    found = {
-        "name": reasoner.name,
-        "file": str(files.path) if files else None,
-        "adapter": str(files.adapter) if files and files.adapter else None,
-        "digest": reasoner.digest,
-        "prompt": PROMPT_VERSION,
-        **{name: getattr(reasoner, name, None) for name in ("trained", "context", "threads", "width", "gpu_layers")},
-    }
     if as_json:
         print(json_text(found))
     else:

@@ -71,9 +71,10 @@ class Progress:
 class Detector:
     """Finds anomalies in logs and says why.
 
-    ``model``: a GGUF path, a Hugging Face id, "echo" for trials without a model, or any object with ``judge()``; None takes ``RA_MODEL``
-    or the model of the ``model`` extra. ``store``: where verdicts are kept (a path, ":memory:", a VerdictStore; None: the user's cache).
-    ``state``: a file that keeps what was mined across runs. ``format``: name of a log format (None: each line's is detected).
+    ``model``: "edge" or "standard", a GGUF path, a file of the Hugging Face hub, "echo" for trials without a model, or any object with
+    ``judge()``; None takes ``RA_MODEL``, what ``ra model use`` keeps, or the default. ``store``: where verdicts are kept (a path, ":memory:",
+    a VerdictStore; None: the user's cache). ``state``: a file that keeps what was mined across runs. ``format``: name of a log format
+    (None: each line's is detected).
     ``format_files``: TOML files with formats of your own, see ``ra formats``.
     ``knowledge``: TOML files with runbooks and other entries of your own, see ``ra knowledge``; None: no reasons from the knowledge table.
     ``window``: for ``sessions``. ``mode``: "direct" reads the verdict at once, "think" after reasoning. ``explain``: write rationales for

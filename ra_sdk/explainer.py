@@ -51,7 +51,7 @@ class Explainer:
     """Writes reasons with an instruct model in GGUF that knows ChatML. Raises ModelError."""
 
     def __init__(self, model: str, *, threads: int = 2, gpu_layers: int = 0) -> None:
-        self.files = resolve(model)
+        self.files = resolve(model, "none")
         self._llama = Llama(self.files.ready(), None, gpu_layers)
         self._llama.open(threads, CONTEXT, WIDTH + 1)
         self.name = self._llama.metadata("general.name") or self.files.path.stem

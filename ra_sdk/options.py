@@ -149,7 +149,8 @@ Sensitive = Annotated[SensitivityName, typer.Option("--sensitivity", help="low: 
 Fail = Annotated[FailOn | None, option("--fail-on", help="Exit with 3 if something abnormal was found.")]
 All = Annotated[bool, option("--all", help="Show every template in the table, normal ones too.")]
 Plugin = Annotated[list[str] | None, option("--plugin-option", metavar="NAME=VALUE", help="An option for a plugin's source or sink. Repeatable.")]
-Model = Annotated[str | None, option(envvar="RA_MODEL", metavar="MODEL", help="A GGUF file, a plugin's model, or echo, which judges by keywords, for trials.")]
+MODEL_HELP = "One of `ra model list`, a GGUF file, hf:…, a plugin's model, or echo, which judges by keywords, for trials."
+Model = Annotated[str | None, option(envvar="RA_MODEL", metavar="MODEL", help=MODEL_HELP)]
 Threads = Annotated[int | None, option(metavar="N", min=1, help="Threads that the model uses.")]
 Context = Annotated[int | None, option(metavar="N", min=1, help="Size of one template's prompt and reply, in tokens.")]
 GpuLayers = Annotated[int | None, option("--gpu-layers", metavar="N", help="Layers of the model on the GPU; -1: all.")]

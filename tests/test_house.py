@@ -11,10 +11,11 @@ import ra_sdk
 
 PACKAGE = Path(ra_sdk.__file__).parent
 MODULES = sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py")])
-TOP = {"__init__", "cli", "cli_detect", "cli_knowledge", "cli_say", "cli_serve", "cli_stats", "serving", "server", "service", "table", "bench"}
+TOP = {"__init__", "cli", "cli_detect", "cli_knowledge", "cli_model", "cli_say", "cli_serve", "cli_stats", "serving", "server", "service", "table", "bench"}
 DOORS = {
-    "cli": {"cli_detect", "cli_knowledge", "cli_say", "cli_serve", "cli_stats"},
+    "cli": {"cli_detect", "cli_knowledge", "cli_model", "cli_say", "cli_serve", "cli_stats"},
     "cli_knowledge": {"cli_say"},
+    "cli_model": {"cli_say"},
     "cli_detect": {"cli_say"},
     "cli_serve": {"cli_say", "serving"},
     "cli_stats": {"cli_say"},
@@ -54,7 +55,10 @@ EXTRA = {
     "reasoner": {"prompt", "grounding", "model", "echo", "llama", "batching", "evidence"},
     "batching": {"llama"},
     "evidence": set(),
-    "model": {"llama"},
+    "model": {"bases", "llama", "tiers"},
+    "bases": {"locks", "tiers"},
+    "tiers": {"config"},
+    "gguf": set(),
     "verdicts": {"locks", "prompt"},
     "judging": {"explainer", "knowledge", "prompt", "templates", "trouble", "verdicts"},
     "aio": set(),

