@@ -137,7 +137,7 @@ class _Training:
         if surprise is None and told and config.weights.coherence:
             random.Random(config.seed).shuffle(told)
             texts = [text for text, _ in told[:MEASURED]]
-            asked = [self.encoder.asked(text, "think") for text in texts]
+            asked = [self.encoder.asked(text, mode="think") for text in texts]
             said = [self.encoder.tokens(f" {think}\n", special=False) for _, think in told[:MEASURED]]
             surprise = median(perplexities(self.model, asked, said, bf16=self.bf16))
         outcomes = config.outcomes or AnswerWeights.balanced(fmean(row["abnormal"] for row in self.rows))
@@ -145,7 +145,7 @@ class _Training:
 
     def rollout(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
         """One reply to each masked text (trl repeats a text for its group)."""
-        asked = [self.encoder.asked(text, self.config.mode) for text in prompts]
+        asked = [self.encoder.asked(text, mode=self.config.mode) for text in prompts]
         if self.config.vllm:
             replies = write_with_vllm(trainer.vllm_generation, self.writer, asked)
         else:
@@ -195,7 +195,7 @@ class _Training:
     def check(self) -> dict[str, float]:
         """The most probable replies to dev rows, read as the product would: figures of the verdicts, and the share of sound and grounded ones."""
         rows = self.dev[: self.config.dev]
-        asked = [self.encoder.asked(item.text, self.config.mode) for item in rows]
+        asked = [self.encoder.asked(item.text, item.row.level, self.config.mode) for item in rows]
         said = []
         for at in range(0, len(asked), 16):
             said += [self.writer.text(reply) for reply in write(self.model.get_base_model(), self.writer, asked[at : at + 16], greedy, bf16=self.bf16)]
@@ -363,7 +363,7 @@ def _rows(train: Sequence[Prepared], encoder: Encoder, config: GrpoConfig) -> li
     # an injection may cut a quote in two: then there is no reference
     copies = [Prepared(item.row, text, anchored(item.think, text, text) if item.think else None) for item, text in zip(again, texts, strict=True) if text]
     rows: list[dict[str, Any]] = [{"prompt": item.text, "abnormal": item.row.abnormal, "reference": item.think or ""} for item in (*train, *copies)]
-    kept = [row for row in rows if len(encoder.asked(row["prompt"], config.mode)) <= config.longest]
+    kept = [row for row in rows if len(encoder.asked(row["prompt"], mode=config.mode)) <= config.longest]
     if len(kept) < config.prompts:
         raise SystemExit(f"corpus {str(config.corpus)!r} has {len(kept)} train rows of at most {config.longest} tokens; a step needs {config.prompts}")
     return kept

@@ -16,7 +16,7 @@ from typing import Any
 
 from ra_sdk.grounding import EDGES, invented
 from ra_sdk.placeholders import PLACEHOLDERS
-from ra_sdk.prompt import ABNORMAL, CLOSE_ANSWER, CLOSE_THINK, OPEN_ANSWER, OPEN_THINK, Mode, answer
+from ra_sdk.prompt import ABNORMAL, CLOSE_THINK, EVIDENCE, OPEN_THINK, Mode, answer
 from ra_sdk.records import CATEGORIES
 
 __all__ = [
@@ -46,9 +46,9 @@ COHERENT_TO = 8.0  # times the target perplexity: there coherence is worth nothi
 LEAST_IMBALANCE = 1.25  # a found anomaly earns more than a confirmed normal line even where anomalies are the majority
 
 _ANSWERS = "|".join(re.escape(answer(category)) for category in (None, *CATEGORIES))
-_SAID = rf"{OPEN_ANSWER}(?P<answer>{_ANSWERS}){CLOSE_ANSWER}"
+_SAID = rf"(?P<answer>{_ANSWERS})"
 _THOUGHT = rf"{OPEN_THINK} (?P<think>[^\s][^\n]*){CLOSE_THINK}"
-_REPLY: dict[Mode, re.Pattern[str]] = {"think": re.compile(f"{_THOUGHT}\n{_SAID}"), "direct": re.compile(f"{_SAID}\n{_THOUGHT}")}
+_REPLY: dict[Mode, re.Pattern[str]] = {"think": re.compile(f"{_THOUGHT}{_SAID}"), "direct": re.compile(rf"{_SAID}{EVIDENCE} (?P<think>[^\s][^\n]*)")}
 _TAG = re.compile(r"</?(?:think|answer)>")
 _LOOSE_THINK = re.compile(r"<think>(.*?)(?:</think>|<answer>|$)", re.DOTALL)
 _LOOSE_ANSWER = re.compile(rf"<answer>({_ANSWERS})")

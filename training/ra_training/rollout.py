@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate, groupby
 from typing import TYPE_CHECKING, Any
 
-from ra_sdk.prompt import CLOSE_ANSWER, CLOSE_THINK, END, OPEN_ANSWER, OPEN_THINK, Mode, answer
+from ra_sdk.prompt import CLOSE_THINK, END, EVIDENCE, OPEN_THINK, Mode, answer
 from ra_sdk.records import CATEGORIES
 
 from ra_training.examples import Encoder
@@ -69,9 +69,8 @@ class Writer:
         self.newline = encoder.tokens("\n", special=False)[0]
         self._broken = {token for token in tokenizer.all_special_ids if token != self.newline}
         self._answers = [encoder.tokens(answer(category), special=False) for category in (None, *CATEGORIES)]
-        between = f"{CLOSE_THINK.lstrip()}\n{OPEN_ANSWER}" if mode == "think" else f"{CLOSE_ANSWER}\n{OPEN_THINK}"
-        self._between = encoder.tokens(between, special=False)
-        self._close = encoder.tokens((CLOSE_ANSWER if mode == "think" else CLOSE_THINK.lstrip()) + END, special=True)
+        self._between = encoder.tokens(CLOSE_THINK.lstrip() if mode == "think" else EVIDENCE, special=False)
+        self._close = encoder.tokens(END, special=True)
         self.longest = budget + len(self._between) + max(map(len, self._answers)) + len(self._close)
 
     def start(self) -> Reply:
@@ -81,7 +80,7 @@ class Writer:
     def text(self, reply: Reply) -> str:
         """The reply in letters: its opening tag, which stands in the prompt, included, the end of its turn not. Control tokens are shown."""
         said: str = self._tokenizer.decode(reply.ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return (OPEN_THINK if self.mode == "think" else OPEN_ANSWER) + said.removesuffix(END)
+        return (OPEN_THINK if self.mode == "think" else "") + said.removesuffix(END)
 
     def _script(self) -> Generator[list[int], int, list[int]]:
         first, second = (self._think, self._answer) if self.mode == "think" else (self._answer, self._think)
