@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ra_sdk.prompt import PROMPT_VERSION, Mode
 
 from ra_training.augment import shown_level
-from ra_training.base import base_path, fast_bf16, load_base
+from ra_training.base import base_path, fast_bf16, keep_in_bf16, load_base
 from ra_training.checking import brief, dev_figures, worse
 from ra_training.corpus import RAW, corpus_files, digest, training_rows
 from ra_training.evidence import shown
@@ -115,6 +115,8 @@ class Training:
         self.device = _device()
         self.bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(self.device))
         self.model = with_adapter(base, started, config.rank, config.alpha, config.layers).to(self.device)
+        if self.bf16:
+            keep_in_bf16(self.model)
         self.encoder, self.tokenizer = Encoder(base.tokenizer), base.tokenizer
         self.writer, self.choose = Writer(self.encoder, base.tokenizer, config.think_tokens), sampled(config.temperature)
         train = prepare(training_rows(files, "train", seed=config.seed))

@@ -616,6 +616,26 @@ def test_a_shared_prompt_changes_neither_probabilities_nor_gradients(tiny, encod
     assert any(float(one.abs().max()) > 1e-3 for one in shared)
 
 
+def test_frozen_layers_in_bf16_are_what_autocast_makes_of_them(tiny, encoder):
+    import torch
+
+    from ra_training.base import keep_in_bf16
+    from ra_training.likelihood import margins
+
+    model = with_lora(load_base(tiny).model, 4, 8)
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if "lora_B" in name:
+                weight.normal_(0, 0.2)
+    asked, answers = prompts(encoder, ["link a down", "b"]), (encoder.abnormal, encoder.normal)
+    before, plain = (margins(model, asked, answers, bf16=bf16) for bf16 in (True, False))
+    keep_in_bf16(model)
+    assert margins(model, asked, answers, bf16=True) == before != plain
+    kinds = {name.split(".")[-2]: weight.dtype for name, weight in model.named_parameters()}
+    assert (kinds["base_layer"], kinds["default"], kinds["norm"], kinds["embed_tokens"]) == (torch.bfloat16, *[torch.float32] * 3)
+
+
 def test_sampling_follows_the_temperature():
     import torch
 
