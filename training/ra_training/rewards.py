@@ -113,10 +113,9 @@ class Rewards:
         """These rewards with some switched off. Raises ValueError for a name that is none of `NAMES`."""
         return self.weighed(dict.fromkeys(names, 0.0))
 
-    @property
-    def void(self) -> float:
+    def void(self, kind: str) -> float:
         """What a reply with a broken format earns: less than the worst of the others, by the format's weight."""
-        return self.answer * self.outcomes.missed - self.grounding * self.invention * MOST_INVENTIONS
+        return self.answer * self.outcomes.missed - (self.grounding * self.invention * MOST_INVENTIONS if kind == "think" else 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +155,7 @@ def score(sample: Sample, rewards: Rewards) -> Score:
         return _weighed({"choice": choice_reward(sample.reply == FITS, bool(task.fits), rewards.misfit)}, rewards)
     reading = read(sample.reply, task.kind)
     if reading is None and rewards.format:
-        return Score(rewards.void, {"format": 0.0})
+        return Score(rewards.void(task.kind), {"format": 0.0})
     formed, reading = float(reading is not None), reading or _read_loosely(sample.reply)
     parts = {"format": formed, "answer": answer_reward(reading.abnormal, task.abnormal, rewards.outcomes)}
     if task.abnormal and reading.abnormal:

@@ -616,6 +616,35 @@ def test_a_shared_prompt_changes_neither_probabilities_nor_gradients(tiny, encod
     assert any(float(one.abs().max()) > 1e-3 for one in shared)
 
 
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_model_that_processes_share_has_the_same_likelihood(tiny, encoder, fused):
+    """Gradients of several processes are gathered by the wrapper's own forward, so the hidden states come from that."""
+    from types import SimpleNamespace
+
+    import torch
+    from trl.trainer.utils import add_fused_lm_head
+
+    from ra_training.trainer import _log_probs
+
+    loaded = load_base(tiny)
+    model, writer = with_lora(loaded.model, 4, 8), Writer(encoder, loaded.tokenizer, 10)
+    if fused:  # as trl does it
+        add_fused_lm_head(model, temperature=1.0)
+    lines = ("link a down", "b", "b")
+    asked, replies = prompts(encoder, lines), [writer.start("direct", line) for line in lines]
+    write(model.get_base_model(), asked, replies, sampled(1.0))
+    before, after = max(map(len, asked)), max(len(reply.ids) for reply in replies)
+    pairs = list(zip(asked, replies, strict=True))
+    ids = torch.tensor([[0] * (before - len(ask)) + ask + reply.ids + [0] * (after - len(reply.ids)) for ask, reply in pairs])
+    mask = torch.tensor([[0] * (before - len(ask)) + [1] * (len(ask) + len(reply.ids)) + [0] * (after - len(reply.ids)) for ask, reply in pairs])
+    allowed = {tuple(ask + reply.ids): reply.allowed for ask, reply in pairs}
+    training = SimpleNamespace(model=model, allowed=allowed, config=SimpleNamespace(temperature=1.0))
+    (each, _), (other, _) = (_log_probs(training, plain, model, ids, mask, after) for plain in (model, None))
+    assert (each < 0).any()
+    for row, reply in enumerate(replies):
+        torch.testing.assert_close(other[row, : len(reply.ids)], each[row, : len(reply.ids)], rtol=1e-4, atol=1e-4)
+
+
 def test_frozen_layers_in_bf16_are_what_autocast_makes_of_them(tiny, encoder):
     import torch
 

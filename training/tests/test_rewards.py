@@ -350,7 +350,8 @@ def test_a_broken_format_voids_the_rest(reply):
 @pytest.mark.parametrize("reply", ["", QUOTED[: -len(END)], QUOTED.replace(":", ""), f" incident hardware: {END}"])
 def test_a_broken_quoting_reply_earns_less_than_a_wrong_one(reply):
     worst = score(quoting(f" routine: after{END}"), Rewards())
-    assert score(quoting(reply), Rewards()).total < worst.total < score(quoting(f" incident network: after{END}", evidence="disk"), Rewards()).total
+    assert score(quoting(reply), Rewards()).total == worst.total - Rewards().format
+    assert worst.total < score(quoting(f" incident network: after{END}", evidence="disk"), Rewards()).total
 
 
 @pytest.mark.parametrize("rewards", [Rewards(), Rewards(format=0.1, grounding=2, answer=3), Rewards(invention=5), Rewards().without(["grounding"])])
