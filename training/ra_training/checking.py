@@ -35,6 +35,7 @@ def dev_figures(model: Any, encoder: Encoder, writer: Writer, tasks: Sequence[Ta
 
 
 def _of_verdicts(model: Any, encoder: Encoder, writer: Writer, tasks: Sequence[Task], bf16: bool) -> dict[str, float]:
+    tasks = sorted(tasks, key=lambda task: len(task.asked(encoder)))  # so that what is computed together is about equally long
     asked = [task.asked(encoder) for task in tasks]
     replies = [writer.start(task.kind, task.text) for task in tasks]
     for at in range(0, len(tasks), AT_ONCE):

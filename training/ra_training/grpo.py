@@ -11,7 +11,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median
@@ -121,7 +121,7 @@ class Training:
         self.writer, self.choose = Writer(self.encoder, base.tokenizer, config.think_tokens), sampled(config.temperature)
         train = prepare(training_rows(files, "train", seed=config.seed))
         self.tasks = _tasks(train, self.encoder, config)
-        self.dev = _dev_tasks(prepare(training_rows(files, "dev", seed=config.seed)), config)
+        self.dev = _dev_tasks(prepare(training_rows(files, "dev", seed=config.seed)), self.encoder, config)
         self.rewards = self._targets(train)
         self.allowed: dict[tuple[int, ...], list[Allowed]] = {}
         self.start: dict[str, float] = self.state.get("start", {})
@@ -281,18 +281,23 @@ def _tasks(train: Sequence[Prepared], encoder: Encoder, config: GrpoConfig) -> l
     choices = known_choices(config.choices, "train") if config.choices else []
     whole = len(rows) / (1 - config.pair_share - (config.choice_share if choices else 0))
     tasks = [*rows, *pair_tasks(round(whole * config.pair_share / 2), config.mode, rng), *choice_tasks(choices, round(whole * config.choice_share), rng)]
-    kept = [task for task in tasks if len(task.asked(encoder)) <= config.longest]
+    kept = _short(tasks, encoder, config)
     if len(kept) < config.prompts:
         raise SystemExit(f"corpus {str(config.corpus)!r} has {len(kept)} train rows of at most {config.longest} tokens; a step needs {config.prompts}")
     return kept
 
 
-def _dev_tasks(dev: list[Prepared], config: GrpoConfig) -> list[Task]:
+def _dev_tasks(dev: list[Prepared], encoder: Encoder, config: GrpoConfig) -> list[Task]:
     """At most so many dev rows with their own level, in a fixed order, and as many choices."""
     random.Random(0).shuffle(dev)
+    rows = _short((verdict_task(item, config.mode, item.row.level) for item in dev), encoder, config)
     choices = known_choices(config.choices, "dev") if config.choices else []
-    rows = [verdict_task(item, config.mode, item.row.level) for item in dev[: config.dev]]
-    return [*rows, *choice_tasks(choices, config.dev, random.Random(0))]
+    return [*rows[: config.dev], *_short(choice_tasks(choices, config.dev, random.Random(0)), encoder, config)]
+
+
+def _short(tasks: Iterable[Task], encoder: Encoder, config: GrpoConfig) -> list[Task]:
+    """Those whose prompts are not too long."""
+    return [task for task in tasks if len(task.asked(encoder)) <= config.longest]
 
 
 def _device() -> torch.device:
