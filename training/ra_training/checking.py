@@ -38,20 +38,19 @@ def _of_verdicts(model: Any, encoder: Encoder, writer: Writer, tasks: Sequence[T
     tasks = sorted(tasks, key=lambda task: len(task.asked(encoder)))  # so that what is computed together is about equally long
     asked = [task.asked(encoder) for task in tasks]
     replies = [writer.start(task.kind, task.text) for task in tasks]
+    scores: dict[int, float] = {}
+
+    def seen(reply: Reply, tokens: Any, logits: Any) -> None:
+        if reply.next == writer.verdicts:
+            normal, abnormal = (float(logits[tokens == token]) for token in writer.verdicts)
+            scores[id(reply)] = probability(abnormal - normal)
+
     for at in range(0, len(tasks), AT_ONCE):
-        write(model.get_base_model(), asked[at : at + AT_ONCE], replies[at : at + AT_ONCE], greedy, bf16=bf16)
+        write(model.get_base_model(), asked[at : at + AT_ONCE], replies[at : at + AT_ONCE], greedy, bf16=bf16, seen=seen)
     readings = [read(writer.text(reply, task.kind), task.kind) for task, reply in zip(tasks, replies, strict=True)]
-    scores = _scores(model, encoder, writer, asked, replies, bf16)
-    found = figures([task.abnormal for task in tasks], scores, [score >= 0.5 for score in scores])
+    said = [scores.get(id(reply), 0.0) for reply in replies]  # 0 for one that did not come to a verdict
+    found = figures([task.abnormal for task in tasks], said, [score >= 0.5 for score in said])
     return found | {"formed": _mean([reading is not None for reading in readings])} | _of_reasons(list(zip(tasks, readings, strict=True)))
-
-
-def _scores(model: Any, encoder: Encoder, writer: Writer, asked: Sequence[list[int]], replies: Sequence[Reply], bf16: bool) -> list[float]:
-    """P(abnormal) where each reply says its verdict; 0 for one that did not come to it."""
-    places = [writer.verdict_at(reply) for reply in replies]
-    contexts = [before + reply.ids[: place or 0] for before, reply, place in zip(asked, replies, places, strict=True)]
-    found = margins(model, contexts, (encoder.abnormal, encoder.normal), bf16=bf16)
-    return [0.0 if place is None else probability(margin) for margin, place in zip(found, places, strict=True)]
 
 
 def _of_reasons(told: Sequence[tuple[Task, Reading | None]]) -> dict[str, float]:

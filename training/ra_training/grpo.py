@@ -82,7 +82,7 @@ class GrpoConfig:
     precision: str = "auto"
     threads: int = 2
     checkpoint_minutes: float = 8.0
-    dev: int = 120
+    dev: int = 80
     vllm: str | None = None
     seed: int = 1
     sets: tuple[str, ...] = ("general", "templates", "written", "hard", "panel")

@@ -35,7 +35,7 @@ def add_grpo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pair-share", type=float, default=0.15, help="of the questions: lines that have a twin with another value and the other verdict")
     parser.add_argument("--think-tokens", type=int, default=64, help="most tokens of reasoning, in think mode")
     parser.add_argument("--longest", type=int, default=256, help="tokens of a prompt; longer ones are left out")
-    parser.add_argument("--dev", type=int, default=120, help="dev rows, and as many choices, judged at each checkpoint; 0: none")
+    parser.add_argument("--dev", type=int, default=80, help="dev rows, and as many choices, judged at each checkpoint; 0: none")
     parser.add_argument("--vllm", metavar="URL", help="a trl vllm-serve that writes the replies, in think mode")
     parser.set_defaults(run=_grpo)
 

@@ -29,6 +29,7 @@ __all__ = ["Kind", "Reply", "Writer", "greedy", "sampled", "write", "write_with_
 Kind = Literal["direct", "think", "choice"]
 Script = Generator[tuple[list[int], Allowed], int, list[int]]  # what is forced now and what may come next; at last what is forced at the end
 Choose = Callable[[Any], Any]  # logits (rows, tokens) -> which of the tokens (rows)
+Seen = Callable[["Reply", Any, Any], None]  # is told of a reply, of the tokens in question and of their logits before one is taken
 
 
 @dataclass(slots=True)
@@ -111,10 +112,6 @@ class Writer:
         said: str = self._tokenizer.decode(reply.ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
         return OPEN_THINK + said if kind == "think" else said
 
-    def verdict_at(self, reply: Reply) -> int | None:
-        """Where the verdict stands in a reply's tokens; None if it did not come to one."""
-        return reply.allowed.index(self.verdicts) if self.verdicts in reply.allowed else None
-
     def _direct(self, text: str) -> Script:
         rest = yield from self._verdict([])
         if rest is None:
@@ -167,7 +164,7 @@ def sampled(temperature: float) -> Choose:
     return choose
 
 
-def write(llama: Any, asked: Sequence[list[int]], replies: Sequence[Reply], choose: Choose, *, bf16: bool = False) -> None:
+def write(llama: Any, asked: Sequence[list[int]], replies: Sequence[Reply], choose: Choose, *, bf16: bool = False, seen: Seen | None = None) -> None:
     """Write a reply to each prompt. ``llama``: the causal model (its adapter active). Equal prompts are computed once."""
     import torch
 
@@ -176,7 +173,7 @@ def write(llama: Any, asked: Sequence[list[int]], replies: Sequence[Reply], choo
         past, attention, hidden = read_prompts(llama, asked)
         live = list(replies)
         while True:
-            _choose(llama, hidden, live, choose)
+            _choose(llama, hidden, live, choose, seen)
             going = [at for at, reply in enumerate(live) if not reply.done]
             if not going:
                 return
@@ -191,13 +188,15 @@ def write(llama: Any, asked: Sequence[list[int]], replies: Sequence[Reply], choo
                 reply.fed += 1
 
 
-def _choose(llama: Any, hidden: torch.Tensor, live: Sequence[Reply], choose: Choose) -> None:
+def _choose(llama: Any, hidden: torch.Tensor, live: Sequence[Reply], choose: Choose, seen: Seen | None) -> None:
     """Let the replies that are fed with all they have take their next token; the others have forced tokens still to be read."""
     ready = [at for at, reply in enumerate(live) if reply.fed == len(reply.ids)]
     if not ready:
         return
     for rows, tokens, logits in next_logits(llama, hidden[ready], [live[at].next for at in ready]):
-        for row, token in zip(rows, tokens[choose(logits)].tolist(), strict=True):
+        for at, (row, token) in enumerate(zip(rows, tokens[choose(logits)].tolist(), strict=True)):
+            if seen:
+                seen(live[ready[row]], tokens, logits[at])
             live[ready[row]].take(token)
 
 

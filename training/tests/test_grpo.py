@@ -190,6 +190,26 @@ def test_evidence_and_choice_are_learnt(aligned):
     assert {"f1", "average_precision", "formed"} <= end.keys()
 
 
+def test_dev_figures_are_those_of_the_verdicts_probabilities(tiny, base, encoder, writer):
+    from ra_training.checking import dev_figures
+    from ra_training.metrics import figures
+    from ra_training.sft import abnormal_scores
+
+    model = with_lora(load_base(tiny).model, 4, 8)
+    lines = [("link a down for long", "ERROR"), ("b", None), ("all is well with <*>", "INFO"), ("probe", None), ("a b", "WARN"), ("no", None)]
+    truth = [True, False, False, True, True, False]
+    tasks = [Task("direct", text, severity, abnormal, "network" if abnormal else None, text.split()[0]) for (text, severity), abnormal in zip(lines, truth)]
+    scores = abnormal_scores(model, encoder, lines)
+    expected = figures(truth, scores, [score >= 0.5 for score in scores])
+    tasks += [Task("choice", "link a down", meaning=meaning, fits=fits) for meaning in ("A cable is out.", "b") for fits in (True, False)]
+    found = dev_figures(model, encoder, writer, tasks)
+    assert {name: found[name] for name in expected} == pytest.approx(expected, abs=2e-4)
+    assert (found["choice_accuracy"], found["choices"]) == (0.5, 4)  # each is right once and wrong once
+    assert 0 <= found["evidence_f1"] < 1
+    reasoned = dev_figures(model, encoder, writer, [Task("think", text, severity, abnormal) for (text, severity), abnormal in zip(lines, truth)])
+    assert (reasoned["n"], "evidence_f1" in reasoned) == (6, False)
+
+
 def test_what_is_worse_than_the_start_is_said(capsys):
     from ra_training.checking import worse
 
@@ -430,7 +450,7 @@ def test_a_reply_is_written_as_sft_teaches_it(base, encoder, writer, mode, categ
     assert forced == (f"</think>{words}<|im_end|>" if mode == "think" else f"{words}:<|im_end|>")  # nothing but the end may follow the line's last word
     assert len(reply.ids) == len(reply.own) == len(reply.allowed) <= writer.longest
     assert all(some is None or token in some for token, some in zip(reply.ids, reply.allowed, strict=True))
-    assert reply.ids[writer.verdict_at(reply)] == (encoder.abnormal if category else encoder.normal)
+    assert reply.ids[reply.allowed.index(writer.verdicts)] == (encoder.abnormal if category else encoder.normal)
     if mode == "think":
         assert base.tokenizer.decode(reply.ids[reply.thought()]) == ' It says "link down".\n'
 
