@@ -15,7 +15,7 @@ from ra_sdk.model import resolve
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["TARGETS", "Base", "base_path", "fast_bf16", "load_base", "load_tokenizer", "with_lora"]
+__all__ = ["TARGETS", "Base", "base_path", "fast_bf16", "keep_in_bf16", "load_base", "load_tokenizer", "with_lora"]
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -91,3 +91,13 @@ def fast_bf16(device: torch.device) -> bool:
         return False
     flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     return "avx512_bf16" in flags or "amx_bf16" in flags
+
+
+def keep_in_bf16(model: Any) -> None:
+    """Hold the frozen linear layers in bfloat16, all but the output layer: what autocast makes of them, made once and not at every token."""
+    import torch
+
+    llama = model.get_base_model()
+    for module in llama.modules():
+        if isinstance(module, torch.nn.Linear) and module is not llama.lm_head and not module.weight.requires_grad:
+            module.weight.data = module.weight.data.bfloat16()

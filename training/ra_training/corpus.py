@@ -154,11 +154,10 @@ def template_levels(logs: Sequence[Path], templates: Sequence[str]) -> dict[str,
 
 def _levels_of_bodies(logs: Sequence[Path]) -> dict[str, Counter[str]]:
     """How often each masked body of BGL logs has which level: the word behind ``RAS`` and the facility."""
-    found: dict[tuple[str, str], int] = Counter()
+    found: Counter[tuple[str, str]] = Counter()
     for path in logs:
-        opened = lzma.open(path, "rt", encoding="utf-8", errors="replace") if path.suffix == ".xz" else path.open(encoding="utf-8", errors="replace")
-        with opened as file:
-            found.update((match[1], match[2]) for match in map(_BGL.search, file) if match)
+        with (lzma.open if path.suffix == ".xz" else open)(path, "rt", encoding="utf-8", errors="replace") as file:
+            found.update((str(match[1]), str(match[2])) for match in map(_BGL.search, file) if match)
     levels: dict[str, Counter[str]] = {}
     for (level, _), body, count in zip(found, masked([body for _, body in found]), found.values()):
         known = "FATAL" if level == "FAILURE" else "ERROR" if level == "SEVERE" else level.replace("WARNING", "WARN")

@@ -87,7 +87,9 @@ class Encoder:
         self._heads = {mode: self.tokens(head(mode), special=True) for mode in get_args(Mode)}
         self._tails = {mode: self.tokens(tail(mode), special=True) for mode in get_args(Mode)}
         self.normal, self.abnormal = (self.tokens(word, special=False)[0] for word in (NORMAL, ABNORMAL))
+        self.fits, self.fits_not = (self.tokens(word, special=False)[0] for word in (FITS, FITS_NOT))
         self._end, self._known = self.tokens(END, special=True), self.tokens(KNOWN, special=True)
+        self.end = self._end[0]
 
     def tokens(self, text: str, *, special: bool) -> list[int]:
         """Token ids; with ``special``, names of control tokens become these."""
@@ -100,6 +102,10 @@ class Encoder:
     def asked(self, text: str, severity: str | None = None, mode: Mode = "direct") -> list[int]:
         """A prompt: up to where the model goes on."""
         return self._shown(text, severity, mode) + self._tails[mode]
+
+    def entry_asked(self, text: str, meaning: str, severity: str | None = None) -> list[int]:
+        """The prompt that asks whether a known entry explains a line."""
+        return self._shown(text, severity) + self._known + self.tokens(meaning, special=False) + self._end
 
     def example(self, item: Prepared, text: str, severity: str | None, kind: Kind) -> Example:
         """A prompt with its reply. ``text`` is the item's, or a variant of it."""
@@ -117,7 +123,7 @@ class Encoder:
 
     def choice(self, item: Choice, severity: str | None) -> Example:
         """Whether a known entry explains a line: its answer's one token is learnt."""
-        asked = self._shown(item.text, severity) + self._known + self.tokens(item.meaning, special=False) + self._end
+        asked = self.entry_asked(item.text, item.meaning, severity)
         return Example(asked + self.tokens(FITS if item.fits else FITS_NOT, special=False)[:1], len(asked), len(asked))
 
     def statement(self, item: Statement) -> Example:

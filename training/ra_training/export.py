@@ -256,7 +256,7 @@ def _log_odds(score: float) -> float:
 
 
 def agreement(ours: Sequence[float], base: Path, exported: Path, lines: Sequence[tuple[str, str | None]], *, merged: bool) -> tuple[float, float]:
-    """Share of masked texts (each with its level) with the same direct verdict in PyTorch (its scores) and in llama.cpp, and the largest difference of the two scores."""
+    """Share of masked texts (each with its level) that have the same direct verdict in PyTorch (its scores) and llama.cpp, and how far scores are apart."""
     from ra_sdk.reasoner import LlamaReasoner
 
     with LlamaReasoner(exported if merged else base, adapter="none" if merged else exported, explain="never") as reasoner:

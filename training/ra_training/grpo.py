@@ -1,10 +1,7 @@
 """Group relative policy optimisation (Shao et al. 2024, arXiv 2402.03300) of an adapter, with the rewards of `ra_training.rewards`.
 
-trl's GRPOTrainer does the optimising, distributing and checkpointing. The replies come from `ra_training.rollout` by its ``rollout_func``, for two
-reasons. trl would tokenise prompts itself, and a ``<|im_end|>`` in a log line would close the turn. And the product forces the tags between
-reasoning and answer, so here they are forced too, and masked out of the loss (``env_mask``).
-
-The reference, for the divergence and for coherence, is the adapter as it was at the start: a frozen copy beside the trained one, on the same base.
+trl's GRPOTrainer does the optimising, distributing and checkpointing (`ra_training.trainer`). The reference, for the divergence, for coherence and for
+what a verdict loses without its evidence, is the adapter as it was at the start: a frozen copy beside the trained one, on the same base.
 """
 
 from __future__ import annotations
@@ -14,32 +11,34 @@ import os
 import random
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from ra_sdk.grounding import grounded
 from ra_sdk.prompt import PROMPT_VERSION, Mode
 
-from ra_training.augment import hostile
-from ra_training.base import base_path, fast_bf16, load_base
-from ra_training.corpus import corpus_files, digest, masked, training_rows
+from ra_training.augment import shown_level
+from ra_training.base import base_path, fast_bf16, keep_in_bf16, load_base
+from ra_training.checking import brief, dev_figures, worse
+from ra_training.corpus import RAW, corpus_files, digest, training_rows
+from ra_training.evidence import shown
 from ra_training.examples import Encoder, Prepared, prepare
-from ra_training.metrics import figures
-from ra_training.reasons import anchored
+from ra_training.likelihood import Allowed
+from ra_training.material import known_choices
 from ra_training.record import Run
-from ra_training.reference import REFERENCE, described, find_adapter, freeze_copy, perplexities, with_adapter
-from ra_training.rewards import NAMES, AnswerWeights, Rewards, Sample, means, read, score
-from ra_training.rollout import Reply, Writer, greedy, sampled, write, write_with_vllm
+from ra_training.reference import REFERENCE, described, find_adapter, lost_without, perplexities, with_adapter
+from ra_training.rewards import AnswerWeights, Rewards, Sample, means, read, score
+from ra_training.rollout import Reply, Writer, sampled, write, write_with_vllm
+from ra_training.tasks import Task, choice_tasks, hostile_copies, pair_tasks, verdict_task
+from ra_training.trainer import make_trainer
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["GrpoConfig", "grpo"]
+__all__ = ["GrpoConfig", "Training", "grpo"]
 
-FOREVER = 1_000_000  # steps, where time ends the run
 MEASURED = 64  # expert's reasonings whose perplexity is the target
 
 
@@ -47,9 +46,10 @@ MEASURED = 64  # expert's reasonings whose perplexity is the target
 class GrpoConfig:
     """Everything that shapes a run. ``minutes`` (if any) takes the place of ``steps``.
 
-    ``prompts`` and ``group``: log lines a step and replies to each, in every process. ``outcomes`` None: by the balance of the classes.
+    ``prompts`` and ``group``: questions a step and replies to each, in every process. ``choices``: labelled pairs of a line and a known entry, which make up
+    ``choice_share`` of the questions; ``pair_share``: of lines whose twin has the other verdict. ``outcomes`` None: by the balance of the classes.
     ``words``, ``perplexity`` None: as the corpus's reasoning has them. ``adapter`` None: a fresh LoRA, that is GRPO without SFT.
-    Raises ValueError for a number that is too small.
+    Raises ValueError for what cannot be.
     """
 
     out: Path
@@ -59,7 +59,7 @@ class GrpoConfig:
     resume: bool = False
     steps: int = 200
     minutes: float | None = None
-    mode: Mode = "think"
+    mode: Mode = "direct"
     prompts: int = 4
     group: int = 8
     rate: float = 5e-5
@@ -69,6 +69,9 @@ class GrpoConfig:
     think_tokens: int = 64
     longest: int = 256
     hostile: float = 0.25
+    choices: Path | None = None
+    choice_share: float = 0.2
+    pair_share: float = 0.15
     rank: int = 32
     alpha: int = 64
     layers: int | None = None
@@ -79,7 +82,7 @@ class GrpoConfig:
     precision: str = "auto"
     threads: int = 2
     checkpoint_minutes: float = 8.0
-    dev: int = 60
+    dev: int = 80
     vllm: str | None = None
     seed: int = 1
     sets: tuple[str, ...] = ("general", "templates", "written", "hard", "panel")
@@ -88,10 +91,14 @@ class GrpoConfig:
         for name, least in (("steps", 1), ("prompts", 1), ("group", 2), ("think_tokens", 1), ("temperature", 0.01), ("kl", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} {getattr(self, name)} is too small; give at least {least}")
+        if min(self.choice_share, self.pair_share) < 0 or self.choice_share + self.pair_share > 0.9:
+            raise ValueError(f"shares of {self.choice_share:g} choices and {self.pair_share:g} pairs leave too few rows; give 0 or more, at most 0.9 together")
+        if self.vllm and (self.mode == "direct" or self.choices):
+            raise ValueError("vLLM does not know to which tokens a verdict, evidence and a choice are held; give --mode think without --choices")
 
 
-class _Training:
-    """The state of a run, between steps."""
+class Training:
+    """The state of a run, between steps. ``allowed``: for each reply of the step (with its prompt) the tokens among which each of its tokens was chosen."""
 
     def __init__(self, config: GrpoConfig) -> None:
         import torch
@@ -99,23 +106,25 @@ class _Training:
         torch.manual_seed(config.seed)
         torch.set_num_threads(config.threads)
         self.config, self.run = config, Run(config.out)
-        files = {name: path for name, path in corpus_files(config.corpus).items() if name in config.sets}
+        files = {name: path for name, path in corpus_files(config.corpus).items() if name in (*config.sets, *RAW)}
         path = base_path(config.base)
         started = find_adapter(config.adapter, path) if config.adapter else None
         self.run.begin(_written(config, files, path, started), resume=config.resume)
         self.state = _state(self.run) if config.resume else {}
-        train = prepare(training_rows(files, "train", seed=config.seed))
-        self.dev = prepare(training_rows(files, "dev", seed=config.seed))
-        random.Random(0).shuffle(self.dev)
         base = load_base(path)
         self.device = _device()
         self.bf16 = config.precision == "bf16" or (config.precision == "auto" and fast_bf16(self.device))
         self.model = with_adapter(base, started, config.rank, config.alpha, config.layers).to(self.device)
+        if self.bf16:
+            keep_in_bf16(self.model)
         self.encoder, self.tokenizer = Encoder(base.tokenizer), base.tokenizer
-        self.writer = Writer(self.encoder, base.tokenizer, config.mode, config.think_tokens)
-        self.choose = sampled(config.temperature)
-        self.rows = _rows(train, self.encoder, config)
+        self.writer, self.choose = Writer(self.encoder, base.tokenizer, config.think_tokens), sampled(config.temperature)
+        train = prepare(training_rows(files, "train", seed=config.seed))
+        self.tasks = _tasks(train, self.encoder, config)
+        self.dev = _dev_tasks(prepare(training_rows(files, "dev", seed=config.seed)), self.encoder, config)
         self.rewards = self._targets(train)
+        self.allowed: dict[tuple[int, ...], list[Allowed]] = {}
+        self.start: dict[str, float] = self.state.get("start", {})
         self.stop: list[int] = []
         self._began = time.monotonic() - self.state.get("seconds", 0.0)
         self.saved = self.seconds
@@ -134,76 +143,97 @@ class _Training:
         config, told = self.config, [(item.text, item.think) for item in train if item.think]
         length = config.words or (median(len(think.split()) for _, think in told) if told else config.weights.words)
         surprise = config.perplexity or self.state.get("perplexity")
-        if surprise is None and told and config.weights.coherence:
+        if surprise is None and told and config.weights.coherence and config.mode == "think":
             random.Random(config.seed).shuffle(told)
-            texts = [text for text, _ in told[:MEASURED]]
-            asked = [self.encoder.asked(text, "think") for text in texts]
+            asked = [self.encoder.asked(text, mode="think") for text, _ in told[:MEASURED]]
             said = [self.encoder.tokens(f" {think}\n", special=False) for _, think in told[:MEASURED]]
             surprise = median(perplexities(self.model, asked, said, bf16=self.bf16))
-        outcomes = config.outcomes or AnswerWeights.balanced(fmean(row["abnormal"] for row in self.rows))
+        outcomes = config.outcomes or AnswerWeights.balanced(fmean([task.abnormal for task in self.tasks if task.kind != "choice"]))
         return replace(config.weights, outcomes=outcomes, words=length, perplexity=surprise or config.weights.perplexity)
 
     def rollout(self, prompts: Sequence[str], trainer: Any) -> dict[str, Any]:
-        """One reply to each masked text (trl repeats a text for its group)."""
-        asked = [self.encoder.asked(text, self.config.mode) for text in prompts]
+        """One reply to each task (trl repeats a task's number for its group)."""
+        tasks = [self.tasks[int(number)] for number in prompts]
+        asked = [task.asked(self.encoder) for task in tasks]
+        replies = [self.writer.start(task.kind, task.text) for task in tasks]
+        policy = trainer.accelerator.unwrap_model(trainer.model)
         if self.config.vllm:
-            replies = write_with_vllm(trainer.vllm_generation, self.writer, asked)
+            write_with_vllm(trainer.vllm_generation, asked, replies)
         else:
-            replies = write(self._policy(trainer).get_base_model(), self.writer, asked, self.choose, bf16=self.bf16)
-        said = [self.writer.text(reply) for reply in replies]
+            write(policy.get_base_model(), asked, replies, self.choose, bf16=self.bf16)
+        self.allowed = {tuple(before + reply.ids): reply.allowed for before, reply in zip(asked, replies, strict=True)}
+        said = [self.writer.text(reply, task.kind) for reply, task in zip(replies, tasks, strict=True)]
         return {
             "prompt_ids": asked,
             "completion_ids": [reply.ids for reply in replies],
             "logprobs": [reply.logprobs for reply in replies] if self.config.vllm else None,
             "env_mask": [reply.own for reply in replies],
             "said": said,
-            "perplexity": self._perplexities(self._policy(trainer), asked, replies, said),
+            "lost": self._lost(policy, tasks, said),
+            "perplexity": self._perplexities(policy, tasks, asked, replies, said),
         }
 
-    def _policy(self, trainer: Any) -> Any:
-        return trainer.accelerator.unwrap_model(trainer.model)
+    def _lost(self, model: Any, tasks: Sequence[Task], said: Sequence[str]) -> list[float | None]:
+        """What each right verdict loses without its evidence; None where nothing will ask for it."""
+        found: list[float | None] = [None] * len(said)
+        quoted: dict[int, str] = {}
+        for at, (task, text) in enumerate(zip(tasks, said, strict=True)):
+            reading = read(text, "direct") if self.rewards.erasure and task.kind == "direct" else None
+            evidence = shown(task.text, reading.said) if reading and reading.abnormal is task.abnormal else ""
+            if evidence:
+                quoted[at] = evidence
+        if quoted:
+            lost = lost_without(model, self.encoder, [(tasks[at], evidence) for at, evidence in quoted.items()], bf16=self.bf16)
+            for at, value in zip(quoted, lost, strict=True):
+                found[at] = value
+        return found
 
-    def _perplexities(self, model: Any, asked: Sequence[list[int]], replies: Sequence[Reply], said: Sequence[str]) -> list[float | None]:
-        """Of the reasoning of each reply, under the reference; None where nothing will ask for it."""
+    def _perplexities(self, model: Any, tasks: Sequence[Task], asked: Sequence[list[int]], replies: Sequence[Reply], said: Sequence[str]) -> list[float | None]:
+        """Of the reasoning of each reply in think mode, under the reference; None where nothing will ask for it."""
         found: list[float | None] = [None] * len(replies)
-        spans = [reply.thought(self.config.mode) for reply in replies]
-        asked_for = [
+        wanted = [
             at
-            for at, text in enumerate(said)
-            if self.rewards.coherence and spans[at].stop > spans[at].start and (not self.rewards.format or read(text, self.config.mode))
+            for at, task in enumerate(tasks)
+            if task.kind == "think" and self.rewards.coherence and replies[at].ids and (not self.rewards.format or read(said[at], "think"))
         ]
-        if not asked_for:
-            return found
-        contexts = [asked[at] + replies[at].ids[: spans[at].start] for at in asked_for]
-        thoughts = [replies[at].ids[spans[at]] for at in asked_for]
-        for at, value in zip(asked_for, perplexities(model, contexts, thoughts, adapter=REFERENCE, bf16=self.bf16), strict=True):
-            found[at] = value
+        if wanted:
+            thoughts = [replies[at].ids[replies[at].thought()] for at in wanted]
+            values = perplexities(model, [asked[at] for at in wanted], thoughts, adapter=REFERENCE, bf16=self.bf16)
+            for at, value in zip(wanted, values, strict=True):
+                found[at] = value
         return found
 
     def reward(self, prompts: Sequence[str], **columns: Any) -> list[float]:
         """The weighted sum for each reply; the parts go into the metrics."""
-        scores = [
-            score(Sample(text, said, self.config.mode, abnormal, reference or None, perplexity), self.rewards)
-            for text, said, abnormal, reference, perplexity in zip(
-                prompts, columns["said"], columns["abnormal"], columns["reference"], columns["perplexity"], strict=True
-            )
-        ]
+        told = zip(prompts, columns["said"], columns["lost"], columns["perplexity"], strict=True)
+        scores = [score(Sample(self.tasks[int(number)], said, lost, perplexity), self.rewards) for number, said, lost, perplexity in told]
         for name, value in means(scores).items():
             columns["log_metric"](f"part/{name}", value)
         return [part.total for part in scores]
 
-    def check(self) -> dict[str, float]:
-        """The most probable replies to dev rows, read as the product would: figures of the verdicts, and the share of sound and grounded ones."""
-        rows = self.dev[: self.config.dev]
-        asked = [self.encoder.asked(item.text, self.config.mode) for item in rows]
-        said = []
-        for at in range(0, len(asked), 16):
-            said += [self.writer.text(reply) for reply in write(self.model.get_base_model(), self.writer, asked[at : at + 16], greedy, bf16=self.bf16)]
-        readings = [read(text, self.config.mode) for text in said]
-        verdicts = [bool(reading and reading.abnormal) for reading in readings]
-        found = figures([item.row.abnormal for item in rows], [float(verdict) for verdict in verdicts], verdicts)
-        sound = [grounded(item.text, reading.think) for reading, item in zip(readings, rows, strict=True) if reading]
-        return {**found, "formed": len(sound) / len(rows), "grounded": sum(sound) / len(rows)}
+    def judge(self, step: int) -> None:
+        """Log the figures on dev rows; those of step 0 are what the start can do, and a later one that is worse says so."""
+        if not self.dev:
+            return
+        dev = dev_figures(self.model, self.encoder, self.writer, self.dev, bf16=self.bf16)
+        self.start = self.start or dev
+        fallen = worse(self.start, dev)
+        self.run.log(step=step, dev=dev, **({"worse": fallen} if fallen else {}))
+        print(f"{'checkpoint at' if step else 'start, at'} step {step}, dev {brief(dev)} on {len(self.dev)}", flush=True)
+        if fallen:
+            print(f"WORSE THAN THE START, which had {brief(self.start)}: a smaller --rate, or a larger --kl or --group, may help", flush=True)
+
+    def save(self, step: int) -> None:
+        """The adapter, and last the file that names trl's checkpoint: it never names one that is not whole."""
+        import torch
+
+        self.model.save_pretrained(str(self.run.adapter), selected_adapters=["default"], save_embedding_layers=False)
+        kept = {"trainer": f"trl/checkpoint-{step}", "step": step, "seconds": self.seconds, "perplexity": self.rewards.perplexity}
+        fresh = self.run.checkpoint.with_suffix(".new")
+        torch.save({**kept, "start": self.start}, fresh)
+        fresh.replace(self.run.checkpoint)
+        if not self.stop:
+            self.judge(step)
 
 
 def grpo(config: GrpoConfig) -> Run:
@@ -214,14 +244,15 @@ def grpo(config: GrpoConfig) -> Run:
     for package, needed in (("trl", True), ("vllm", bool(config.vllm))):
         if needed and importlib.util.find_spec(package) is None:
             raise SystemExit(f"package {package!r} is not installed, and GRPO needs it{', with --vllm' * (package == 'vllm')}; pip install '{package}'")
-    training = _Training(config)
-    trainer = _trainer(training)
+    training = Training(config)
+    trainer = make_trainer(training)
     step = int(training.state.get("step", 0))
     if trainer.is_world_process_zero():
-        print(f"{len(training.rows)} prompts, {len(training.dev)} dev rows, {'bf16' if training.bf16 else 'fp32'} on {training.device}", flush=True)
+        kinds = ", ".join(f"{sum(task.kind == kind for task in training.tasks)} {kind}" for kind in sorted({task.kind for task in training.tasks}))
+        print(f"questions: {kinds}; {len(training.dev)} of dev; {'bf16' if training.bf16 else 'fp32'} on {training.device}", flush=True)
         print(f"rewards: {training.rewards}", flush=True)
         if not training.state:
-            _judge(training, 0)
+            training.judge(0)
     if not step or training.progress(step) < 1:
         before = {number: signal.signal(number, lambda number, _: training.stop.append(number)) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -233,7 +264,7 @@ def grpo(config: GrpoConfig) -> Run:
     return training.run
 
 
-def _end(training: _Training, trainer: Any) -> None:
+def _end(training: Training, trainer: Any) -> None:
     if not trainer.is_world_process_zero():
         return
     step, minutes = trainer.state.global_step or training.state.get("step", 0), training.seconds / 60
@@ -243,130 +274,30 @@ def _end(training: _Training, trainer: Any) -> None:
         print(f"done: {step} steps, {minutes:.1f} min; ra-train export {training.run.path} OUT.gguf makes it a GGUF", flush=True)
 
 
-def _trainer(training: _Training) -> Any:
-    """trl's trainer, its rollouts and rewards ours."""
-    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")  # rollout_func may change, it says; training/pyproject.toml pins trl
-    from datasets import Dataset
-    from transformers import PrinterCallback
-    from trl import GRPOConfig, GRPOTrainer
-
-    trainer = GRPOTrainer(
-        model=training.model,
-        reward_funcs=[training.reward],
-        args=GRPOConfig(**_arguments(training)),
-        train_dataset=Dataset.from_list(training.rows),
-        processing_class=training.tokenizer,
-        callbacks=[_callback(training)],
-        rollout_func=training.rollout,
-    )
-    trainer.remove_callback(PrinterCallback)
-    if not training.config.kl:  # trl copies the adapter only for the divergence; coherence needs it too
-        freeze_copy(training.model)
-    return trainer
-
-
-def _arguments(training: _Training) -> dict[str, Any]:
-    """trl's GRPOConfig, as keywords."""
-    config = training.config
-    return {
-        "output_dir": str(training.run.path / "trl"),
-        "per_device_train_batch_size": config.group,
-        "gradient_accumulation_steps": config.prompts,
-        "num_generations": config.group,
-        "max_completion_length": training.writer.longest,
-        "temperature": config.temperature,
-        "beta": config.kl,
-        "loss_type": "grpo",
-        "learning_rate": config.rate,
-        "lr_scheduler_type": "constant_with_warmup",
-        "warmup_steps": config.warmup,
-        "max_steps": config.steps if config.minutes is None else FOREVER,
-        "logging_steps": 1,
-        "save_strategy": "no",  # the callback says when
-        "save_total_limit": 2,
-        "bf16": training.bf16,
-        "use_cpu": training.device.type == "cpu",
-        "gradient_checkpointing": False,  # it would switch off the cache of keys and values
-        "dataloader_pin_memory": training.device.type == "cuda",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "seed": config.seed,
-        **_vllm(config, training.writer),
-    }
-
-
-def _vllm(config: GrpoConfig, writer: Writer) -> dict[str, Any]:
-    if not config.vllm:
-        return {}
-    return {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": config.vllm, "generation_kwargs": {"stop_token_ids": [writer.newline]}}
-
-
-def _callback(training: _Training) -> Any:
-    """What happens between steps: progress, checkpoints, the end by time or signal."""
-    from transformers import TrainerCallback
-
-    class Between(TrainerCallback):  # type: ignore[misc]  # transformers is not typed for us
-        def on_step_end(self, _: Any, state: Any, control: Any, **__: Any) -> None:
-            over = bool(training.stop) or training.progress(state.global_step) >= 1
-            control.should_training_stop |= over
-            control.should_save |= over or training.seconds - training.saved > training.config.checkpoint_minutes * 60
-
-        def on_log(self, _: Any, state: Any, __: Any, logs: dict[str, Any] | None = None, **___: Any) -> None:
-            if state.is_world_process_zero and logs and "reward" in logs:
-                _progress(training, state.global_step, logs)
-
-        def on_save(self, _: Any, state: Any, __: Any, **___: Any) -> None:
-            if state.is_world_process_zero:
-                _save(training, state.global_step)
-            training.saved = training.seconds
-
-    return Between()
-
-
-def _save(training: _Training, step: int) -> None:
-    """The adapter, and last the file that names trl's checkpoint: it never names one that is not whole."""
-    import torch
-
-    training.model.save_pretrained(str(training.run.adapter), selected_adapters=["default"], save_embedding_layers=False)
-    state = {"trainer": f"trl/checkpoint-{step}", "step": step, "seconds": training.seconds, "perplexity": training.rewards.perplexity}
-    fresh = training.run.checkpoint.with_suffix(".new")
-    torch.save(state, fresh)
-    fresh.replace(training.run.checkpoint)
-    if not training.stop:
-        _judge(training, step)
-
-
-def _judge(training: _Training, step: int) -> None:
-    """Log the figures on dev rows; those of step 0 are what the start can do."""
-    if training.config.dev and training.dev:
-        dev = training.check()
-        training.run.log(step=step, dev=dev)
-        print(f"{'checkpoint at' if step else 'start, at'} step {step}, dev F1 {dev['f1']:.3f}, grounded {dev['grounded']:.2f} of {dev['n']}", flush=True)
-
-
-def _progress(training: _Training, step: int, logs: dict[str, Any]) -> None:
-    parts = {name: logs.get(f"part/{name}") for name in NAMES}
-    told = {"reward": logs["reward"], **{name: value for name, value in parts.items() if value is not None}}
-    figures = {"kl": logs.get("kl", 0.0), "tokens": logs.get("completions/mean_length", 0.0), "step_seconds": logs.get("step_time", 0.0)}
-    training.run.log(step=step, seconds=round(training.seconds, 1), loss=logs.get("loss"), **{k: round(v, 4) for k, v in (told | figures).items()})
-    done = training.progress(step)
-    left = training.seconds * (1 / max(done, 1e-6) - 1) / 60
-    shown = "  ".join(f"{name} {value:.2f}" for name, value in told.items())
-    print(f"step {step}  {shown}  kl {figures['kl']:.3f}  {figures['step_seconds']:.1f} s/step  {min(done, 1):.0%}, {max(left, 0):.0f} min left", flush=True)
-
-
-def _rows(train: Sequence[Prepared], encoder: Encoder, config: GrpoConfig) -> list[dict[str, Any]]:
-    """What the trainer draws from: the train rows, with reasoning and without, and copies with injected instructions under their true label."""
+def _tasks(train: Sequence[Prepared], encoder: Encoder, config: GrpoConfig) -> list[Task]:
+    """What the trainer draws from: the train rows, injected copies under their true label, pairs with their twins, and choices among known entries."""
     rng = random.Random(config.seed)
-    again = [item for item in train if rng.random() < config.hostile]
-    texts = masked([hostile(item.row, rng).message for item in again])
-    # an injection may cut a quote in two: then there is no reference
-    copies = [Prepared(item.row, text, anchored(item.think, text, text) if item.think else None) for item, text in zip(again, texts, strict=True) if text]
-    rows: list[dict[str, Any]] = [{"prompt": item.text, "abnormal": item.row.abnormal, "reference": item.think or ""} for item in (*train, *copies)]
-    kept = [row for row in rows if len(encoder.asked(row["prompt"], config.mode)) <= config.longest]
+    rows = [verdict_task(item, config.mode, shown_level(item.row, rng)) for item in (*train, *hostile_copies(train, config.hostile, rng))]
+    choices = known_choices(config.choices, "train") if config.choices else []
+    whole = len(rows) / (1 - config.pair_share - (config.choice_share if choices else 0))
+    tasks = [*rows, *pair_tasks(round(whole * config.pair_share / 2), config.mode, rng), *choice_tasks(choices, round(whole * config.choice_share), rng)]
+    kept = _short(tasks, encoder, config)
     if len(kept) < config.prompts:
         raise SystemExit(f"corpus {str(config.corpus)!r} has {len(kept)} train rows of at most {config.longest} tokens; a step needs {config.prompts}")
     return kept
+
+
+def _dev_tasks(dev: list[Prepared], encoder: Encoder, config: GrpoConfig) -> list[Task]:
+    """At most so many dev rows with their own level, in a fixed order, and as many choices."""
+    random.Random(0).shuffle(dev)
+    rows = _short((verdict_task(item, config.mode, item.row.level) for item in dev), encoder, config)
+    choices = known_choices(config.choices, "dev") if config.choices else []
+    return [*rows[: config.dev], *_short(choice_tasks(choices, config.dev, random.Random(0)), encoder, config)]
+
+
+def _short(tasks: Iterable[Task], encoder: Encoder, config: GrpoConfig) -> list[Task]:
+    """Those whose prompts are not too long."""
+    return [task for task in tasks if len(task.asked(encoder)) <= config.longest]
 
 
 def _device() -> torch.device:
@@ -390,7 +321,7 @@ def _state(run: Run) -> dict[str, Any]:
 
 def _written(config: GrpoConfig, files: dict[str, Path], base: Path, adapter: Path | None) -> dict[str, Any]:
     """The configuration as JSON, with hashes of all that it names."""
-    plain = {key: value for key, value in asdict(config).items() if key not in ("out", "corpus", "resume", "base", "adapter", "vllm")}
+    plain = {key: value for key, value in asdict(config).items() if key not in ("out", "corpus", "resume", "base", "adapter", "vllm", "choices")}
     return {
         **plain,
         **(described(adapter, base) if adapter else {"adapter_sha256": None}),
@@ -399,5 +330,6 @@ def _written(config: GrpoConfig, files: dict[str, Path], base: Path, adapter: Pa
         "prompt_version": PROMPT_VERSION,
         "base": base.name,
         "base_sha256": digest(base),
+        "choices_sha256": digest(config.choices) if config.choices else None,
         "corpus": {name: digest(path) for name, path in files.items()},
     }

@@ -11,7 +11,7 @@ __all__ = ["Run"]
 
 _FIXED = (  # what a run may not change on its way; a stage that has no such thing has none before and after
     *("stage", "base_sha256", "adapter_sha256", "corpus", "rank", "alpha", "layers", "seed", "batch", "mixture", "prompt_version"),
-    *("mode", "prompts", "group", "temperature", "kl", "think_tokens", "hostile", "weights", "outcomes"),
+    *("mode", "prompts", "group", "temperature", "kl", "think_tokens", "hostile", "weights", "outcomes", "choices_sha256", "choice_share", "pair_share"),
 )
 
 

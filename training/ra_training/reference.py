@@ -1,4 +1,5 @@
-"""Where GRPO starts: the adapter, a frozen copy of it beside it on the same base (the reference), and perplexity under that."""
+"""Where GRPO starts: the adapter, a frozen copy of it beside it on the same base (the reference), and what that is asked for: perplexity, and what a
+verdict loses without its evidence."""
 
 from __future__ import annotations
 
@@ -10,10 +11,14 @@ from typing import Any
 
 from ra_training.base import Base, with_lora
 from ra_training.corpus import digest
+from ra_training.evidence import left_out
+from ra_training.examples import Encoder
 from ra_training.export import read_gguf, read_shape, with_gguf
+from ra_training.likelihood import margins
 from ra_training.record import Run
+from ra_training.tasks import Task
 
-__all__ = ["REFERENCE", "described", "find_adapter", "freeze_copy", "perplexities", "with_adapter"]
+__all__ = ["REFERENCE", "described", "find_adapter", "freeze_copy", "lost_without", "perplexities", "with_adapter"]
 
 GGUF = ".gguf"
 REFERENCE = "ref"  # so trl names its own copy, which it makes when the divergence has a weight
@@ -67,6 +72,21 @@ def freeze_copy(model: Any) -> None:
     for name, weight in model.named_parameters():
         if ".default." in name:
             model.get_parameter(name.replace(".default.", f".{REFERENCE}.")).data.copy_(weight.data)
+
+
+def lost_without(model: Any, encoder: Encoder, quoted: Sequence[tuple[Task, str]], *, bf16: bool = False) -> list[float]:
+    """The log odds that the true verdict of each task loses under the reference when these words are left out of its line, in order.
+
+    One forward pass over all that is distinct: a group's replies share the line, and often the words.
+    """
+    from trl.trainer.utils import use_adapter
+
+    pairs = [((task.text, task.severity), (left_out(task.text, evidence), task.severity)) for task, evidence in quoted]
+    lines = list(dict.fromkeys(line for pair in pairs for line in pair))
+    asked = [encoder.asked(text, severity) for text, severity in lines]
+    with use_adapter(model, REFERENCE):
+        found = dict(zip(lines, margins(model, asked, (encoder.abnormal, encoder.normal), bf16=bf16, size=max(len(lines), 1)), strict=True))
+    return [(found[whole] - found[rest]) * (1 if task.abnormal else -1) for (task, _), (whole, rest) in zip(quoted, pairs, strict=True)]
 
 
 def perplexities(

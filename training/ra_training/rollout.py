@@ -1,109 +1,152 @@
-"""Replies sampled as the product decodes them: the model writes the reasoning and the answer, the tags between them are forced.
+"""Replies sampled as the product decodes them: the model chooses where the product lets it choose, everything else is forced.
 
-A reply is written by a small coroutine that says which tokens are forced and takes those that were sampled, so that the loop below, and vLLM, run
-the same rules. Prompts come as token ids from `ra_training.examples.Encoder`: a control token's name in a log line is text.
+A reply is written by a small coroutine that says which tokens are forced and which may come next, and takes the one that was sampled, so that the loop
+below, and vLLM, run the same rules. Prompts come as token ids from `ra_training.examples.Encoder`: a control token's name in a log line is text.
+
+    direct    the verdict (of two), after an abnormal one the category (of five), then the words that decide, held to the line, up to the end
+    think     the reasoning (any token), up to a line break; then verdict and category
+    choice    yes or no
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate, groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
-from ra_sdk.prompt import CLOSE_ANSWER, CLOSE_THINK, END, OPEN_ANSWER, OPEN_THINK, Mode, answer
-from ra_sdk.records import CATEGORIES
+from ra_sdk.prompt import ABNORMAL, CATEGORY_WORDS, CLOSE_THINK, EVIDENCE, FITS, FITS_NOT, NORMAL, OPEN_THINK
+from ra_sdk.reasoner import EVIDENCE_TOKENS
 
 from ra_training.examples import Encoder
+from ra_training.likelihood import Allowed, last_hidden, next_logits, read_prompts
+from ra_training.stretches import Pieces
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Reply", "Writer", "greedy", "sampled", "write", "write_with_vllm"]
+__all__ = ["Kind", "Reply", "Writer", "greedy", "sampled", "write", "write_with_vllm"]
 
-Choose = Callable[[Any], Any]  # logits (rows, vocabulary) -> token ids (rows)
+Kind = Literal["direct", "think", "choice"]
+Script = Generator[tuple[list[int], Allowed], int, list[int]]  # what is forced now and what may come next; at last what is forced at the end
+Choose = Callable[[Any], Any]  # logits (rows, tokens) -> which of the tokens (rows)
+Seen = Callable[["Reply", Any, Any], None]  # is told of a reply, of the tokens in question and of their logits before one is taken
 
 
 @dataclass(slots=True)
 class Reply:
-    """Token ids of a reply; ``own``: 1 where the model wrote the token, 0 where it was forced; ``logprobs`` of its own, if the sampler tells them."""
+    """Token ids of a reply; ``own``: 1 where the model chose the token, 0 where it was forced; ``allowed``: among which tokens each one was.
 
-    script: Generator[list[int], int, list[int]]
+    ``logprobs`` of its own, if the sampler tells them. ``next``: among which tokens the next one is.
+    """
+
+    script: Script
     ids: list[int] = field(default_factory=list)
     own: list[int] = field(default_factory=list)
+    allowed: list[Allowed] = field(default_factory=list)
     logprobs: list[float | None] = field(default_factory=list)
+    next: Allowed = None
     done: bool = False
     fed: int = 0
 
     def __post_init__(self) -> None:
-        next(self.script)
+        self._forced(next(self.script))
 
-    def take(self, token: int, logprob: float | None = None) -> None:
-        """Add a sampled token and what is forced after it."""
+    def take(self, token: int, logprob: float | None = None, *, free: bool = False) -> None:
+        """Add a chosen token and what is forced after it. ``free``: it was chosen from the whole vocabulary, whatever may come here."""
+        self._add(token, 1, None if free else self.next, logprob)
+        self._send(token)
+        while not self.done and self.next is not None and len(self.next) == 1:  # no choice is left
+            (only,) = self.next
+            self._add(only, 0, self.next)
+            self._send(only)
+
+    def thought(self) -> slice:
+        """Where the reasoning of a reply in think mode stands: up to the first forced token."""
+        return slice(0, self.own.index(0) if 0 in self.own else len(self.own))
+
+    def _send(self, token: int) -> None:
         try:
-            forced = self.script.send(token)
+            self._forced(self.script.send(token))
         except StopIteration as end:
-            forced, self.done = end.value, True
-        self.ids += [token, *forced]
-        self.own += [1, *[0] * len(forced)]
-        self.logprobs += [logprob, *[None] * len(forced)]
+            self.done = True
+            self._forced((end.value, None))
 
-    def thought(self, mode: Mode) -> slice:
-        """Where the reasoning stands: what the model wrote first in think mode, second in direct mode. Empty if it did not come to that."""
-        runs = [(value, len(list(run))) for value, run in groupby(self.own)]
-        ends = list(accumulate(length for _, length in runs))
-        own = [slice(end - length, end) for (value, length), end in zip(runs, ends, strict=True) if value]
-        at = 0 if mode == "think" else 1
-        return own[at] if at < len(own) else slice(0, 0)
+    def _forced(self, asked: tuple[list[int], Allowed]) -> None:
+        forced, self.next = asked
+        for token in forced:
+            self._add(token, 0, (token,))
+
+    def _add(self, token: int, own: int, allowed: Allowed, logprob: float | None = None) -> None:
+        self.ids.append(token)
+        self.own.append(own)
+        self.allowed.append(allowed)
+        self.logprobs.append(logprob)
 
 
 class Writer:
-    """The rules of a reply in ``mode``, with at most ``budget`` tokens of reasoning.
+    """The rules of a reply, with at most ``budget`` tokens of reasoning.
 
-    Reasoning ends with a newline of the model's own; a reply that runs out of the budget, writes a control token, or answers what is no answer
-    ends right there, unclosed, so that the format reward sees it.
+    Reasoning ends with a line break of the model's own, evidence with the end of its turn. A reply that runs out of its budget, writes a control token,
+    or answers what is no answer ends right there, unclosed, so that the format reward sees it.
     """
 
-    def __init__(self, encoder: Encoder, tokenizer: Any, mode: Mode, budget: int) -> None:
-        self.mode, self.budget, self._tokenizer = mode, budget, tokenizer
-        self.newline = encoder.tokens("\n", special=False)[0]
-        self._broken = {token for token in tokenizer.all_special_ids if token != self.newline}
-        self._answers = [encoder.tokens(answer(category), special=False) for category in (None, *CATEGORIES)]
-        between = f"{CLOSE_THINK.lstrip()}\n{OPEN_ANSWER}" if mode == "think" else f"{CLOSE_ANSWER}\n{OPEN_THINK}"
-        self._between = encoder.tokens(between, special=False)
-        self._close = encoder.tokens((CLOSE_ANSWER if mode == "think" else CLOSE_THINK.lstrip()) + END, special=True)
-        self.longest = budget + len(self._between) + max(map(len, self._answers)) + len(self._close)
+    def __init__(self, encoder: Encoder, tokenizer: Any, budget: int) -> None:
+        self.budget, self._tokenizer, self.pieces = budget, tokenizer, Pieces(tokenizer)
+        self._end, self.verdicts = encoder.end, (encoder.normal, encoder.abnormal)
+        self.choices = encoder.fits, encoder.fits_not
+        self._normal, self._abnormal = (encoder.tokens(word, special=False)[1:] for word in (NORMAL, ABNORMAL))
+        said = [encoder.tokens(word, special=False) for word in CATEGORY_WORDS.values()]
+        self._categories = {word[0]: word[1:] for word in said}
+        self._colon, self._close = (encoder.tokens(text, special=False) for text in (EVIDENCE, CLOSE_THINK.lstrip()))
+        answer = 1 + len(self._abnormal) + max(map(len, said))
+        self.longest = answer + 1 + max(len(self._colon) + EVIDENCE_TOKENS, budget + len(self._close))
 
-    def start(self) -> Reply:
-        """A reply of which nothing is written."""
-        return Reply(self._script())
+    def start(self, kind: Kind, text: str = "") -> Reply:
+        """A reply of which nothing is written, to the line ``text``."""
+        return Reply(self._direct(text) if kind == "direct" else self._think() if kind == "think" else self._choice())
 
-    def text(self, reply: Reply) -> str:
-        """The reply in letters: its opening tag, which stands in the prompt, included, the end of its turn not. Control tokens are shown."""
+    def text(self, reply: Reply, kind: Kind) -> str:
+        """The reply in letters, the opening tag that stands in the prompt and the end of its turn included. Control tokens are shown."""
+        if kind == "choice":
+            return FITS if reply.ids[0] == self.choices[0] else FITS_NOT
         said: str = self._tokenizer.decode(reply.ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        return (OPEN_THINK if self.mode == "think" else OPEN_ANSWER) + said.removesuffix(END)
+        return OPEN_THINK + said if kind == "think" else said
 
-    def _script(self) -> Generator[list[int], int, list[int]]:
-        first, second = (self._think, self._answer) if self.mode == "think" else (self._answer, self._think)
-        written = (yield from first([])) and (yield from second(self._between))
-        return self._close if written else []
+    def _direct(self, text: str) -> Script:
+        rest = yield from self._verdict([])
+        if rest is None:
+            return []
+        forced, written = rest + self._colon, ""
+        for _ in range(EVIDENCE_TOKENS):
+            token = yield forced, (*self.pieces.following(text, written), self._end)
+            if token == self._end:
+                return []
+            forced, written = [], written + self.pieces.texts[token]
+        return []
 
-    def _think(self, forced: list[int]) -> Generator[list[int], int, bool]:
+    def _think(self) -> Script:
         for _ in range(self.budget):
-            token = yield forced
-            forced = []
-            if token == self.newline or token in self._broken:
-                return token == self.newline
-        return False
+            token = yield [], None
+            if token in self.pieces.newlines:
+                rest = yield from self._verdict(self._close)
+                return [] if rest is None else [*rest, self._end]
+            if token in self.pieces.controls:
+                return []
+        return []
 
-    def _answer(self, forced: list[int]) -> Generator[list[int], int, bool]:
-        said: list[int] = []
-        while True:
-            said.append((yield forced))
-            forced = []
-            fitting = [known for known in self._answers if known[: len(said)] == said]
-            if not fitting or said in fitting:
-                return bool(fitting)
+    def _choice(self) -> Script:
+        yield [], self.choices
+        return []
+
+    def _verdict(self, forced: list[int]) -> Generator[tuple[list[int], Allowed], int, list[int] | None]:
+        """Verdict and category. What is left of their words to be forced; None for a token that is none of them, as vLLM may write one."""
+        token = yield forced, self.verdicts
+        if token == self.verdicts[0]:
+            return self._normal
+        if token != self.verdicts[1]:
+            return None
+        token = yield self._abnormal, tuple(self._categories)
+        return self._categories.get(token)
 
 
 def greedy(logits: torch.Tensor) -> torch.Tensor:
@@ -112,7 +155,7 @@ def greedy(logits: torch.Tensor) -> torch.Tensor:
 
 
 def sampled(temperature: float) -> Choose:
-    """Tokens by their probability at a temperature, from the whole vocabulary: the distribution whose gradient GRPO takes."""
+    """Tokens by their probability at a temperature, from all that may come: the distribution whose gradient GRPO takes."""
     import torch
 
     def choose(logits: torch.Tensor) -> torch.Tensor:
@@ -121,71 +164,62 @@ def sampled(temperature: float) -> Choose:
     return choose
 
 
-def write(llama: Any, writer: Writer, asked: Sequence[list[int]], choose: Choose, *, bf16: bool = False) -> list[Reply]:
-    """A reply to each prompt, in order. ``llama``: the causal model (its adapter active). Equal prompts are computed once."""
+def write(llama: Any, asked: Sequence[list[int]], replies: Sequence[Reply], choose: Choose, *, bf16: bool = False, seen: Seen | None = None) -> None:
+    """Write a reply to each prompt. ``llama``: the causal model (its adapter active). Equal prompts are computed once."""
     import torch
 
-    replies = [writer.start() for _ in asked]
     device = llama.lm_head.weight.device
     with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-        past, attention, hidden = _read_prompts(llama, asked, device)
+        past, attention, hidden = read_prompts(llama, asked)
         live = list(replies)
         while True:
-            for reply, token in zip(live, choose(llama.lm_head(hidden)).tolist(), strict=True):
-                if reply.fed == len(reply.ids):  # else a forced token is still to be read
-                    reply.take(token)
+            _choose(llama, hidden, live, choose, seen)
             going = [at for at, reply in enumerate(live) if not reply.done]
             if not going:
-                return replies
+                return
             if len(going) < len(live):
                 index = torch.tensor(going, device=device)
                 past.batch_select_indices(index)
                 attention, live = attention[index], [live[at] for at in going]
             attention = torch.cat([attention, attention.new_ones(len(live), 1)], 1)
             following = torch.tensor([[reply.ids[reply.fed]] for reply in live], device=device)
-            hidden = _last(llama, following, attention, past)
+            hidden = last_hidden(llama, following, attention, past)[:, -1]
             for reply in live:
                 reply.fed += 1
 
 
-def _read_prompts(llama: Any, asked: Sequence[list[int]], device: torch.device) -> tuple[Any, torch.Tensor, torch.Tensor]:
-    """Cache, attention and last hidden state of every prompt, padded on the left."""
-    import torch
-    from transformers import DynamicCache
-
-    distinct = list(dict.fromkeys(map(tuple, asked)))
-    longest = max(map(len, distinct))
-    ids = torch.tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in distinct], device=device)
-    attention = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in distinct], device=device)
-    past = DynamicCache(config=llama.config)
-    hidden = _last(llama, ids, attention, past)
-    place = {prompt: at for at, prompt in enumerate(distinct)}
-    index = torch.tensor([place[tuple(prompt)] for prompt in asked], device=device)
-    past.batch_select_indices(index)
-    return past, attention[index], hidden[index]
+def _choose(llama: Any, hidden: torch.Tensor, live: Sequence[Reply], choose: Choose, seen: Seen | None) -> None:
+    """Let the replies that are fed with all they have take their next token; the others have forced tokens still to be read."""
+    ready = [at for at, reply in enumerate(live) if reply.fed == len(reply.ids)]
+    if not ready:
+        return
+    for rows, tokens, logits in next_logits(llama, hidden[ready], [live[at].next for at in ready]):
+        for at, (row, token) in enumerate(zip(rows, tokens[choose(logits)].tolist(), strict=True)):
+            if seen:
+                seen(live[ready[row]], tokens, logits[at])
+            live[ready[row]].take(token)
 
 
-def _last(llama: Any, ids: torch.Tensor, attention: torch.Tensor, past: Any) -> torch.Tensor:
-    """The hidden state at the last of the new tokens."""
-    positions = (attention.cumsum(-1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-    hidden = llama.model(input_ids=ids, attention_mask=attention, position_ids=positions, past_key_values=past, use_cache=True).last_hidden_state
-    last: torch.Tensor = hidden[:, -1]
-    return last
+def write_with_vllm(vllm: Any, asked: Sequence[list[int]], replies: Sequence[Reply]) -> None:
+    """The same from trl's vLLM (``trl.generation.vllm_generation.VLLMGeneration``), for think mode; it has to stop at a line break.
 
-
-def write_with_vllm(vllm: Any, writer: Writer, asked: Sequence[list[int]]) -> list[Reply]:
-    """The same from trl's vLLM (``trl.generation.vllm_generation.VLLMGeneration``), which has to stop at `Writer.newline`.
-
-    One call for each of the two parts, with all prompts, whether they need it or not: in a group of processes every call is collective.
+    One call for each of the two parts, with all prompts, whether they need it or not: in a group of processes every call is collective. It knows nothing
+    of what may come, so its tokens count as chosen from the whole vocabulary.
     """
-    replies = [writer.start() for _ in asked]
     for _ in range(2):
         contexts = [prompt + reply.ids for prompt, reply in zip(asked, replies, strict=True)]
         _, written, logprobs, _ = vllm.generate(prompts=contexts, images=None, num_generations=1)
         for reply, tokens, probabilities in zip(replies, written, logprobs, strict=True):
-            part = len(reply.ids)
-            for token, probability in zip(tokens, probabilities, strict=True):
-                if reply.done or (len(reply.ids) > part and not reply.own[-1]):
-                    break  # this part is over: what follows was written without the forced tags
-                reply.take(token, probability[0])
-    return replies
+            _take_part(reply, tokens, [probability[0] for probability in probabilities])
+
+
+def _take_part(reply: Reply, tokens: Sequence[int], logprobs: Sequence[float]) -> None:
+    """Take tokens up to where something is forced that was not written: what follows there was written without it."""
+    at = 0
+    while at < len(tokens) and not reply.done:
+        before = len(reply.ids)
+        reply.take(tokens[at], logprobs[at], free=True)
+        forced = reply.ids[before + 1 :]
+        if list(tokens[at + 1 : at + 1 + len(forced)]) != forced:
+            return
+        at += 1 + len(forced)

@@ -19,8 +19,9 @@ from ra_sdk.prompt import PROMPT_VERSION
 from ra_training.base import base_path, fast_bf16, load_base, with_lora
 from ra_training.corpus import RAW, corpus_files, digest, training_rows
 from ra_training.examples import Encoder, Example, Mixture, batches, epoch_examples, prepare
-from ra_training.material import known_choices, mined_statements
 from ra_training.export import with_gguf
+from ra_training.likelihood import margins, probability
+from ra_training.material import known_choices, mined_statements
 from ra_training.metrics import figures
 from ra_training.record import Run
 
@@ -271,24 +272,8 @@ def reply_loss(
 
 def abnormal_scores(model: Any, encoder: Encoder, lines: Sequence[tuple[str, str | None]], bf16: bool = False, size: int = 16) -> list[float]:
     """P(abnormal) of masked texts with their levels in direct mode, in order: softmax over the two answers."""
-    import torch
-
     asked = [encoder.asked(text, severity) for text, severity in lines]
-    order = sorted(range(len(asked)), key=lambda at: len(asked[at]))
-    scores, device = [0.0] * len(asked), next(model.parameters()).device
-    for start in range(0, len(order), size):
-        part = order[start : start + size]
-        length = max(len(asked[at]) for at in part)
-        ids = torch.tensor([asked[at] + [0] * (length - len(asked[at])) for at in part], device=device)
-        ends = torch.tensor([len(asked[at]) - 1 for at in part], device=device)
-        attention = (torch.arange(length, device=device) <= ends[:, None]).long()
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            llama = model.get_base_model() if hasattr(model, "get_base_model") else model
-            hidden = llama.model(input_ids=ids, attention_mask=attention).last_hidden_state[torch.arange(len(part)), ends]
-            both = llama.lm_head(hidden)[:, [encoder.abnormal, encoder.normal]].float()
-        for at, score in zip(part, torch.softmax(both, -1)[:, 0].tolist(), strict=True):
-            scores[at] = score
-    return scores
+    return [probability(margin) for margin in margins(model, asked, (encoder.abnormal, encoder.normal), bf16=bf16, size=size)]
 
 
 def _cosine(progress: float) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-MERGES = ["Ġ r", "Ġ i", "Ġ h", "Ġ n", "Ġ s", "Ġs o", "Ġs y", "Ġs e", "i n", "o n", "e r"]  # so that the answers' first tokens differ
+MERGES = ["Ġ r", "Ġ i", "Ġ h", "Ġ n", "Ġ s", "Ġs o", "Ġs y", "Ġs e", "Ġn o", "Ġ y", "i n", "o n", "e r"]  # so that the answers' first tokens differ
 
 
 def _byte_letters() -> list[str]:

@@ -8,58 +8,64 @@ from itertools import pairwise
 
 import pytest
 
-from ra_training.rewards import (
-    NAMES,
-    AnswerWeights,
-    Rewards,
-    Sample,
-    answer_reward,
-    bleu,
-    brevity_reward,
-    coherence_reward,
-    format_reward,
-    grounding_reward,
-    inventions,
-    rouge_l,
-    score,
-    words,
-)
+from ra_training.evidence import erasure_reward, label_reward, left_out, line_reward, short_reward, shown, twin_reward
+from ra_training.reasoning import bleu, brevity_reward, coherence_reward, grounding_reward, inventions, rouge_l, words
+from ra_training.rewards import NAMES, AnswerWeights, Rewards, Sample, answer_reward, choice_reward, format_reward, means, score
+from ra_training.tasks import Task
 
 TEXT = "disk sda failed after 3 retries on <ip>"
 THINK = 'The disk gave up: "sda failed".'
-GOOD = f"<think> {THINK}\n</think>\n<answer> incident hardware</answer>"
+END = "<|im_end|>"
+GOOD = f"<think> {THINK}\n</think> incident hardware{END}"
+QUOTED = f" incident hardware: sda failed{END}"
+OF_THINK, OF_DIRECT = ("grounding", "coherence", "brevity"), ("line", "short", "label", "erasure", "twin")
+TASK = Task("direct", TEXT, "ERROR", abnormal=True, category="hardware", evidence="sda failed", twin="disk sda ready after 3 retries on <ip>")
 
 
-def sample(reply=GOOD, **changes):
-    return replace(Sample(TEXT, reply, "think", abnormal=True, reference=None, perplexity=8.0), **changes)
+def sample(reply=GOOD, *, perplexity=8.0, abnormal=True, think=None):
+    return Sample(Task("think", TEXT, None, abnormal, "hardware" if abnormal else None, think=think), reply, perplexity=perplexity)
+
+
+def quoting(reply=QUOTED, *, lost=4.0, **changes):
+    return Sample(replace(TASK, **changes), reply, lost)
 
 
 @pytest.mark.parametrize(
-    ("mode", "reply", "well"),
+    ("kind", "reply", "well"),
     [
         ("think", GOOD, 1.0),
-        ("think", "<think> a\n</think>\n<answer> routine</answer>", 1.0),
-        ("direct", "<answer> routine</answer>\n<think> a\n</think>", 1.0),
-        ("direct", GOOD, 0.0),  # the other order
-        ("think", "<answer> routine</answer>\n<think> a\n</think>", 0.0),
-        ("think", "<think> a\n</think>\n<answer> incident</answer>", 0.0),  # no category
-        ("think", "<think> a\n</think>\n<answer> routine hardware</answer>", 0.0),
-        ("think", "<think> a\n</think>\n<answer> incident weather</answer>", 0.0),
-        ("think", "<think> a\n</think>\n<answer>routine</answer>", 0.0),  # another token than the product reads
-        ("think", "<think> \n</think>\n<answer> routine</answer>", 0.0),  # nothing thought
-        ("think", "<think> a</think>\n<answer> routine</answer>", 0.0),  # its newline is what ends it
-        ("think", "<think> a\nb\n</think>\n<answer> routine</answer>", 0.0),
-        ("think", "<think> a\n</think>\n<answer> routine", 0.0),
+        ("think", f"<think> a\n</think> routine{END}", 1.0),
+        ("direct", f" routine: a{END}", 1.0),
+        ("direct", QUOTED, 1.0),
+        ("direct", GOOD, 0.0),  # the other layout
+        ("think", QUOTED, 0.0),
+        ("think", f"<think> a\n</think> incident{END}", 0.0),  # no category
+        ("think", f"<think> a\n</think> routine hardware{END}", 0.0),
+        ("think", f"<think> a\n</think> incident weather{END}", 0.0),
+        ("think", f"<think> a\n</think>routine{END}", 0.0),  # another token than the product reads
+        ("think", f"<think> \n</think> routine{END}", 0.0),  # nothing thought
+        ("think", f"<think> a</think> routine{END}", 0.0),  # its newline is what ends it
+        ("think", f"<think> a\nb\n</think> routine{END}", 0.0),
+        ("think", "<think> a\n</think> routine", 0.0),  # its turn does not end
         ("think", f"{GOOD}\n{GOOD}", 0.0),
         ("think", f"{GOOD} and so on", 0.0),
         ("think", f"Well. {GOOD}", 0.0),
-        ("think", "<think> a <answer> routine</answer> b\n</think>\n<answer> routine</answer>", 0.0),  # two answers
-        ("think", "<think> a </think> b\n</think>\n<answer> routine</answer>", 0.0),
+        ("think", f"<think> a </think> b\n</think> routine{END}", 0.0),
         ("think", "", 0.0),
+        ("direct", f" incident: sda failed{END}", 0.0),  # no category
+        ("direct", f" routine hardware: sda failed{END}", 0.0),
+        ("direct", f" incident hardware{END}", 0.0),  # no evidence
+        ("direct", f" incident hardware:{END}", 0.0),
+        ("direct", f" incident hardware: {END}", 0.0),
+        ("direct", f" incident hardware sda failed{END}", 0.0),  # no colon
+        ("direct", " incident hardware: sda failed", 0.0),  # out of its tokens
+        ("direct", f" incident hardware: sda\nfailed{END}", 0.0),
+        ("direct", f"{QUOTED}{QUOTED[1:]} ", 0.0),
+        ("direct", "", 0.0),
     ],
 )
-def test_format_is_exactly_one_reasoning_and_one_answer_in_order(mode, reply, well):
-    assert format_reward(reply, mode) == well
+def test_format_is_exactly_the_products_layout_with_its_end(kind, reply, well):
+    assert format_reward(reply, kind) == well
 
 
 def test_the_prompts_own_replies_are_well_formed():
@@ -67,7 +73,7 @@ def test_the_prompts_own_replies_are_well_formed():
     from ra_sdk.records import CATEGORIES
 
     for mode in ("think", "direct"):
-        assert all(format_reward(reply(mode, category, THINK), mode) for category in (None, *CATEGORIES))
+        assert all(format_reward(reply(mode, category, evidence="sda failed", think=THINK) + END, mode) for category in (None, *CATEGORIES))
 
 
 @pytest.mark.parametrize(
@@ -209,63 +215,218 @@ def test_brevity_has_its_peak_at_the_target_and_falls_on_both_sides():
     assert values[0] == values[59] == 0.0
 
 
+@pytest.mark.parametrize(
+    ("text", "written", "said"),
+    [
+        (TEXT, " sda failed", "sda failed"),
+        (TEXT, " da fail", "sda failed"),  # whole words, as the product shows them
+        (TEXT, " after", "after"),
+        (TEXT, " failed after 3 retries on", "failed after 3 retries"),  # what is left over falls away
+        (TEXT, " failed on", ""),  # no stretch of the line
+        (TEXT, " SDA", ""),
+        (TEXT, " ", ""),
+        ('say "no" twice', ' say "no', "say"),  # a quote cannot hold a quote
+    ],
+)
+def test_evidence_is_what_the_product_shows(text, written, said):
+    assert shown(text, written) == said
+
+
+@pytest.mark.parametrize(("evidence", "value"), [("sda failed", 1.0), ("failed on", 0.0), ("", 0.0), ("sda", 1.0), (TEXT, 1.0), ("SDA failed", 0.0)])
+def test_evidence_is_in_the_line(evidence, value):
+    assert line_reward(TEXT, evidence) == value
+
+
+@pytest.mark.parametrize(("count", "value"), [(0, 0.0), (1, 1.0), (2, 1.0), (6, 1.0), (7, 5 / 6), (9, 0.5), (12, 0.0), (30, 0.0)])
+def test_one_to_six_words_are_short(count, value):
+    assert short_reward(" ".join(["a"] * count)) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "labelled", "value"),
+    [
+        ("sda failed", "sda failed", 1.0),
+        ("SDA failed,", "sda failed", 1.0),  # words, not letters
+        ("disk sda failed", "sda failed", 4 / 5),
+        ("failed", "sda failed", 2 / 3),
+        ("disk", "sda failed", 0.0),
+        ("", "sda failed", 0.0),
+        ("no no no", "no", 2 / 4),  # counts are clipped
+        ("on <ip>", "<ip>", 2 / 3),  # a placeholder is a word
+        ("...", "sda failed", 0.0),
+    ],
+)
+def test_evidence_by_label_is_f1_over_words(evidence, labelled, value):
+    assert label_reward(evidence, labelled) == pytest.approx(value)
+    assert label_reward(labelled, evidence) == pytest.approx(value)
+
+
+@pytest.mark.parametrize(
+    ("evidence", "rest"),
+    [("sda failed", "disk after 3 retries on <ip>"), ("disk", "sda failed after 3 retries on <ip>"), (TEXT, ""), ("", TEXT), ("gone", TEXT)],
+)
+def test_evidence_is_left_out(evidence, rest):
+    assert left_out(TEXT, evidence) == rest
+
+
+def test_evidence_is_left_out_wherever_it_stands():
+    assert left_out("failed: a, failed: b", "failed:") == "a, b"
+
+
+@pytest.mark.parametrize(("lost", "value"), [(-3.0, 0.0), (0.0, 0.0), (1.0, 0.25), (4.0, 1.0), (9.0, 1.0), (None, 0.0)])
+def test_what_the_verdict_loses_is_scaled(lost, value):
+    assert erasure_reward(lost, 4.0) == value
+
+
+@pytest.mark.parametrize(
+    ("evidence", "twin", "value"),
+    [
+        ("0 errors", "all done with 14 errors", 1.0),
+        ("finished", "all finished with 14 errors", 0.0),
+        ("4 errors", "all done with 14 errors", 1.0),  # a part of another number is not the same word
+        ("is up", "link is upset", 1.0),
+        ("is up", "link is up.", 0.0),
+        ("[0]", "count [0]", 0.0),  # no pattern
+    ],
+)
+def test_what_stands_in_the_twin_cannot_decide(evidence, twin, value):
+    assert twin_reward(evidence, twin) == value
+
+
+@pytest.mark.parametrize(("said", "fits", "value"), [(True, True, 1.0), (False, False, 1.0), (False, True, -1.0), (True, False, -1.5)])
+def test_a_choice_that_misleads_costs_more_than_one_that_is_missed(said, fits, value):
+    assert choice_reward(said, fits, 1.5) == value
+    task = Task("choice", TEXT, meaning="A disk is broken.", fits=fits)
+    found = score(Sample(task, " yes" if said else " no"), Rewards(choice=2.0))
+    assert (found.total, found.parts) == (2 * value, {"choice": value})
+    assert score(Sample(task, " yes" if said else " no"), Rewards().without(["choice"])).total == 0
+
+
 def test_the_total_is_the_weighted_sum():
-    rewards = Rewards(format=1, answer=2, grounding=0.5, coherence=0.25, brevity=0.125, words=10, outcomes=AnswerWeights(1, 0.5, -0.5, -1))
+    rewards = Rewards(format=1, answer=2, category=0.25, grounding=0.5, coherence=0.25, brevity=0.125, words=10, outcomes=AnswerWeights(1, 0.5, -0.5, -1))
     found = score(sample(), rewards)
-    assert (found.format, found.answer, found.coherence, found.brevity) == (1.0, 1.0, 1.0, 0.6)
-    assert found.grounding == grounding_reward(TEXT, THINK)
-    assert found.total == pytest.approx(1 + 2 + 0.5 * found.grounding + 0.25 + 0.125 * 0.6)
-    assert score(sample(abnormal=False), rewards).total == pytest.approx(found.total - 2 - 2 * 0.5)
+    grounding = grounding_reward(TEXT, THINK)
+    assert found.parts == {"format": 1.0, "answer": 1.0, "category": 1.0, "grounding": grounding, "coherence": 1.0, "brevity": 0.6}
+    assert found.total == pytest.approx(1 + 2 + 0.25 + 0.5 * grounding + 0.25 + 0.125 * 0.6)
+    assert score(sample(abnormal=False), rewards).total == pytest.approx(found.total - 2 - 2 * 0.5 - 0.25)
 
 
-@pytest.mark.parametrize("reply", ["", GOOD[:-1], GOOD.replace("\n</think>", "</think>"), f"{GOOD}{GOOD}", GOOD.replace(" hardware", "")])
+def test_the_total_of_a_quoting_reply_is_the_weighted_sum():
+    rewards = Rewards(format=1, answer=2, category=0.25, line=0.1, short=0.2, label=0.5, erasure=0.4, twin=0.3, decisive=8.0)
+    found = score(quoting(f" incident network: disk sda failed{END}"), rewards)
+    assert found.parts == {"format": 1, "answer": 1, "category": 0, "line": 1, "short": 1, "erasure": 0.5, "label": pytest.approx(0.8), "twin": 1}
+    assert found.total == pytest.approx(1 + 2 + 0 + 0.1 + 0.2 + 0.5 * 0.8 + 0.4 * 0.5 + 0.3)
+
+
+def test_what_is_not_known_is_not_looked_at():
+    found = score(quoting(evidence=None, twin=None), Rewards())
+    assert not {"label", "twin"} & found.parts.keys()
+    normal = score(quoting(f" routine: sda failed{END}", abnormal=False, category=None), Rewards())
+    assert "category" not in normal.parts
+    assert normal.parts["label"] == 1.0
+
+
+@pytest.mark.parametrize(("said", "abnormal"), [(" routine", True), (" incident hardware", False)])
+def test_the_evidence_of_a_wrong_verdict_earns_nothing(said, abnormal):
+    found = score(quoting(f"{said}: sda failed{END}", abnormal=abnormal), Rewards())
+    assert found.parts == {"format": 1.0, "answer": Rewards().outcomes.missed if abnormal else Rewards().outcomes.false_alarm}
+
+
+def test_evidence_that_is_not_in_the_line_earns_nothing():
+    found = score(quoting(f" incident hardware: sdb failed{END}"), Rewards())
+    assert {name: found.parts[name] for name in OF_DIRECT} == dict.fromkeys(OF_DIRECT, 0.0)
+
+
+@pytest.mark.parametrize("reply", ["", GOOD[: -len(END)], GOOD.replace("\n</think>", "</think>"), f"{GOOD}{GOOD}", GOOD.replace(" hardware", "")])
 def test_a_broken_format_voids_the_rest(reply):
     rewards = Rewards()
     for perplexity in (1.0, 1e6):
         for abnormal in (True, False):
-            found = score(sample(reply, perplexity=perplexity, abnormal=abnormal, reference=THINK), rewards)
+            found = score(sample(reply, perplexity=perplexity, abnormal=abnormal, think=THINK), rewards)
             assert found.total == score(sample(""), rewards).total
-            assert (found.answer, found.grounding, found.coherence, found.brevity) == (None,) * 4
+            assert found.parts == {"format": 0.0}
+
+
+@pytest.mark.parametrize("reply", ["", QUOTED[: -len(END)], QUOTED.replace(":", ""), f" incident hardware: {END}"])
+def test_a_broken_quoting_reply_earns_less_than_a_wrong_one(reply):
+    worst = score(quoting(f" routine: after{END}"), Rewards())
+    assert score(quoting(reply), Rewards()).total == worst.total - Rewards().format
+    assert worst.total < score(quoting(f" incident network: after{END}", evidence="disk"), Rewards()).total
 
 
 @pytest.mark.parametrize("rewards", [Rewards(), Rewards(format=0.1, grounding=2, answer=3), Rewards(invention=5), Rewards().without(["grounding"])])
 def test_a_broken_format_is_worse_than_the_worst_sound_reply(rewards):
-    worst = '<think> 1 22 333 4444 55555 "no" ' + "x " * 99 + "\n</think>\n<answer> routine</answer>"
+    worst = '<think> 1 22 333 4444 55555 "no" ' + "x " * 99 + f"\n</think> routine{END}"
     broken, found = score(sample("x"), rewards), score(sample(worst, perplexity=None), rewards)
-    assert (found.format, found.coherence, found.brevity) == (1.0, 0.0, 0.0)
+    assert (found.parts["format"], found.parts["coherence"], found.parts["brevity"]) == (1.0, 0.0, 0.0)
     assert broken.total < found.total
 
 
 WORSE = {  # a reply that is worse in this one only
-    "format": {"reply": GOOD.replace("</answer>", "")},
+    "format": {"reply": GOOD.removesuffix(END)},
     "answer": {"abnormal": False},
+    "category": {"reply": GOOD.replace("hardware", "network")},
     "grounding": {"reply": GOOD.replace('"sda failed"', '"sdb failed"')},
     "coherence": {"perplexity": 40.0},
     "brevity": {"reply": GOOD.replace("The disk gave up", "It")},
 }
+WORSE_QUOTING = {
+    "format": {"reply": QUOTED.removesuffix(END)},
+    "answer": {"reply": QUOTED.replace("incident hardware", "routine")},
+    "category": {"reply": QUOTED.replace("hardware", "network")},
+    "line": {"reply": QUOTED.replace("sda", "sdb")},
+    "short": {"evidence": "disk sda failed after 3 retries on <ip>", "reply": QUOTED.replace("sda failed", "disk sda failed after 3 retries on <ip>")},
+    "label": {"evidence": "retries"},
+    "erasure": {"lost": 1.0},
+    "twin": {"twin": "disk sda failed"},
+}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", WORSE)
 def test_a_switch_takes_one_out_and_leaves_the_others(name):
     rewards = Rewards(words=6)
     off = rewards.without([name])
     assert score(sample(), rewards).total > score(sample(**WORSE[name]), rewards).total
     difference = score(sample(), off).total - score(sample(**WORSE[name]), off).total
-    assert difference == pytest.approx(0, abs=0.05)  # overlap moves a little with the words
-    for other in set(NAMES) - {name}:
+    assert difference == pytest.approx(off.category if name == "answer" else 0, abs=0.05)  # a category is asked for where both find a fault
+    for other in set(WORSE) - {name}:
         assert score(sample(), off).total > score(sample(**WORSE[other]), off).total
     if name != "format":
-        assert getattr(score(sample(), off), name) is None
+        assert name not in score(sample(), off).parts
+
+
+@pytest.mark.parametrize("name", WORSE_QUOTING)
+def test_a_switch_takes_one_of_the_evidences_out(name):
+    assert score(quoting(), Rewards()).total > score(quoting(**WORSE_QUOTING[name]), Rewards()).total
+    off = Rewards().without([name])
+    assert name not in score(quoting(), off).parts
+    if name in ("category", "short", "label", "erasure", "twin"):  # the others gate more than themselves
+        assert score(quoting(), off).total == pytest.approx(score(quoting(**WORSE_QUOTING[name]), off).total)
+
+
+def test_every_reward_is_tested_for_its_switch():
+    assert {*WORSE, *WORSE_QUOTING, "choice"} == {*NAMES}
 
 
 def test_without_format_what_can_be_read_counts():
     off = Rewards().without(["format"])
-    for reply, abnormal in [("<think> a <answer> incident network", True), ("<think> a <answer> routine", False)]:
-        assert score(sample(reply, abnormal=abnormal), off).answer > 0
-        assert score(sample(reply, abnormal=not abnormal), off).answer < 0
-    assert score(sample("<think> a b"), off).answer == off.outcomes.missed
-    assert score(sample("<think> a b", abnormal=False), off).answer == off.outcomes.false_alarm
-    assert score(sample("<think> a b"), off).brevity == pytest.approx(2 / 23)
+    for reply, abnormal in [("<think> a</think> incident network", True), ("<think> a</think> routine", False)]:
+        assert score(sample(reply, abnormal=abnormal), off).parts["answer"] > 0
+        assert score(sample(reply, abnormal=not abnormal), off).parts["answer"] < 0
+    assert score(sample("<think> a b"), off).parts["answer"] == off.outcomes.missed
+    assert score(sample("<think> a b", abnormal=False), off).parts["answer"] == off.outcomes.false_alarm
+    assert score(sample("<think> a b"), off).parts["brevity"] == pytest.approx(2 / 23)
+    unclosed = score(quoting(QUOTED.removesuffix(END)), off)
+    assert (unclosed.parts["answer"], unclosed.parts["label"], unclosed.parts["category"]) == (1.0, 1.0, 1.0)
+
+
+def test_means_are_over_what_was_looked_at():
+    rewards = Rewards()
+    found = means(
+        [score(quoting(), rewards), score(quoting(lost=0.0, twin=None), rewards), score(Sample(replace(TASK, kind="choice", fits=True), " no"), rewards)]
+    )
+    assert (found["erasure"], found["twin"], found["choice"]) == (0.5, 1.0, -1.0)
+    assert "grounding" not in found
 
 
 def test_wrong_weights_say_so():
@@ -275,3 +436,7 @@ def test_wrong_weights_say_so():
         Rewards(brevity=-1)
     with pytest.raises(ValueError, match="must be above 0"):
         Rewards(words=0)
+    with pytest.raises(ValueError, match="must be above 0"):
+        Rewards(decisive=0)
+    with pytest.raises(ValueError, match=r"costs 0\.5; it must cost 1 or more"):
+        Rewards(misfit=0.5)
