@@ -103,10 +103,10 @@ def packaged(path: Path, kind: Kind) -> Iterator[Entry]:
     for line in _text(path).splitlines():
         fields = json.loads(line)
         scope = once(tuple(word.lower() for word in fields.get("scope", ())))
-        said = (once(fields[name]) if name in fields else default for name, default in (("says", "fault"), ("category", None)))
+        says, category, source = (once(fields.get(name)) for name in ("says", "category", "source"))
         told = {name: fields.get(name, "") for name in ("causes", "check", "link")}
         match, unless = tuple(fields["match"]), tuple(fields.get("not", ()))
-        yield Entry(fields["id"], kind, match, fields["meaning"], unless, scope, *said, source=once(fields["source"]), **told)
+        yield Entry(fields["id"], kind, match, fields["meaning"], unless, scope, says or "fault", category, source=source, **told)
 
 
 def from_toml(path: Path) -> Iterator[Entry]:
