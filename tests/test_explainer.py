@@ -54,7 +54,7 @@ class Listening:
         self.told = {}
 
     def written(self, verdicts, entries, around):
-        self.told |= {verdict.template: around(verdict.template) for verdict in verdicts}
+        self.told |= {verdict.template: around(verdict.key) for verdict in verdicts}
         return verdicts
 
     def close(self):

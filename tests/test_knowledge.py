@@ -10,7 +10,7 @@ from ra_sdk.errors import BadKnowledge
 from ra_sdk.knowledge import Entry, Knowledge, from_toml, made
 from ra_sdk.knowledge.base import DATA, own
 from ra_sdk.knowledge.composing import MOST_WORDS, composed
-from ra_sdk.knowledge.entries import KINDS, SAYS, make, speakers
+from ra_sdk.knowledge.entries import KINDS, SAYS, from_lines, make, packaged, speakers
 from ra_sdk.knowledge.entries import MOST_WORDS as MOST_OF_FIELDS
 from ra_sdk.knowledge.phrases import as_mined, stands_alone
 from ra_sdk.knowledge.statements import Statements
@@ -275,3 +275,10 @@ def test_what_is_left_out_explains_nothing(knowledge):
     other = Knowledge(left_out=["errno-econnrefused"])
     assert "errno-econnrefused" in ids(knowledge, "Connection refused")
     assert "errno-econnrefused" not in ids(other, "Connection refused")
+
+
+@pytest.mark.parametrize("kind", ["phrase", "statement"])
+def test_the_packages_entries_are_as_a_file_of_them_would_be_read(kind):
+    """They are made without checks when the product starts; here they are checked."""
+    for path in sorted((DATA / f"{kind}s").glob("*.jsonl")):
+        assert list(packaged(path, kind)) == list(from_lines(path, kind)), path

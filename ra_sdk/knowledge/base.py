@@ -13,7 +13,7 @@ from ra_sdk.evidence import clause, shortened
 from ra_sdk.knowledge import leftout
 from ra_sdk.knowledge.choosing import Candidate, best, features_of
 from ra_sdk.knowledge.composing import composed, introduced
-from ra_sdk.knowledge.entries import Entry, from_lines, from_toml, speakers, unique
+from ra_sdk.knowledge.entries import Entry, from_toml, packaged, speakers, unique
 from ra_sdk.knowledge.phrases import Hit, Phrases, as_mined, folded
 from ra_sdk.knowledge.statements import Statements
 from ra_sdk.knowledge.who import Speakers
@@ -28,8 +28,8 @@ DATA = Path(__file__).parent / "data"
 @cache
 def own() -> tuple[Entry, ...]:
     """The package's entries."""
-    phrases = [entry for path in sorted((DATA / "phrases").glob("*.jsonl")) for entry in from_lines(path, "phrase")]
-    statements = [entry for path in sorted((DATA / "statements").glob("*.jsonl")) for entry in from_lines(path, "statement")]
+    phrases = [entry for path in sorted((DATA / "phrases").glob("*.jsonl")) for entry in packaged(path, "phrase")]
+    statements = [entry for path in sorted((DATA / "statements").glob("*.jsonl")) for entry in packaged(path, "statement")]
     return (*phrases, *statements)
 
 
@@ -40,7 +40,7 @@ def users(files: Iterable[str | Path] = ()) -> list[Entry]:
 
 
 class Knowledge:
-    """What is known, ready to be asked. The tables are read when the first template is asked about, which takes about 0.2 s.
+    """What is known, ready to be asked. The tables are read when the first template is asked about, which takes about a second.
 
     ``more``: entries of the user and of plugins; where an id is the same, theirs is taken. ``left_out``: ids of entries
     that are not to be used; None: those that the user marked as wrong. ``own``: other entries than the package's.

@@ -17,7 +17,7 @@ from ra_sdk.config import read_toml
 from ra_sdk.errors import BadKnowledge
 from ra_sdk.records import CATEGORIES
 
-__all__ = ["KINDS", "SAYS", "Entry", "Speaker", "from_lines", "from_toml", "made", "make"]
+__all__ = ["KINDS", "SAYS", "Entry", "Speaker", "from_lines", "from_toml", "made", "make", "packaged"]
 
 Kind = Literal["runbook", "statement", "phrase"]
 KINDS: tuple[Kind, ...] = ("runbook", "statement", "phrase")  # in the order of their rank
@@ -91,6 +91,22 @@ def from_lines(path: Path, kind: Kind) -> Iterator[Entry]:
             except ValueError as error:
                 raise BadKnowledge(f"{path}:{number}: is not valid JSON: {error}") from error
             yield make(fields, kind, f"{path}:{number}")
+
+
+def packaged(path: Path, kind: Kind) -> Iterator[Entry]:
+    """The entries of one of the package's own files, which its tests have checked: made as they are, many times as fast as by ``from_lines``."""
+    shared: dict[Any, Any] = {}  # what many entries have in common is kept once
+
+    def once(value: Any) -> Any:
+        return shared.setdefault(value, value)
+
+    for line in _text(path).splitlines():
+        fields = json.loads(line)
+        scope = once(tuple(word.lower() for word in fields.get("scope", ())))
+        says, category, source = (once(fields.get(name)) for name in ("says", "category", "source"))
+        told = {name: fields.get(name, "") for name in ("causes", "check", "link")}
+        match, unless = tuple(fields["match"]), tuple(fields.get("not", ()))
+        yield Entry(fields["id"], kind, match, fields["meaning"], unless, scope, says or "fault", category, source=source, **told)
 
 
 def from_toml(path: Path) -> Iterator[Entry]:

@@ -11,6 +11,7 @@ import pytest
 import ra_sdk
 from ra_sdk.cli import main
 from ra_sdk.limits import Limits
+from ra_sdk.records import TemplateKey
 from ra_sdk.serving import Place, Serving
 from ra_sdk.tokens import make_token
 
@@ -76,9 +77,9 @@ def test_reasons_heed_the_service_that_a_resource_names(serving, tmp_path, name,
     request = message_of(["parcel failed"])
     request.resource_logs[0].resource.attributes.add(key="service.name").value.string_value = name
     call(service.listeners[0].port, request)
-    judging = service.door.service.detector.judging
-    until(lambda: judging.remembered(["parcel failed"]))
-    assert judging.remembered(["parcel failed"])["parcel failed"][0].knowledge == known
+    judging, key = service.door.service.detector.judging, TemplateKey("parcel failed")
+    until(lambda: judging.remembered([key]))
+    assert judging.remembered([key])[key][0].knowledge == known
 
 
 def test_a_line_that_is_too_long_is_rejected_alone(serving):
