@@ -210,7 +210,7 @@ class LlamaReasoner:
 
     def _fit(self, key: TemplateKey, meaning: str) -> Task:
         told = self._llama.tokens(meaning, special=False)[:MEANING_TOKENS]
-        logits = yield [*self._shown(key), self._words.known, *told, self._words.end]
+        logits = yield [*self._shown(TemplateKey(key.text)), self._words.known, *told, self._words.end]
         return self._words.fits(logits)
 
     def _labelled(self, score: float, given: Verdict | None) -> tuple[float, Label]:
@@ -243,7 +243,10 @@ class LlamaReasoner:
             token = self._next(logits, written, partial(keeps_to, text))
             if token is None:
                 break
-            written += self._words.text(token)
+            piece, ended, _ = self._words.text(token).partition("\n")  # some vocabularies have one token for a full stop and a line break
+            written += piece
+            if ended:
+                break
             logits = yield [token]
         return whole(written)
 
