@@ -264,7 +264,7 @@ def test_the_listing_knows_the_verdicts_of_an_earlier_run(tmp_path):
         assert found == [("link changed", "abnormal", "ERROR")]
 
 
-def test_a_long_text_is_no_severity():
+def test_a_long_text_is_not_a_severity():
     assert (severity_of("x" * 100_000), severity_of(" Warning ")) == (None, "WARN")
 
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 __all__ = ["COLOUR", "FRAGMENTS", "SEVERITY", "ZONES", "ascii_classes", "expanded", "severity_of", "uncaptured"]
 
-LONGEST_LEVEL = 32  # characters: a longer text is no level, and is not kept
+LONGEST_LEVEL = 32  # characters: longer texts are not levels, and are not kept in memory
 SEVERITY = {  # what logs call it, in lower case -> OpenTelemetry's short name
     **dict.fromkeys("trace finest finer verbose v all silly t trc trce vrb verb d3 d4 d5 debug6 debug7 debug8 debug9".split(), "TRACE"),
     **dict.fromkeys("debug d d1 d2 dbg dbug deb debg fine config debug1 debug2 debug3 debug4 debug5 7".split(), "DEBUG"),
