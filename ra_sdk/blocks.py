@@ -49,7 +49,10 @@ class Block:
     @property
     def severities(self) -> pl.Series:
         """The ``severity`` of every record (String), nulls where absent."""
-        return self.fields["severity"] if self.known_severities is None else self.known_severities
+        import polars as pl
+
+        found: pl.Series = self.fields["severity"] if self.known_severities is None else self.known_severities
+        return found if found.dtype == pl.String else found.cast(pl.String)
 
     @cached_property
     def fields(self) -> pl.DataFrame:

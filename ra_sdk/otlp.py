@@ -99,11 +99,13 @@ def columns(records: Sequence[Spoken]) -> tuple[list[str], list[frozenset[str]],
 
 def severity(number: Any, text: Any) -> str | None:
     """The short name of a severity; four numbers have one (https://opentelemetry.io/docs/specs/otel/logs/data-model/#field-severitynumber)."""
-    if isinstance(number, str) and number.isdecimal():
+    if isinstance(number, str) and number.startswith("SEVERITY_NUMBER_"):  # the enumeration's name, such as SEVERITY_NUMBER_ERROR2
+        named = severity_of(number.removeprefix("SEVERITY_NUMBER_").rstrip("234"))
+        if named is not None:
+            return named
+    elif isinstance(number, str) and number.isdecimal() and len(number) < 4:
         number = int(number)
-    elif isinstance(number, str):  # the enumeration's name, such as SEVERITY_NUMBER_ERROR2
-        text, number = text or number.removeprefix("SEVERITY_NUMBER_").rstrip("234"), 0
-    if isinstance(number, int) and 1 <= number <= 4 * len(SEVERITIES):
+    if isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= 4 * len(SEVERITIES):
         return SEVERITIES[(number - 1) // 4]
     return severity_of(text) if isinstance(text, str) else None
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from ra_sdk.batches import Batch, Judged, Waiter, speaking
 from ra_sdk.errors import RaError, WorldError
 from ra_sdk.limits import Limits
-from ra_sdk.records import Template, TemplateKey, Verdict
+from ra_sdk.records import SEVERITIES, Template, TemplateKey, Verdict
 from ra_sdk.templates import keyed
 from ra_sdk.trouble import RateLimited
 
@@ -80,8 +80,10 @@ class Service:
         They are judged in the background in any case. ``names``: for each body what its record calls the program that wrote it; empty: not known.
         ``severities``: of each record, one of ``SEVERITIES`` or None; empty: not known.
 
-        Raises Overloaded, StoreError.
+        Raises Overloaded, StoreError, ValueError.
         """
+        if any(told and len(told) != len(bodies) for told in (names, severities)):
+            raise ValueError(f"names and severities must be as many as the {len(bodies)} bodies, got {len(names)} and {len(severities)}")
         if self._closing or self._waiting + len(bodies) > self.limits.queue:
             raise Overloaded(f"{self._waiting} records are waiting, and {len(bodies)} more would exceed the limit of {self.limits.queue}; try later")
         # waiting clients must not use up all connections
@@ -127,6 +129,11 @@ class Service:
     def _listed(self, mined: Sequence[Template]) -> list[tuple[Template, Verdict]]:
         seen: dict[str, list[TemplateKey]] = {}
         for key in self._keys:
+            seen.setdefault(key.text, []).append(key)
+        # of an earlier run only the store knows at which severities it was judged
+        unseen = [template.text for template in mined if template.text not in seen]
+        tried = [TemplateKey(text, severity) for text in unseen for severity in SEVERITIES] if self._judging.reads_severity else []
+        for key in self._judging.look_up(tried):
             seen.setdefault(key.text, []).append(key)
         rows = [(template, key) for template in mined for key in seen.get(template.text, [TemplateKey(template.text)])]
         known = self._judging.look_up([key for _, key in rows])
@@ -227,7 +234,7 @@ class Service:
             who = speaking(batches, places, templates)
             known = self._judging.look_up(templates, who=who)
             self._save_state()
-        self._know_keys(templates)
+            self._know_keys(templates)
         at, done = 0, []
         for batch in batches:
             done.append(self._found(batch, places[at : at + len(batch.bodies)], templates, known, who))

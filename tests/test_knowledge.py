@@ -282,3 +282,18 @@ def test_the_packages_entries_are_as_a_file_of_them_would_be_read(kind):
     """They are made without checks when the product starts; here they are checked."""
     for path in sorted((DATA / f"{kind}s").glob("*.jsonl")):
         assert list(packaged(path, kind)) == list(from_lines(path, kind)), path
+
+
+@pytest.mark.parametrize(
+    ("line", "who"),
+    [
+        ("pvestatd[12]: storage is not online", ["pvestatd"]),
+        ("ERROR cinder.volume.manager Failed to initialize driver.", ["cinder"]),
+        ("controller: connection failed", []),  # an ordinary word
+        ("error-" * 10_000, []),
+    ],
+)
+def test_who_speaks_by_the_beginning_of_a_message(line, who):
+    known = Speakers(speakers(DATA / "speakers.jsonl"))
+    assert [name for name in who if name in known.scope(line, ())] == who
+    assert bool(known.scope(line, ())) is bool(who)

@@ -12,7 +12,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 
 import ra_sdk
 from ra_sdk import Detector, LogRecord, Verdict, VerdictStore
+from ra_sdk.blocks import Block
 from ra_sdk.formats import builtin_formats
+from ra_sdk.formats.patterns import severity_of
 from ra_sdk.formats.reading import Reader
 from ra_sdk.limits import Limits
 from ra_sdk.metrics import Meters
@@ -159,7 +161,9 @@ def test_those_that_wait_get_the_verdict_of_their_severity():
         ("SEVERITY_NUMBER_UNSPECIFIED", "E", "ERROR"),
         (25, "sunny", None),
         (None, None, None),
-        (True, None, "TRACE"),
+        (True, None, None),
+        ("9" * 5_000, None, None),
+        ("SEVERITY_NUMBER_ERROR", "sunny", "ERROR"),
         ([1], {}, None),
     ],
 )
@@ -218,6 +222,58 @@ def test_the_column_alone_is_that_of_the_fields_in_json_of_any_kind():
     values = ["info", "ERROR", "warn", 30, 50.0, 3, "4", None, "", "sunny", {"level": "error"}, {"name": "WARNING"}, {"message": "x", "level": "fatal"}, [1]]
     lines = [json.dumps({key: rng.choice(values) for key in rng.sample(keys, rng.randint(1, 6))}) for _ in range(3_000)]
     shown, written = columns(lines, whole=True)
+    assert shown == written
+
+
+MIKROTIK = ["system,error ftp backup to 198.51.100.7 failed"] * 900 + ["system,error,critical login failure for user admin from 203.0.113.9 via ssh"] * 100
+POSTGRES = "2026-08-18 15:15:01.123 UTC ann shop 10.0.0.1 "
+REFUSED = [
+    *["FATAL:  password authentication failed"] * 600,
+    *['DETAIL:  connection to server at "db2", port 5432 failed: FATAL:  password'] * 100,
+    *['ERROR:  could not connect to server "x": FATAL:  no pg_hba.conf entry'] * 100,
+]
+
+
+@pytest.mark.parametrize("lines", [MIKROTIK, [POSTGRES + line for line in REFUSED]], ids=["mikrotik", "postgresql"])
+def test_a_frequent_word_is_not_found_where_the_header_does_not_end(lines):
+    shown, written = columns(lines)
+    assert shown == written
+    assert len({severity for _, severity in shown}) > 1
+
+
+def test_a_column_of_nulls_is_read():
+    lines = pl.Series("line", [1], dtype=pl.UInt64)
+    block = Block("log", "log", pl.Series("body", ["link changed"]), lines, lines, lines, lambda: pl.DataFrame({"severity": [None]}))
+    assert keyed(pl.Series([0], dtype=pl.UInt32), ["link changed"], block.severities)[1] == [TemplateKey("link changed")]
+
+
+def test_the_service_refuses_severities_of_another_number():
+    service = Service(Detector(model=Levelled(), store=":memory:", knowledge=None), Limits(), Meters())
+    with pytest.raises(ValueError, match="as many as the 2 bodies"):
+        asyncio.run(service.judge(["a b", "c d"], severities=["ERROR"]))
+    service.close(5.0)
+
+
+def test_the_listing_knows_the_verdicts_of_an_earlier_run(tmp_path):
+    for again in range(2):
+        service = Service(Detector(model=Levelled(), store=tmp_path / "v.db", state=tmp_path / "s", knowledge=None), Limits(), Meters())
+        if not again:
+            asyncio.run(service.judge(["link changed"], 10.0, severities=["ERROR"]))
+        found = [(template.text, verdict.label, verdict.severity) for template, verdict in service.templates()]
+        service.close(5.0)
+        assert found == [("link changed", "abnormal", "ERROR")]
+
+
+def test_a_long_text_is_not_a_severity():
+    assert (severity_of("x" * 100_000), severity_of(" Warning ")) == (None, "WARN")
+
+
+LEVELS = ['level="fatal error"', "level=2", "level=info-2", "level=", 'level="error', 'level=error"', 'level="warn"', "level=warn"]
+
+
+@pytest.mark.parametrize("first", LEVELS)
+def test_the_column_alone_is_that_of_the_fields_in_pairs_of_any_kind(first):
+    shown, written = columns([f"ts=2025-03-01T10:00:00Z {first} msg=x a=b", f"ts=2025-03-01T10:00:00Z {first} level=error msg=x a=b"], whole=True)
     assert shown == written
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 __all__ = ["COLOUR", "FRAGMENTS", "SEVERITY", "ZONES", "ascii_classes", "expanded", "severity_of", "uncaptured"]
 
+LONGEST_LEVEL = 32  # characters: longer texts are not levels, and are not kept in memory
 SEVERITY = {  # what logs call it, in lower case -> OpenTelemetry's short name
     **dict.fromkeys("trace finest finer verbose v all silly t trc trce vrb verb d3 d4 d5 debug6 debug7 debug8 debug9".split(), "TRACE"),
     **dict.fromkeys("debug d d1 d2 dbg dbug deb debg fine config debug1 debug2 debug3 debug4 debug5 7".split(), "DEBUG"),
@@ -130,7 +131,11 @@ def uncaptured(pattern: str, keep: Collection[str] = ()) -> str:
     return re.sub(r"\(\?P<(\w+)>", lambda match: match[0] if match[1] in keep else "(?:", pattern)
 
 
-@lru_cache(4096)
 def severity_of(level: str) -> str | None:
     """The short name of a word for a severity; None where it is unknown."""
+    return _short_name(level) if len(level) <= LONGEST_LEVEL else None
+
+
+@lru_cache(4096)
+def _short_name(level: str) -> str | None:
     return SEVERITY.get(level.strip().lower())

@@ -21,6 +21,7 @@ WORDS = 4  # words for a severity in the sample that are looked for in the other
 _TELLING = ("severity", "pri", "http__response__status_code")  # groups that tell the severity
 _CLASSES = {"1": "INFO", "2": "INFO", "3": "INFO", "4": "WARN", "5": "ERROR"}  # severities of HTTP's status classes
 _FRONT_TIME = "^[\\[(]?" + expanded("{TIME}")
+_LOOSE = re.compile(r"\)[*+{]|[*+]\?|(?<!\\)\.[*+]|\[\^\\n\][*+]")  # what may end in several places
 _TOKEN = re.compile(r"\\.|\[(?:\\.|[^\]\\])*\]|[()|]")
 
 
@@ -103,10 +104,10 @@ def _by_rest(layout: Layout, records: pl.Series, telling: Sequence[str]) -> pl.S
 
 @lru_cache(1024)
 def _around(header: str) -> tuple[str, str] | None:
-    """A header before and behind the word for a severity; None if the word may be absent, or is one of several."""
+    """A header before and behind the word for a severity; None if it may be absent, is one of several, or has no certain place."""
     before, _, inner = expanded(header).partition("(?P<severity>")
     behind = _behind(inner)
-    if _depth(before) or behind[:1] in ("?", "*", "{"):
+    if _depth(before) or _LOOSE.search(before) or behind[:1] in ("?", "*", "{"):
         return None
     return uncaptured(before), uncaptured(behind)
 

@@ -178,7 +178,15 @@ def quick(records: pl.Series, plain: pl.Series, keys: list[str]) -> pl.Series:
 
 
 def _quick_logfmt_levels(records: pl.Series) -> pl.Series:
-    return records.str.extract(rf'^{_PAIRS}*?level="?([A-Za-z]+)"?(?:\s|$)')
+    """Levels of records with just one ``level=``, as a key of letters."""
+    import polars as pl
+
+    found = records.to_frame("record").select(
+        once=pl.col("record").str.count_matches("level=", literal=True) == 1,
+        quoted=pl.col("record").str.extract(rf'^{_PAIRS}*?level="([A-Za-z]+)"(?:\s|$)'),
+        bare=pl.col("record").str.extract(rf"^{_PAIRS}*?level=([A-Za-z]+)(?:\s|$)"),
+    )
+    return found.select(pl.when("once").then(pl.coalesce("quoted", "bare"))).to_series()
 
 
 def _quick_logfmt(records: pl.Series) -> pl.Series:

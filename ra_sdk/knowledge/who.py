@@ -21,6 +21,7 @@ NAMING = (  # attributes that name the program
     *("SYSLOG_IDENTIFIER", "_COMM", "unit", "_SYSTEMD_UNIT", "container", "container.name", "k8s.container.name", "component", "logger"),
 )
 NOBODY = frozenset[str]()
+LONGEST_HEAD = 120  # characters of a message in which its program's name may stand
 _ENDINGS = re.compile(r"(?:\.service|\.scope|\[\d+\]|-\d+)$")
 _HEADS = re.compile(  # a name at the beginning of a message: "pvestatd[12]: ", "nova.scheduler.manager ", "ERROR [cinder.volume] "
     r"(?:[^\w<]|<[a-z*]+>|\b(?:trace|debug|info|notice|warn|warning|err|error|fatal|critical|crit)\b)*"
@@ -79,8 +80,8 @@ class Speakers:
 
     def _begins(self, template: str) -> dict[str, Speaker]:
         """Who speaks by the name with which a message begins."""
-        head = _HEADS.match(template)
-        if head is None:
+        head = _HEADS.match(template[:LONGEST_HEAD])
+        if head is None or (head["tag"] and head["tag"].isalpha() and head[0].rstrip()[-2:-1] not in ("]", ")")):  # an ordinary word before a colon
             return {}
         name = (head["tag"] or head["logger"]).lower()
         tried = [name, *re.split(r"[./@]", name)[:1], *([] if head["tag"] else [name.rpartition("-")[0]])]
