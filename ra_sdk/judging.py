@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ra_sdk.hookspecs import Reasoner
     from ra_sdk.knowledge import Knowledge
 
-__all__ = ["Counts", "Judge", "Known", "Who", "nobody", "threshold_of"]
+__all__ = ["Counts", "Judge", "Known", "Who", "asked", "nobody", "reads_severity", "threshold_of"]
 
 REMEMBERED = 100_000  # verdicts kept in memory
 SAVED_AT_ONCE = 64  # verdicts: the most that an interrupted run loses
@@ -61,6 +61,19 @@ def threshold_of(reasoner: Reasoner, sensitivity: Sensitivity) -> float:
     return own.get(sensitivity, THRESHOLDS[sensitivity])
 
 
+def reads_severity(reasoner: Reasoner) -> bool:
+    """Whether a reasoner is shown the severity."""
+    return bool(getattr(reasoner, "reads_severity", False))
+
+
+def asked(reasoner: Reasoner, keys: Sequence[TemplateKey], mode: Mode) -> Iterable[Verdict]:
+    """What a reasoner says of the keys. One that does not read the severity is not told it."""
+    model: Any = reasoner
+    shown = {"severities": [key.severity for key in keys]} if reads_severity(reasoner) else {}
+    answers: Iterable[Verdict] = model.judge([key.text for key in keys], mode, **shown) if keys else ()
+    return answers
+
+
 def nobody(_: TemplateKey) -> Collection[str]:
     """Where nothing is said of who wrote a line."""
     return ()
@@ -93,7 +106,7 @@ class Judge:
         self._lock = threading.Lock()
         self._bare: set[TemplateKey] = set()  # those with an abnormal verdict and no rationale yet
         self._trouble = RateLimited()
-        self.reads_severity: bool = getattr(reasoner, "reads_severity", False)
+        self.reads_severity = reads_severity(reasoner)
 
     def key(self, asked: TemplateKey) -> str:
         """The store's key for a verdict."""
@@ -142,7 +155,7 @@ class Judge:
         todo = dict.fromkeys(keys)
         unsaved: list[Verdict] = []
         try:
-            for verdict in self._answers(self._asked(keys, mode), keys):
+            for verdict in self._answers(asked(self.reasoner, keys, mode), keys):
                 if verdict.label == "undecided":
                     continue
                 read = self._read(verdict, who)
@@ -157,13 +170,6 @@ class Judge:
         finally:
             self._save(unsaved, mode)
         yield from (Verdict(key.text, model=self.reasoner.name, severity=key.severity) for key in todo)
-
-    def _asked(self, keys: Sequence[TemplateKey], mode: Mode) -> Iterable[Verdict]:
-        """What the model says of the keys: a reasoner that does not read the severity is not told it."""
-        reasoner: Any = self.reasoner
-        shown = {"severities": [key.severity for key in keys]} if self.reads_severity else {}
-        answers: Iterable[Verdict] = reasoner.judge([key.text for key in keys], mode, **shown) if keys else ()
-        return answers
 
     def explain(self, found: Mapping[TemplateKey, Known], mode: Mode | None = None, *, every: bool = False, who: Who = nobody) -> dict[TemplateKey, Known]:
         """Ask the model for the missing rationales of ``found``, and return these verdicts. ``every``: of normal verdicts, too.

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.errors import BadOption
+from ra_sdk.judging import asked, reads_severity
 from ra_sdk.prompt import Mode
 from ra_sdk.records import TemplateKey, Verdict
 from ra_sdk.trouble import RateLimited
@@ -47,7 +48,7 @@ class Background:
         self.inner, self.wait_s = inner, wait_s
         self.name, self.digest = inner.name, inner.digest
         self._state, self._trouble = threading.Condition(), RateLimited()
-        self.reads_severity: bool = getattr(inner, "reads_severity", False)
+        self.reads_severity = reads_severity(inner)
         self.thresholds: Mapping[str, float] = getattr(inner, "thresholds", {})
         self._cold: deque[tuple[TemplateKey, Mode]] = deque()
         self._pending: set[tuple[TemplateKey, Mode]] = set()
@@ -58,16 +59,16 @@ class Background:
 
     def judge(self, templates: Sequence[str], mode: Mode = "direct", *, severities: Sequence[str | None] = ()) -> Iterator[Verdict]:
         """What is known, after waiting for the rest for a while; undecided for what is not."""
-        asked = [(TemplateKey(*pair), mode) for pair in zip(templates, severities or [None] * len(templates), strict=True)]
+        wanted = [(TemplateKey(*pair), mode) for pair in zip(templates, severities or [None] * len(templates), strict=True)]
         with self._state:
-            for one in asked:
+            for one in wanted:
                 if one not in self._known and one not in self._pending and len(self._pending) < MOST:
                     self._pending.add(one)
                     self._cold.append(one)
             self._state.notify_all()
-            self._state.wait_for(lambda: self._closed or not any(one in self._pending for one in asked), self.wait_s)
-            found = [self._known.get(one) for one in asked]
-        for (template, _), verdict in zip(asked, found):
+            self._state.wait_for(lambda: self._closed or not any(one in self._pending for one in wanted), self.wait_s)
+            found = [self._known.get(one) for one in wanted]
+        for (template, _), verdict in zip(wanted, found):
             yield verdict or Verdict(template.text, model=self.name, severity=template.severity)
 
     def close(self) -> None:
@@ -83,7 +84,7 @@ class Background:
             mode, templates = batch
             left = list(templates)
             try:
-                for verdict in self._answers(templates, mode):
+                for verdict in asked(self.inner, templates, mode):
                     left.remove(verdict.key)  # answers may come in any order; one for another template is an error
                     self._settle(verdict.key, mode, verdict)
                     if self._closed:
@@ -92,12 +93,6 @@ class Background:
                 self._trouble.warning("model", f"{len(left)} templates stay undecided, the model {self.name!r} failed: {error!r}")
             for template in left:
                 self._settle(template, mode, None)
-
-    def _answers(self, templates: Sequence[TemplateKey], mode: Mode) -> Iterable[Verdict]:
-        inner: Any = self.inner
-        shown = {"severities": [template.severity for template in templates]} if self.reads_severity else {}
-        answers: Iterable[Verdict] = inner.judge([template.text for template in templates], mode, **shown)
-        return answers
 
     def _next(self) -> tuple[Mode, list[TemplateKey]] | None:
         with self._state:
