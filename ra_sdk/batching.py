@@ -2,37 +2,29 @@
 
 A task is a coroutine that asks for tokens to be decoded and is sent the logits of the last one; the loop packs what many of them ask for into
 one batch. So scoring, reasoning and forced tags of many templates run side by side, places that are free are taken as soon as there are a
-few, and the head that all prompts have in common is computed once. What a task has to ask of other prompts, it hands over as tasks of their own.
+few, and the head that all prompts have in common is computed once.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeAlias
 
 from ra_sdk.llama import BATCH, Llama
-from ra_sdk.records import Verdict
 
-Task: TypeAlias = "Generator[list[int] | Asides, Any, Any]"
+Task: TypeAlias = "Generator[list[int], Any, Any]"
 
-__all__ = ["Asides", "Task", "run"]
+__all__ = ["Task", "run"]
 
 ALIKE = 256  # templates that are sorted by length, since llama.cpp decodes equal lengths together best; verdicts come in order nevertheless
 TOGETHER = 4  # prompts are decoded when at least one place in so many is free: few at a time take longer
 
 
-@dataclass(frozen=True, slots=True)
-class Asides:
-    """Tasks that a task wants done, all side by side; it is sent what they return, in order, and what it asks for then stands behind the head alone."""
-
-    tasks: Sequence[Task]
-
-
-def run(llama: Llama, tasks: Sequence[Task], head: list[int], width: int) -> Iterator[Verdict]:
-    """Run tasks that return verdicts side by side, ``width`` at once; yield their verdicts in order."""
+def run(llama: Llama, tasks: Sequence[Task], head: list[int], width: int) -> Iterator[Any]:
+    """Run tasks side by side, ``width`` at once; yield what they return, in order."""
     loop = _Loop(llama, head, width, tasks)
     for turn in range(len(tasks)):
         while turn not in loop.done:
@@ -42,16 +34,13 @@ def run(llama: Llama, tasks: Sequence[Task], head: list[int], width: int) -> Ite
 
 @dataclass(eq=False)
 class _Job:
-    """A task, for whom it is done (None: for `run`) and as which of theirs; what it asks for, how far its sequence is, what is missing of its asides."""
+    """A task, its place in the order, what it asks for, and how far its sequence is."""
 
     task: Task
-    asker: _Job | None
     turn: int
-    asked: list[int] = field(default_factory=list)
+    asked: list[int]
     position: int = 0
-    seated: bool = False
-    answers: list[Any] = field(default_factory=list)
-    missing: int = 0
+    done: bool = False
 
 
 class _Loop:
@@ -62,11 +51,10 @@ class _Loop:
 
     def __init__(self, llama: Llama, head: list[int], width: int, tasks: Sequence[Task]) -> None:
         self._llama, self._head, self._width = llama, len(head), width
-        self._waiting, self._taken, self.done = deque[_Job](), list[_Job](), dict[int, Verdict]()
+        self._taken, self.done = list[_Job](), dict[int, Any]()
         llama.start(head)
-        for number, task in enumerate(tasks):
-            self._send(_Job(task, None, number), None)
-        self._waiting = deque(sorted(self._waiting, key=lambda job: (job.turn // ALIKE, len(job.asked), job.turn)))
+        jobs = [_Job(task, turn, next(task)) for turn, task in enumerate(tasks)]
+        self._waiting = deque(sorted(jobs, key=lambda job: (job.turn // ALIKE, len(job.asked), job.turn)))
 
     def go_on(self) -> None:
         """Decode prompts, if some wait and there is room for them; else one more token of every job."""
@@ -82,7 +70,7 @@ class _Loop:
         first = len(self._taken)
         self._taken += fresh
         for at, job in enumerate(fresh, first):
-            job.seated, job.position = True, self._head
+            job.position = self._head
             self._llama.copy(0, at + 1)
         self._decode(first, BATCH)
 
@@ -95,39 +83,17 @@ class _Loop:
             if not job.asked:
                 self._send(job, self._llama.logits(row))
 
-    def _send(self, job: _Job, answer: Any) -> None:
+    def _send(self, job: _Job, logits: Any) -> None:
         """Let a task go on with what it asked for, up to what it asks for next."""
         try:
-            asked = job.task.send(answer)
+            job.asked = job.task.send(logits)
         except StopIteration as finished:
-            self._settle(job, finished.value)
-            return
-        if isinstance(asked, Asides):
-            job.seated, job.missing, job.answers = False, len(asked.tasks), [None] * len(asked.tasks)
-            for number, task in enumerate(asked.tasks):
-                self._send(_Job(task, job, number), None)
-            if not asked.tasks:
-                self._send(job, [])
-        else:
-            job.asked = asked
-            if not job.seated:
-                self._waiting.appendleft(job)
-
-    def _settle(self, job: _Job, value: Any) -> None:
-        """A task is done: tell who asked for it, once nothing is missing."""
-        job.seated, asker = False, job.asker
-        if asker is None:
-            self.done[job.turn] = value
-            return
-        asker.answers[job.turn] = value
-        asker.missing -= 1
-        if not asker.missing:
-            self._send(asker, asker.answers)
+            self.done[job.turn], job.done = finished.value, True
 
     def _leave(self) -> None:
-        """Free the sequences of jobs that are done or wait for their asides. The last one takes the place of one that left."""
+        """Free the sequences of jobs that are done. The last one takes the place of one that left."""
         for at in range(len(self._taken) - 1, -1, -1):
-            if not self._taken[at].seated:
+            if self._taken[at].done:
                 last = self._taken.pop()
                 if at < len(self._taken):
                     self._llama.copy(len(self._taken) + 1, at + 1)

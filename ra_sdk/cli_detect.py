@@ -60,17 +60,11 @@ def detect(
         raise BadOption(f"--all has no effect with --output {output.value}: it is about the table; leave it out, or use --output table")
     own = {"follow": follow, "checkpoint": checkpoint, "format": format_, "append": checkpoint is not None}
     reading = options.Given(own, options.pairs(plugin_option or []))
-    judging = {
-        "mode": mode.value,
-        "explain": explain,
-        "threshold": threshold,
-        "sensitivity": sensitivity.value,
-        "store": store,
-        "state": state,
-        "format": format_,
-    }
+    judging = {"mode": mode.value, "explain": explain, "threshold": threshold, "sensitivity": sensitivity.value}
+    keeping = {"store": store, "state": state, "format": format_}
     sizes = options.sizes(model, threads=threads, context=context, gpu_layers=gpu_layers, width=width)
-    detecting = {**judging, **sizes, "model": model, "format_files": format_file or [], "knowledge": knowledge or [], "window": options.window(window, output)}
+    more = {"format_files": format_file or [], "knowledge": knowledge or [], "window": options.window(window, output)}
+    detecting = {**judging, **keeping, **sizes, **more, "model": model}
     code, abnormal = _detect(sources, to or [], output, everything, reading, detecting)
     return FOUND if code == FINE and abnormal and fail_on else code
 

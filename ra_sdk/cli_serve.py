@@ -95,18 +95,10 @@ def serve(
     from ra_sdk.serving import Place, Serving
 
     limits = _limits(max_body * MEBIBYTE, max_queue, batch=max_batch, line=max_line, cold=max_cold, connections=max_connections, grace_s=grace)
-    detecting: dict[str, Any] = {
-        "model": model,
-        "mode": mode.value,
-        "explain": explain,
-        "threshold": threshold,
-        "sensitivity": sensitivity.value,
-        "store": store,
-        "state": state,
-    }
+    judging = {"mode": mode.value, "explain": explain, "threshold": threshold, "sensitivity": sensitivity.value}
     sizes = options.sizes(model, threads=threads, context=context, gpu_layers=gpu_layers, width=width)
     listeners = () if otlp_grpc is None else (f"otlp://{otlp_grpc}",)
-    Serving(Place(host, port, tokens, cert, key, limits, listeners), {**detecting, **sizes}, say).run()
+    Serving(Place(host, port, tokens, cert, key, limits, listeners), {**judging, **sizes, "model": model, "store": store, "state": state}, say).run()
     return 0
 
 

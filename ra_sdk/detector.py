@@ -124,8 +124,8 @@ class Detector:
         self.miner = Miner(self.plugins.masks())
         if state is not None:
             self.miner.load(state)
-        reasoning: dict[str, Any] = {"threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
-        reasoning |= {"threshold": threshold, "sensitivity": sensitivity}
+        size = {"threads": threads, "context": context, "gpu_layers": gpu_layers, "width": width}
+        reasoning: dict[str, Any] = {**size, "threshold": threshold, "sensitivity": sensitivity}
         knows = knowledge if knowledge is None or isinstance(knowledge, Knowledge) else Knowledge(self.plugins.knowledge(knowledge))
         reasoning["explain"] = "abnormal" if explain and (mode == "think" or knows is None) else "never"
         with ExitStack() as opened:
@@ -298,8 +298,7 @@ class Detector:
 
     def _report(self, source: Source, to_judge: int = 0) -> None:
         if self.progress is not None:
-            position, size = getattr(source, "position", 0), getattr(source, "size", None)
-            self.progress(Progress(source.name, position, size, self.counts, to_judge))
+            self.progress(Progress(source.name, getattr(source, "position", 0), getattr(source, "size", None), self.counts, to_judge))
 
     def save_state(self, every: float = STATE_SECONDS) -> None:
         """Save what was mined, if there is a state to keep and ``every`` seconds have passed since. Raises StoreError."""
@@ -394,7 +393,7 @@ def _check(*, mode: object, threshold: object, sensitivity: object, block: objec
         raise BadOption(f"sensitivity must be {', '.join(map(repr, THRESHOLDS))}, got {sensitivity!r}")
     if threshold is not None and (not isinstance(threshold, int | float) or not 0 <= threshold <= 1):
         raise BadOption(f"threshold must be between 0 and 1, got {threshold!r}")
-    for name, value in (("block", block), ("wait_ms", wait_ms)):
+    for name, value in {"block": block, "wait_ms": wait_ms}.items():
         if not isinstance(value, int) or value < 1:
             raise BadOption(f"{name} must be a whole number of at least 1, got {value!r}")
     if window is not None and not isinstance(window, Window):

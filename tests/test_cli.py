@@ -148,6 +148,7 @@ FAULTS = {  # command -> exit code, what the one line says
     "detect app.log --store .": (1, "."),
     "detect app.log --threshold 7": (2, "7"),
     "detect app.log --threshold much": (2, "'much'"),
+    "detect app.log --sensitivity medium": (2, "'low', 'default', 'high'"),
     "detect app.log --threads 0": (2, "not '0'"),
     "detect app.log --to jsonl:app.log": (2, "'jsonl:app.log' is the source"),
     "detect file:app.log --to jsonl:./app.log": (2, "'jsonl:./app.log' is the source"),

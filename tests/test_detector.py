@@ -103,6 +103,7 @@ def test_a_column_of_a_data_frame(echo):
         (["x"], {"mode": "guess"}, ra_sdk.BadOption),
         (["x"], {"threshold": 2}, ra_sdk.BadOption),
         (["x"], {"threshold": "high"}, ra_sdk.BadOption),
+        (["x"], {"sensitivity": "medium"}, ra_sdk.BadOption),
         (["x"], {"block": 0}, ra_sdk.BadOption),
         (["x"], {"wait_ms": "soon"}, ra_sdk.BadOption),
         (["x"], {"window": 100}, ra_sdk.BadOption),

@@ -62,6 +62,29 @@ def test_a_threshold_does_not_poison_the_store(tmp_path):
         assert len(store) == 1
 
 
+class Tuned(Graded):
+    """Has thresholds of its own, as an adapter has."""
+
+    thresholds = {"low": 0.95, "default": 0.35, "high": 0.05}  # noqa: RUF012
+
+
+@pytest.mark.parametrize(
+    ("reasoner", "options", "abnormal"),
+    [
+        (Graded(), {}, 1),  # the general thresholds are .8, .5 and .3
+        (Graded(), {"sensitivity": "high"}, 2),
+        (Graded(), {"sensitivity": "low"}, 1),
+        (Tuned(), {}, 2),
+        (Tuned(), {"sensitivity": "high"}, 3),
+        (Tuned(), {"sensitivity": "low"}, 0),
+        (Tuned(), {"sensitivity": "low", "threshold": 0.1}, 3),
+    ],
+)
+def test_the_sensitivity_is_a_threshold_by_name_and_the_models_own_where_it_has_them(reasoner, options, abnormal):
+    found = labels(ra_sdk.detect(LINES, model=reasoner, store=":memory:", knowledge=None, **options))
+    assert found == ["abnormal"] * abnormal + ["normal"] * (3 - abnormal)
+
+
 def test_detectors_of_different_thresholds_share_a_store_and_a_model():
     reasoner = Graded()
     with VerdictStore(":memory:") as store:
@@ -234,9 +257,10 @@ def test_the_digest_covers_what_verdicts_depend_on(monkeypatch):
 
     plain = digest()
     assert digest(threshold=0.9, explain="never") == plain
-    assert digest(explain_tokens=32) != plain
+    assert digest(sensitivity="low") == plain
+    assert digest(think_tokens=32) != plain
     assert digest(adapter="none") != plain
-    monkeypatch.setattr("ra_sdk.prompt.SYSTEM", "Is it bad?")
+    monkeypatch.setattr("ra_sdk.prompt._START", "<|im_start|>operator\n")
     assert digest() != plain
     monkeypatch.undo()
     bare = digest(adapter="none")
