@@ -62,7 +62,7 @@ def same_masks() -> list[object]:
     """The product's masks as Drain3 takes them."""
     from drain3.masking import AbstractMaskingInstruction
 
-    from ra_sdk.masks import COARSE, fine
+    from ra_sdk.templates.masks import COARSE, fine
 
     class Ours(AbstractMaskingInstruction):
         def __init__(self) -> None:
@@ -88,7 +88,7 @@ def five_masks() -> list[object]:
 def warm(path: Path, with_loglead: Path | None) -> dict[str, float]:
     """Lines a second of `detect()`, of file to JSONL, of reading alone, of Drain3, and of LogLead if an interpreter that has it is given."""
     from ra_sdk import Detector, VerdictStore
-    from ra_sdk.lines import split
+    from ra_sdk.formats.lines import split
 
     with VerdictStore(":memory:") as store, Detector(model="echo", store=store) as detector:
         bodies = [body for block in detector.blocks(path) for body in block.block.bodies.to_list()]
@@ -163,7 +163,7 @@ def small(results: dict[str, float]) -> None:
     """Start-up times, less the interpreter's own."""
     bare, _ = child("pass")
     results["import_ms"] = (child("import ra_sdk")[0] - bare) * 1e3
-    results["help_ms"] = child("import sys; sys.argv=['ra','--help']; from ra_sdk.cli import main\ntry: main()\nexcept SystemExit: pass")[0] * 1e3
+    results["help_ms"] = child("import sys; sys.argv=['ra','--help']; from ra_sdk.cli.app import main\ntry: main()\nexcept SystemExit: pass")[0] * 1e3
 
 
 COLUMNS = {  # heading: what stands below, and how it is written

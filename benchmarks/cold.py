@@ -29,7 +29,7 @@ print(int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) / 1024 if statu
 
 def messages(data: Path | None, count: int) -> list[str]:
     """Masked messages to judge: of the corpus where it lies, else made-up ones."""
-    from ra_sdk.masks import mask
+    from ra_sdk.templates.masks import mask
 
     corpus = data.parent / "corpus" / "general.jsonl" if data else None
     if corpus and corpus.exists():
@@ -44,7 +44,8 @@ def plain(texts: list[str], mode: Any, budget: int, *, scored: bool, given: bool
     """Seconds of the plain loop over the high-level API. ``given``: the GGUF as it comes, and not in the type that it is run in here."""
     from llama_cpp import Llama
 
-    from ra_sdk import model, prompt
+    from ra_sdk.reasoner import files as model
+    from ra_sdk.reasoner import prompt
 
     files = model.resolve(None)
     file = files.path if given else files.ready()
@@ -64,8 +65,10 @@ def batched(texts: list[str], mode: Any, tokens: float) -> float:
     As llama-batched-bench measures it: the head shared, prompts of the mean length decoded together, then one token of every sequence again and
     again, up to ``tokens`` a template in all, which is what ours took. No sampling, no waiting for those that take longer.
     """
-    from ra_sdk import LlamaReasoner, model, prompt
-    from ra_sdk.llama import BATCH, Llama
+    from ra_sdk import LlamaReasoner
+    from ra_sdk.reasoner import files as model
+    from ra_sdk.reasoner import prompt
+    from ra_sdk.reasoner.llama_cpp import BATCH, Llama
 
     files, layout = model.resolve(None), prompt.prompt(mode)
     with LlamaReasoner() as ours:
@@ -98,7 +101,9 @@ def agreement(data: Path | None, count: int) -> dict[str, float]:
 
     import llama_cpp
 
-    from ra_sdk import LlamaReasoner, model, prompt
+    from ra_sdk import LlamaReasoner
+    from ra_sdk.reasoner import files as model
+    from ra_sdk.reasoner import prompt
 
     texts, files, layout = messages(data, count), model.resolve(None), prompt.prompt("direct")
     with LlamaReasoner(explain="never") as reasoner:

@@ -89,7 +89,7 @@ def main() -> None:
         rows = records(options.records, shop)
         batches = [json.dumps({"records": rows[at : at + options.batch]}).encode() for at in range(0, len(rows), options.batch)]
         inside = in_process(rows)
-        command = [sys.executable, "-m", "ra_sdk.cli", "serve", "--model", "echo", "--store", ":memory:", "--port", "0"]
+        command = [sys.executable, "-m", "ra_sdk", "serve", "--model", "echo", "--store", ":memory:", "--port", "0"]
         begun = time.perf_counter()
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
             assert server.stderr is not None

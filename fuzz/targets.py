@@ -11,15 +11,15 @@ from pathlib import Path
 
 import polars as pl
 
-from ra_sdk import otlp, streams
 from ra_sdk.detector import Detector
 from ra_sdk.errors import SourceError, StoreError
-from ra_sdk.masks import mask
-from ra_sdk.sinks import json_columns, json_lines
-from ra_sdk.sources import StreamSource
-from ra_sdk.state import read_state, write_state
-from ra_sdk.templates import Miner
-from ra_sdk.wire import Refusal
+from ra_sdk.service import otlp
+from ra_sdk.service.wire import Refusal
+from ra_sdk.sinks.jsonl import json_columns, json_lines
+from ra_sdk.sources.builtin import StreamSource, streams
+from ra_sdk.templates.masks import mask
+from ra_sdk.templates.miner import Miner
+from ra_sdk.templates.state import read_state, write_state
 
 MOST = 1 << 20  # bytes that a target reads of what is unpacked
 

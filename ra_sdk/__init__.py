@@ -12,12 +12,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ra_sdk.blocks import Detections as Detections
+    from ra_sdk.detections import Detection as Detection
+    from ra_sdk.detections import Detections as Detections
     from ra_sdk.detector import Detector as Detector
     from ra_sdk.detector import Progress as Progress
     from ra_sdk.detector import adetect as adetect
     from ra_sdk.detector import detect as detect
-    from ra_sdk.echo import EchoReasoner as EchoReasoner
     from ra_sdk.errors import BadFormat as BadFormat
     from ra_sdk.errors import BadOption as BadOption
     from ra_sdk.errors import BadRecord as BadRecord
@@ -33,33 +33,33 @@ if TYPE_CHECKING:
     from ra_sdk.hookspecs import Items as Items
     from ra_sdk.hookspecs import Lines as Lines
     from ra_sdk.hookspecs import hookimpl as hookimpl
-    from ra_sdk.judging import Counts as Counts
-    from ra_sdk.reasoner import LlamaReasoner as LlamaReasoner
-    from ra_sdk.records import Detection as Detection
+    from ra_sdk.reasoner.echo import EchoReasoner as EchoReasoner
+    from ra_sdk.reasoner.llama import LlamaReasoner as LlamaReasoner
     from ra_sdk.records import LogRecord as LogRecord
-    from ra_sdk.records import Session as Session
     from ra_sdk.records import Template as Template
     from ra_sdk.records import Verdict as Verdict
-    from ra_sdk.several import Sources as Sources
-    from ra_sdk.verdicts import VerdictStore as VerdictStore
-    from ra_sdk.window import Window as Window
+    from ra_sdk.sessions.window import Session as Session
+    from ra_sdk.sessions.window import Window as Window
+    from ra_sdk.sources.several import Sources as Sources
+    from ra_sdk.verdicts.resolver import Counts as Counts
+    from ra_sdk.verdicts.store import VerdictStore as VerdictStore
 
 __version__ = "0.1.0"
 
 # Name -> module. Resolved on first use, so that a bare import stays light.
 _HOMES = {
-    "Detections": "blocks",
+    **dict.fromkeys(["Detection", "Detections"], "detections"),
     **dict.fromkeys(["Detector", "Progress", "adetect", "detect"], "detector"),
     **dict.fromkeys(["BadFormat", "BadOption", "BadRecord", "ModelError", "RaError", "SinkError", "SourceError", "StoreError"], "errors"),
     **dict.fromkeys(["UnknownFormat", "UnknownScheme", "UsageError", "WorldError"], "errors"),
     **dict.fromkeys(["Items", "Lines", "hookimpl"], "hookspecs"),
-    "Sources": "several",
-    "EchoReasoner": "echo",
-    "Counts": "judging",
-    "LlamaReasoner": "reasoner",
-    **dict.fromkeys(["Detection", "LogRecord", "Session", "Template", "Verdict"], "records"),
-    "Window": "window",
-    "VerdictStore": "verdicts",
+    "Sources": "sources.several",
+    "EchoReasoner": "reasoner.echo",
+    "Counts": "verdicts.resolver",
+    "LlamaReasoner": "reasoner.llama",
+    **dict.fromkeys(["LogRecord", "Template", "Verdict"], "records"),
+    **dict.fromkeys(["Session", "Window"], "sessions.window"),
+    "VerdictStore": "verdicts.store",
 }
 
 __all__ = sorted(_HOMES)

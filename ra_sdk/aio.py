@@ -8,9 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from typing import Any
 
-from ra_sdk.blocks import Detections
+from ra_sdk.detections import Detection, Detections
 from ra_sdk.errors import Closed
-from ra_sdk.records import Detection
 
 __all__ = ["beside"]
 

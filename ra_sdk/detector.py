@@ -16,32 +16,32 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
-from ra_sdk.blocks import Block, Detections
+from ra_sdk.blocks import Block
+from ra_sdk.detections import Detection, Detections, each
 from ra_sdk.errors import BadOption, Closed, SourceError
-from ra_sdk.explainer import Around, Explainer
-from ra_sdk.explainer import named as explainer
 from ra_sdk.formats import format_named
-from ra_sdk.judging import Counts, Judge, Known, Who, threshold_of
+from ra_sdk.formats.lines import RawBlock, raw_blocks
 from ra_sdk.knowledge import Knowledge, agreed
-from ra_sdk.lines import RawBlock, raw_blocks
-from ra_sdk.outlets import Outlets
 from ra_sdk.plugins import PluginSet
-from ra_sdk.prompt import Mode
-from ra_sdk.records import THRESHOLDS, Detection, Sensitivity, Session, Template, TemplateKey, Verdict
-from ra_sdk.sessions import Window, sessions
-from ra_sdk.several import Sources
-from ra_sdk.sinks import keep_apart
-from ra_sdk.slabs import each
-from ra_sdk.sources import IterableSource
-from ra_sdk.templates import Miner, distinct, keyed
+from ra_sdk.reasoner.explainer import Around, Explainer
+from ra_sdk.reasoner.explainer import named as explainer
+from ra_sdk.records import THRESHOLDS, Mode, Sensitivity, Template, TemplateKey, Verdict
+from ra_sdk.sessions.grouping import Window, sessions
+from ra_sdk.sessions.window import Session
+from ra_sdk.sinks.jsonl import keep_apart
+from ra_sdk.sinks.writer import Outlets
+from ra_sdk.sources.builtin import IterableSource
+from ra_sdk.sources.several import Sources
+from ra_sdk.templates.miner import Miner, distinct, keyed
 from ra_sdk.trouble import LOG
-from ra_sdk.verdicts import VerdictStore
+from ra_sdk.verdicts.resolver import Counts, Judge, Known, Who, threshold_of
+from ra_sdk.verdicts.store import VerdictStore
 
 if TYPE_CHECKING:
     import polars as pl
 
     from ra_sdk.hookspecs import Reasoner, Sink, Source
-    from ra_sdk.placeholders import Mask
+    from ra_sdk.templates.placeholders import Mask
 
 __all__ = ["Counts", "Detector", "Progress", "adetect", "detect"]
 
@@ -80,7 +80,7 @@ class Detector:
     ``window``: for ``sessions``. ``mode``: "direct" reads the verdict at once, "think" after reasoning. ``explain``: write rationales for
     abnormal templates. ``threshold``: P(abnormal) from which a template is abnormal (None: the model's own for ``sensitivity``, which is "low",
     "default" or "high": the higher, the fewer faults are missed and the more false alarms come); it is applied to stored scores, so another
-    one costs no model calls but the rationales of what is abnormal now. ``follow``, ``checkpoint``: see ``ra_sdk.sources``.
+    one costs no model calls but the rationales of what is abnormal now. ``follow``, ``checkpoint``: see ``ra_sdk.sources.builtin``.
     ``block``: records in a block; ``wait_ms``: a block of a live source closes after so many milliseconds. ``threads``, ``context`` (tokens),
     ``gpu_layers``, ``width`` (templates at once) are the model's; None means the default. ``plugins``: more plugin objects.
 

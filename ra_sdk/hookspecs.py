@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import pluggy
 
-from ra_sdk.prompt import Mode
-from ra_sdk.records import LogRecord, Verdict
+from ra_sdk.records import LogRecord, Mode, Verdict
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ra_sdk.blocks import Detections
+    from ra_sdk.detections import Detections
 
 __all__ = ["Explaining", "Format", "Items", "Lines", "Listener", "Part", "Preparing", "Reasoner", "Sink", "Source", "hookimpl", "hookspec"]
 

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pluggy
 
-from ra_sdk import hookspecs, sinks, sources
+from ra_sdk import hookspecs
 from ra_sdk.errors import BadOption, ModelError, RaError, SinkError, SourceError, UnknownScheme, WorldError
 from ra_sdk.hookspecs import Format, Listener, Reasoner, Sink, Source, hookimpl
-from ra_sdk.placeholders import Mask
-from ra_sdk.several import JoinedSource, Sources
+from ra_sdk.sinks import jsonl as sinks
+from ra_sdk.sources import builtin as sources
+from ra_sdk.sources.several import JoinedSource, Sources
+from ra_sdk.templates.placeholders import Mask
 
 if TYPE_CHECKING:
     from ra_sdk.knowledge import Entry
@@ -58,7 +60,7 @@ class _Builtin:
     @hookimpl
     def ra_sdk_open_reasoner(self, model: str | None, options: Mapping[str, Any]) -> Reasoner | None:
         """A GGUF through llama.cpp, or the stand-in for trials."""
-        from ra_sdk.reasoner import open_reasoner
+        from ra_sdk.reasoner.llama import open_reasoner
 
         return open_reasoner(model, options)
 
@@ -104,7 +106,7 @@ class PluginSet:
 
         A plugin whose masks cannot be used is named in a PluginWarning, and they are left out.
         """
-        from ra_sdk.own_masks import configured
+        from ra_sdk.templates.own_masks import configured
 
         return [*configured(), *(mask for implementation in self._implementations("ra_sdk_masks") for mask in _masks_of(implementation))]
 
@@ -283,7 +285,7 @@ def _formats_of(implementation: pluggy.HookImpl) -> list[Format]:
 
 
 def _masks_of(implementation: pluggy.HookImpl) -> list[Mask]:
-    from ra_sdk.own_masks import checked
+    from ra_sdk.templates.own_masks import checked
 
     try:
         pairs: Any = implementation.function()

@@ -6,24 +6,23 @@ columns; a slab of which a detection is still in use afterwards copies its own r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any
-from weakref import ref
 
-from ra_sdk.grounding import fill
-from ra_sdk.jsontext import dumped
-from ra_sdk.records import Detection, LogRecord, Verdict
+from ra_sdk.records import LogRecord, Verdict
+from ra_sdk.templates.fill import fill
+from ra_sdk.text import dumped
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ra_sdk.blocks import Block, Detections
+    from ra_sdk.blocks import Block
+    from ra_sdk.detections import Detections
 
-__all__ = ["ROWS", "Slab", "attributes_text", "copied", "each", "fields_at", "rationale", "taken"]
+__all__ = ["ROWS", "Slab", "attributes_text", "copied", "dated", "fields_at", "rationale", "taken"]
 
 ROWS = 256  # of a slab, which is what one detection may keep in memory
 
@@ -119,38 +118,6 @@ class Slab:
         """The rationale for a row, in the words of its body."""
         return rationale(self.verdicts[row], self.rows.bodies[row])
 
-    def __getitem__(self, row: int) -> Detection:
-        return Detection(self, row)
-
-
-def each(blocks: Iterable[Detections]) -> Iterator[Detection]:
-    """Every detection of the blocks. Those that are kept hold only the rows beside them."""
-    return chain.from_iterable(_slabs(blocks))
-
-
-def _slabs(blocks: Iterable[Detections]) -> Iterator[Iterator[Detection]]:
-    """The detections slab by slab. A slab is looked at after the next one: until then a loop's variable still has its last row."""
-    before: ref[Slab] | None = None
-    last: ref[Slab] | None = None
-    try:
-        for block in blocks:
-            for start in range(0, len(block), ROWS):
-                slab = Slab.view(block, range(start, min(start + ROWS, len(block))))
-                last = ref(slab)
-                yield map(Detection, repeat(slab), range(len(slab.verdicts)))
-                del slab
-                _keep_if_used(before)
-                before = last
-    finally:
-        _keep_if_used(before)
-        _keep_if_used(last)
-
-
-def _keep_if_used(slab: ref[Slab] | None) -> None:
-    used = slab() if slab is not None else None
-    if used is not None:
-        used.keep()
-
 
 def taken(column: pl.Series, places: Sequence[int]) -> tuple[Any, ...]:
     """Some rows of a column, copied. A tuple: the garbage collector need not look through it again and again."""
@@ -185,8 +152,6 @@ def _rows(frame: pl.DataFrame, places: Sequence[int]) -> Fields:
 
 
 def _told(frame: pl.DataFrame) -> Fields:
-    from ra_sdk.blocks import dated
-
     return frame.with_columns(dated(frame["timestamp"])).select("timestamp", "severity", "attributes").rows()
 
 
@@ -214,3 +179,12 @@ def attributes_text(attributes: object) -> str | None:
     if not attributes:
         return None
     return dumped(attributes if isinstance(attributes, Mapping) else {"attributes": attributes})
+
+
+def dated(stamps: pl.Series) -> pl.Series:
+    """Times with null for those out of the years 1 to 9999, which neither Python nor RFC 3339 has."""
+    import polars as pl
+
+    first, last = -62_135_596_800_000_000, 253_402_300_799_999_999  # microseconds
+    odd = ~stamps.to_physical().is_between(first, last)
+    return stamps if not odd.any() else stamps.to_frame().select(pl.when(~odd).then(pl.first())).to_series()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ra_sdk.limits import Limits
+from ra_sdk.service.limits import Limits
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -55,8 +55,9 @@ class Small:
 @pytest.fixture
 def small(tmp_path, monkeypatch):
     """``standard`` made small: three parts in packages on sys.path, and an adapter that is nothing but a head. The default is ``edge``."""
-    from ra_sdk import model, tiers
-    from ra_sdk.tiers import TIERS
+    from ra_sdk.reasoner import files as model
+    from ra_sdk.reasoner import tiers
+    from ra_sdk.reasoner.tiers import TIERS
 
     content = gguf(general__name="Small") + bytes(range(256)) * 12
     made = Small(None, content, tmp_path / "packages", tmp_path / "adapters")
@@ -91,7 +92,7 @@ def shared() -> Path:
 @pytest.fixture
 def serving():
     """Starts services on free ports, each in a thread of its own, and ends them. ``serving(model=…, limits=…)`` gives a Serving that is ready."""
-    from ra_sdk.serving import Place, Serving
+    from ra_sdk.service.run import Place, Serving
 
     running = []
 

@@ -98,7 +98,7 @@ class Trial:
 
     def start(self) -> subprocess.Popen[bytes]:
         self.offset = self.size()
-        command = [sys.executable, "-m", "ra_sdk.cli", "detect", str(self.log), "--follow", "--output", "none", "--store", ":memory:"]
+        command = [sys.executable, "-m", "ra_sdk", "detect", str(self.log), "--follow", "--output", "none", "--store", ":memory:"]
         command += ["--to", f"jsonl:{self.folder / 'out'}", "--checkpoint", str(self.folder / "checkpoint")]
         with self.errors.open("ab") as errors:
             return subprocess.Popen(command, env={**os.environ, "RA_MODEL": "echo"}, stderr=errors, start_new_session=True)

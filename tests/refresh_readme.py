@@ -14,7 +14,7 @@ BLOCK = re.compile(r"(<!-- output -->\n```\n)(.*?)(```\n<!-- /output -->)", re.D
 def first_output(store: str = ":memory:") -> str:
     """What ``ra detect examples/shop/*.log`` prints where nothing is stored yet, 100 columns wide."""
     sources = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "examples" / "shop").glob("*.log"))
-    command = [sys.executable, "-m", "ra_sdk.cli", "detect", *sources, "--store", store]
+    command = [sys.executable, "-m", "ra_sdk", "detect", *sources, "--store", store]
     environment = {**os.environ, "COLUMNS": "100", "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ra_sdk import __version__, hookimpl
-from ra_sdk.cli import main
+from ra_sdk.cli.app import main
 from ra_sdk.errors import StoreError
 
 SHOP = Path(__file__).resolve().parent.parent / "examples" / "shop"
@@ -49,7 +49,7 @@ def environment():
 
 def command(*args, **more):
     """The command as a process of its own."""
-    return subprocess.Popen([sys.executable, "-m", "ra_sdk.cli", *map(str, args)], **{"env": environment(), "stdout": -1, "stderr": -1, "text": True} | more)
+    return subprocess.Popen([sys.executable, "-m", "ra_sdk", *map(str, args)], **{"env": environment(), "stdout": -1, "stderr": -1, "text": True} | more)
 
 
 def test_the_table_says_what_is_wrong_and_what_it_took(ra, log):
@@ -207,7 +207,7 @@ def test_what_was_found_is_shown_though_the_end_fails(ra, log, tmp_path, monkeyp
     def full(miner, path):
         raise StoreError(f"state {path} cannot be written: No space left on device; choose another path")
 
-    monkeypatch.setattr("ra_sdk.templates.Miner.save", full)
+    monkeypatch.setattr("ra_sdk.templates.miner.Miner.save", full)
     code, out, err = ra("detect", log, "--store", ":memory:", "--state", tmp_path / "state", "--fail-on", "abnormal")
     assert code == 1
     assert out.startswith("Abnormal: 1 template, 1 record\n")
@@ -278,7 +278,7 @@ def test_an_output_without_room_is_one_clear_line(log, args):
 
 
 def test_an_output_that_is_closed_is_no_error(log, tmp_path):
-    line = shlex.join([sys.executable, "-m", "ra_sdk.cli", "detect", log, "--store", ":memory:", "--to", f"jsonl:{tmp_path / 'out'}"])
+    line = shlex.join([sys.executable, "-m", "ra_sdk", "detect", log, "--store", ":memory:", "--to", f"jsonl:{tmp_path / 'out'}"])
     assert subprocess.run(f"{line} >&- 2>&-", shell=True, env=environment()).returncode == 0
     assert len((tmp_path / "out").read_text().splitlines()) == 41
 
@@ -385,7 +385,7 @@ def test_troubles_are_told_and_the_exit_code_says_so(ra, log, monkeypatch):
     def full(*_):
         raise StoreError("store 'v.db' cannot be used: database or disk is full; choose another with --store PATH")
 
-    monkeypatch.setattr("ra_sdk.verdicts.VerdictStore.put", full)
+    monkeypatch.setattr("ra_sdk.verdicts.store.VerdictStore.put", full)
     code, out, err = ra("detect", log, "--store", ":memory:")
     assert code == 1
     assert out.startswith("Abnormal: 1 template, 1 record\n")
@@ -409,7 +409,7 @@ def test_help_names_every_exit_code(ra):
 
 def test_help_loads_nothing_heavy():
     heavy = {"polars", "drain3", "llama_cpp", "rich", "pluggy"}
-    code = f"import sys; from ra_sdk.cli import main; main(['--help']); print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys; from ra_sdk.cli.app import main; main(['--help']); print(sorted({heavy} & set(sys.modules)))"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == "[]"
 

@@ -36,7 +36,7 @@ def test_a_model_and_a_store_that_were_given_stay_open():
 
 def test_what_was_opened_here_is_closed_once(monkeypatch):
     reasoner = Counting()
-    monkeypatch.setattr("ra_sdk.reasoner.EchoReasoner", lambda: reasoner)
+    monkeypatch.setattr("ra_sdk.reasoner.llama.EchoReasoner", lambda: reasoner)
     with Detector(model="echo", store=":memory:") as detector:
         store = detector.store
         detector.close()
@@ -47,7 +47,7 @@ def test_what_was_opened_here_is_closed_once(monkeypatch):
 
 def test_a_constructor_that_fails_leaves_no_model_open(monkeypatch, tmp_path):
     reasoner = Counting()
-    monkeypatch.setattr("ra_sdk.reasoner.EchoReasoner", lambda: reasoner)
+    monkeypatch.setattr("ra_sdk.reasoner.llama.EchoReasoner", lambda: reasoner)
     with pytest.raises(ra_sdk.StoreError):
         Detector(model="echo", store=tmp_path)
     assert reasoner.closed == 1

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ra_sdk.limits import Limits
+from ra_sdk.service.limits import Limits
 
 CONTRACT = Path(__file__).resolve().parent.parent / "plugins" / "contract"
 FILES = sorted((CONTRACT / "v1").glob("*.json"))
@@ -106,7 +106,7 @@ def test_the_document_is_the_committed_one_and_names_every_path(serving):
     service = serving()
     served = exchange(service.url, {"method": "GET", "path": "/openapi.json"}, "")["body"]
     if REFRESH:
-        from ra_sdk.openapi import document
+        from ra_sdk.service.openapi import document
 
         (CONTRACT / "openapi.json").write_bytes(document())
     assert served == json.loads((CONTRACT / "openapi.json").read_text(encoding="utf-8")), "see this file's docstring"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from ra_sdk import Detector, VerdictStore
-from ra_sdk.echo import EchoReasoner
+from ra_sdk.reasoner.echo import EchoReasoner
 
 SHAPES = (
     "Receiving block blk_{0} src: /10.0.{1}.7:{2} dest: /10.0.0.9:50010",

@@ -25,7 +25,7 @@ def python(tmp_path_factory):
 
 
 def ra(python, *arguments):
-    return subprocess.run([python, "-m", "ra_sdk.cli", *map(str, arguments)], capture_output=True, text=True)
+    return subprocess.run([python, "-m", "ra_sdk", *map(str, arguments)], capture_output=True, text=True)
 
 
 @pytest.mark.slow

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from ra_sdk.formats import builtin_formats
+from ra_sdk.formats.lines import LONGEST_LINE, Cutter, raw_blocks
 from ra_sdk.hookspecs import Lines
-from ra_sdk.lines import LONGEST_LINE, Cutter, raw_blocks
 
 GOLDEN = Path(__file__).parent / "data" / "formats"
 LOGS = sorted(path for name in ("field", "more", "incidents") for path in (GOLDEN / name).glob("*.log"))

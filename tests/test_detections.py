@@ -148,7 +148,7 @@ def test_a_kept_detection_lets_its_block_go(left, log):
             yield block
             del block
 
-    from ra_sdk.slabs import each
+    from ra_sdk.detections import each
 
     with Detector(model="echo", store=":memory:", block=300) as detector:
         found = each(blocks(detector))

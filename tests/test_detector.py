@@ -151,7 +151,7 @@ HEADED = [
 
 @pytest.mark.parametrize("line", HEADED)
 def test_a_line_gets_the_same_verdict_at_every_door(line, capsys):
-    from ra_sdk.cli import main
+    from ra_sdk.cli.app import main
 
     with Detector(model="echo", store=":memory:") as detector:
         (found,) = detector.detect([line])

@@ -1,6 +1,6 @@
 import pytest
 
-from ra_sdk.evidence import QUOTABLE, clause, without, words
+from ra_sdk.templates.quotes import QUOTABLE, clause, without, words
 
 
 @pytest.mark.parametrize(("text", "expected"), [("", []), ("one", ["one"]), ("  disk   failed: no\tspace ", ["disk", "failed:", "no", "space"])])

@@ -3,9 +3,9 @@
 import pytest
 
 import ra_sdk
-from ra_sdk.explainer import Explainer, kept
 from ra_sdk.knowledge import Entry
-from ra_sdk.model import resolve
+from ra_sdk.reasoner.explainer import Explainer, kept
+from ra_sdk.reasoner.files import resolve
 
 LINE = "write to <path> failed: No space left on device (code 28)"
 ENTRY = Entry("full", "phrase", ("no space left",), "The file system is full.", causes="Logs grew.", check="`df -h` for the path.")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from ra_sdk.cli import main
+from ra_sdk.cli.app import main
 from ra_sdk.formats import builtin_formats
 from ra_sdk.formats.framing import LONGEST_RECORD_BYTES, LONGEST_RECORD_LINES
 from ra_sdk.formats.reading import Reader

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from ra_sdk.tokens import make_token
+from ra_sdk.service.tokens import make_token
 
 
 @pytest.mark.slow

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ra_sdk.grounding import align, fill, grounded, invented, whole_words
-from ra_sdk.masks import LONGEST, mask
-from ra_sdk.placeholders import PLACEHOLDERS
-from ra_sdk.templates import Miner
+from ra_sdk.reasoner.rationale import grounded, invented, whole_words
+from ra_sdk.templates.fill import align, fill
+from ra_sdk.templates.masks import LONGEST, mask
+from ra_sdk.templates.miner import Miner
+from ra_sdk.templates.placeholders import PLACEHOLDERS
 
 
 def masked(body):

@@ -17,12 +17,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ra_sdk import streams
-from ra_sdk.cli import main
+from ra_sdk.cli.app import main
 from ra_sdk.detector import Detector
 from ra_sdk.errors import SourceError
-from ra_sdk.inert import inert_json, visible
 from ra_sdk.records import LogRecord
+from ra_sdk.sources import streams
+from ra_sdk.text import inert_json, visible
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is measured in /proc")
 zstandard = pytest.importorskip("zstandard")  # not needed from Python 3.14 on

@@ -11,100 +11,55 @@ import ra_sdk
 
 PACKAGE = Path(ra_sdk.__file__).parent
 MODULES = sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.py")])
-TOP = {"__init__", "cli", "cli_detect", "cli_knowledge", "cli_model", "cli_say", "cli_serve", "cli_stats", "serving", "server", "service", "table", "bench"}
-DOORS = {
-    "cli": {"cli_detect", "cli_knowledge", "cli_model", "cli_say", "cli_serve", "cli_stats"},
-    "cli_knowledge": {"cli_say"},
-    "cli_model": {"cli_say"},
-    "cli_detect": {"cli_say"},
-    "cli_serve": {"cli_say", "serving"},
-    "cli_stats": {"cli_say"},
-    "serving": {"server", "service"},
-    "server": {"service"},
-}  # which of them opens which
-BELOW = {  # what each room may import of the others; the detector joins, the doors stand above it
-    "config": set(),
-    "formats": {"config", "errors", "hookspecs", "jsontext", "records"},
-    "errors": set(),
-    "inert": set(),
-    "jsontext": set(),
-    "locks": set(),
-    "trouble": set(),
-    "llama": {"errors"},
-    "records": {"slabs"},  # the type, and to make one by hand
-    "prompt": {"records"},
-    "placeholders": set(),
-    "codes": {"placeholders"},
-    "generated": set(),
-    "own_masks": {"config", "errors", "placeholders"},
-    "masks": {"codes", "generated", "placeholders"},
-    "window": {"errors"},
-    "knowledge": {"blocks", "config", "errors", "evidence", "masks", "records", "slabs"},
-    "grounding": {"masks", "placeholders"},
-    "slabs": {"blocks", "grounding", "jsontext", "records"},  # the first for types only
-    "blocks": {"grounding", "records", "slabs"},
+
+# A room may import what stands at the root below it, itself, and the rooms named here.
+ROOT = ["errors", "config", "locks", "trouble", "text", "records", "slabs", "blocks", "detections", "hookspecs"]  # each may import those before it
+ROOMS = {
+    "templates": [],
+    "formats": [],
+    "sources": [],
+    "sessions": [],
+    "sinks": ["sessions"],
+    "knowledge": ["templates"],
+    "reasoner": ["knowledge", "templates"],
+    "verdicts": ["knowledge", "reasoner", "templates"],
+    "service": ["detector", "formats", "knowledge", "plugins", "templates", "verdicts"],
+    "cli": ["detector", "formats", "knowledge", "plugins", "reasoner", "service", "sessions", "sinks", "sources", "templates"],
 }
-BASE = {"errors", "records", "blocks", "slabs", "hookspecs"}
-EXTRA = {
-    "lines": {"formats", "jsontext", "trouble"},
-    "templates": {"codes", "masks", "placeholders", "state", "tree"},
-    "state": {"locks"},
-    "tree": {"placeholders"},
-    "echo": {"prompt", "grounding"},
-    "explainer": {"batching", "grounding", "knowledge", "llama", "model"},
-    "reasoner": {"prompt", "grounding", "model", "echo", "llama", "batching", "evidence"},
-    "batching": {"llama"},
-    "evidence": set(),
-    "model": {"bases", "llama", "tiers"},
-    "bases": {"locks", "tiers"},
-    "tiers": {"config"},
-    "gguf": set(),
-    "verdicts": {"locks", "prompt"},
-    "judging": {"explainer", "knowledge", "prompt", "templates", "trouble", "verdicts"},
-    "aio": set(),
-    "limits": {"errors"},
-    "options": {"errors", "window"},
-    "tokens": {"config", "errors", "locks"},
-    "metrics": set(),
-    "wire": {"batches", "formats", "grounding", "knowledge", "limits", "records"},  # the first for a type only
-    "otlp": {"jsontext", "formats", "knowledge", "wire"},
-    "batches": {"judging"},  # for a type only
-    "guard": {"limits", "wire"},
-    "openapi": {"wire"},
-    "hookspecs": {"prompt"},
-    "sessions": {"window"},
-    "sources": {"files", "journald", "several", "streams"},
-    "several": {"files", "rotation", "trouble"},
-    "journald": {"checkpoints", "files"},
-    "journal_export": {"jsontext"},
-    "streams": {"journal_export"},
-    "files": {"checkpoints", "generations", "logfile", "rotation", "trouble"},
-    "generations": {"checkpoints", "logfile", "rotation", "trouble"},
-    "logfile": {"streams"},
-    "sinks": {"inert"},
-    "watched": set(),
-    "plugins": {"knowledge", "own_masks", "placeholders", "several", "sources", "sinks", "reasoner", "formats", "files", "streams", "watched"},
-}
+JOINING = {"plugins", "watched", "aio", "detector"}  # at the root as well: they join the rooms, apart from the two that stand above them
+FILLING = {"slabs": {"templates"}, "detections": {"templates"}}  # a rationale is filled in from the record where it is read
 
 
-def imports(path, *, everything=True):
-    """Modules of ra_sdk that a file imports; without those inside functions and for types if not ``everything``."""
+def imports(path, *, types=True):
+    """What a file of the package imports of ra_sdk: rooms, and modules of the root. ``types``: also for annotations only."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    nodes = ast.walk(tree) if everything else tree.body
-    return {node.module.split(".")[1] for node in nodes if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("ra_sdk.")}
+    skipped = set() if types else {id(node) for block in tree.body if isinstance(block, ast.If) for node in ast.walk(block)}
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in skipped:
+            if node.module == "ra_sdk":
+                names |= {alias.name for alias in node.names} - {"__version__"}
+            elif node.module.startswith("ra_sdk."):
+                names.add(node.module.split(".")[1])
+    return names
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_layers(path):
     name = path.stem if path.parent == PACKAGE else path.parent.name
-    if name in TOP:
-        assert not imports(path) & (TOP - {"table", "bench", "__init__"} - DOORS.get(name, set()) - {name})
-        return
-    if name == "detector":
-        assert not imports(path) & TOP
-        return
-    allowed = BELOW.get(name, BASE | EXTRA.get(name, set())) | ({name} if path.parent != PACKAGE else set())
-    assert imports(path) <= allowed, f"{name} may import {sorted(allowed)}"
+    found = imports(path, types=name not in ROOT) - {name}
+    if name in ROOT:
+        assert found <= {*ROOT[: ROOT.index(name)], *FILLING.get(name, ())}
+    elif name in JOINING:
+        assert not found & {"cli", "service"}
+    elif name in ROOMS:
+        assert found <= {*ROOT, *ROOMS[name]}
+    else:
+        assert name in ("__init__", "__main__"), f"{name} is a new room or module: say in ROOMS what it may import"
+
+
+def test_the_root_is_small():
+    assert {path.stem for path in PACKAGE.glob("*.py")} == {*ROOT, *JOINING, "__init__", "__main__"}
 
 
 def functions(tree):

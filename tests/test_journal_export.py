@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 import ra_sdk
-from ra_sdk import streams
 from ra_sdk.errors import SourceError
+from ra_sdk.sources import streams
 
 REMOTE = "/lib/systemd/systemd-journal-remote"
 ENTRIES = [

@@ -260,9 +260,9 @@ def test_the_digest_covers_what_verdicts_depend_on(monkeypatch):
     assert digest(sensitivity="low") == plain
     assert digest(think_tokens=32) != plain
     assert digest(adapter="none") != plain
-    monkeypatch.setattr("ra_sdk.prompt._START", "<|im_start|>operator\n")
+    monkeypatch.setattr("ra_sdk.reasoner.prompt._START", "<|im_start|>operator\n")
     assert digest() != plain
     monkeypatch.undo()
     bare = digest(adapter="none")
-    monkeypatch.setattr("ra_sdk.reasoner.SHOTS", ())
+    monkeypatch.setattr("ra_sdk.reasoner.llama.SHOTS", ())
     assert digest(adapter="none") != bare

@@ -15,8 +15,8 @@ from ra_sdk.knowledge.entries import MOST_WORDS as MOST_OF_FIELDS
 from ra_sdk.knowledge.phrases import as_mined, stands_alone
 from ra_sdk.knowledge.statements import Statements
 from ra_sdk.knowledge.who import Speakers, named
-from ra_sdk.masks import mask
 from ra_sdk.records import CATEGORIES, Verdict
+from ra_sdk.templates.masks import mask
 
 PATHS = sorted(DATA.glob("*/*.jsonl"))
 WIDEST = {"meaning": 45, "causes": 30, "check": 30}

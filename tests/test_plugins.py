@@ -7,9 +7,9 @@ import pytest
 
 from ra_sdk import hookimpl, hookspecs
 from ra_sdk.errors import BadOption, ModelError, SinkError, SourceError, UnknownScheme
-from ra_sdk.files import FileSource
 from ra_sdk.plugins import PluginSet, PluginWarning
-from ra_sdk.sinks import JsonlSink
+from ra_sdk.sinks.jsonl import JsonlSink
+from ra_sdk.sources.files import FileSource
 
 GOOD = """
     from ra_sdk import hookimpl

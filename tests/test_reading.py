@@ -10,8 +10,8 @@ import pytest
 
 from ra_sdk import Detector, Window
 from ra_sdk.errors import BadOption, SinkError, SourceError, StoreError
-from ra_sdk.generations import WATCHED
-from ra_sdk.sources import ra_sdk_open_source
+from ra_sdk.sources.builtin import ra_sdk_open_source
+from ra_sdk.sources.generations import WATCHED
 from tests.loss import trial
 
 LIFE = "service starting\nconnecting\ndisk error failed\n"
@@ -159,7 +159,7 @@ def test_several_truncations_before_a_restart(reading, kept, expected, lost):
 
 @COPIES
 def test_several_truncations_between_two_looks(reading, monkeypatch, kept, expected, lost):
-    monkeypatch.setattr("ra_sdk.files.COPY_SECONDS", 0)
+    monkeypatch.setattr("ra_sdk.sources.files.COPY_SECONDS", 0)
     reading.log.write_text(LIFE + "unfin")
     source = ra_sdk_open_source(str(reading.log), {"follow": True})
     assert b"".join(piece.data for piece in source.look()).decode() == LIFE
@@ -391,7 +391,7 @@ SAID, OTHER_SAID = "GET static file /a.css: 200 OK", "GET page /: 503 Service Un
 )
 @pytest.mark.parametrize("compressed", [False, True])
 def test_a_resumed_w3c_file_is_read_by_the_fields_line_above(reading, monkeypatch, first, then, expected, compressed):
-    monkeypatch.setattr("ra_sdk.logfile.PIECE", 16_000)
+    monkeypatch.setattr("ra_sdk.sources.logfile.PIECE", 16_000)
     reading.log.write_text(first)
     reading.run()
     append(reading.log, then)

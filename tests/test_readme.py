@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from ra_sdk import Detection, Detector
-from ra_sdk.cli import main
+from ra_sdk.cli.app import main
 from ra_sdk.formats import builtin_formats
 from ra_sdk.formats.patterns import FRAGMENTS
-from ra_sdk.placeholders import PLACEHOLDERS
-from ra_sdk.tiers import DEFAULT, TIERS
+from ra_sdk.reasoner.tiers import DEFAULT, TIERS
+from ra_sdk.templates.placeholders import PLACEHOLDERS
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -37,7 +37,7 @@ def place(tmp_path):
     (tmp_path / "tills.log").write_text(f"{TILL}\nreceipt 4711\n", encoding="utf-8")
     command = tmp_path / "bin" / "ra"
     command.parent.mkdir()
-    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ra_sdk.cli "$@"\n')
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ra_sdk "$@"\n')
     command.chmod(0o755)
     path = os.pathsep.join([str(command.parent), os.environ["PATH"]])
     return tmp_path, {

@@ -10,11 +10,11 @@ import pytest
 
 from ra_sdk import Detector, EchoReasoner
 from ra_sdk.errors import BadOption, ModelError
-from ra_sdk.grounding import invented
-from ra_sdk.masks import mask
-from ra_sdk.prompt import CATEGORY_WORDS
-from ra_sdk.reasoner import _calibration, _thresholds
+from ra_sdk.reasoner.llama import _calibration, _thresholds
+from ra_sdk.reasoner.prompt import CATEGORY_WORDS
+from ra_sdk.reasoner.rationale import invented
 from ra_sdk.records import CATEGORIES, THRESHOLDS, TemplateKey
+from ra_sdk.templates.masks import mask
 
 TEXTS = mask(
     [
@@ -132,7 +132,7 @@ def test_one_place_is_enough(llama, mode):
 @model
 @pytest.mark.parametrize(("given", "expected"), [({}, "1000 None"), ({"GOMP_SPINCOUNT": "7"}, "7 None"), ({"OMP_WAIT_POLICY": "active"}, "None active")])
 def test_waiting_threads_give_their_core_away_unless_told_otherwise(given, expected):
-    code = "import os, ra_sdk.llama; ra_sdk.llama._api(); print(os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'))"
+    code = "import os, ra_sdk.reasoner.llama_cpp; ra_sdk.reasoner.llama_cpp._api(); print(os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'))"
     plain = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     done = subprocess.run([sys.executable, "-c", code], env=plain | given, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected
@@ -204,7 +204,7 @@ def test_what_cannot_work_is_one_clear_error(llama, tmp_path):
 def test_an_adapter_for_another_prompt_is_refused(llama, monkeypatch):
     from ra_sdk import LlamaReasoner
 
-    monkeypatch.setattr("ra_sdk.reasoner.PROMPT_VERSION", "0")
+    monkeypatch.setattr("ra_sdk.reasoner.llama.PROMPT_VERSION", "0")
     with pytest.raises(ModelError, match="this version asks with 0"):
         LlamaReasoner(threads=1)
 

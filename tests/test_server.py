@@ -20,10 +20,10 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 
 import ra_sdk
-from ra_sdk.cli import main
-from ra_sdk.limits import Limits
-from ra_sdk.serving import Place, Serving
-from ra_sdk.tokens import Tokens, make_token, revoke_token
+from ra_sdk.cli.app import main
+from ra_sdk.service.limits import Limits
+from ra_sdk.service.run import Place, Serving
+from ra_sdk.service.tokens import Tokens, make_token, revoke_token
 from tests.test_judging import LINES, Graded
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -293,7 +293,7 @@ def test_a_batch_that_cannot_be_mined_does_not_take_others_with_it(serving, monk
 
 
 def test_an_operators_override_is_seen_while_running(serving, monkeypatch, tmp_path):
-    monkeypatch.setattr("ra_sdk.service.OVERRIDES_S", 0.0)
+    monkeypatch.setattr("ra_sdk.service.core.OVERRIDES_S", 0.0)
     with ra_sdk.VerdictStore(tmp_path / "v.db") as store:
         service = serving(store=tmp_path / "v.db")
         assert post(service, ["disk failed"], wait_ms=5_000)["verdicts"][0]["label"] == "abnormal"
@@ -403,7 +403,7 @@ def test_otlp_says_what_it_rejected(serving):
 
 
 def test_otlp_bodies_that_are_no_text():
-    from ra_sdk.otlp import bodies
+    from ra_sdk.service.otlp import bodies
 
     value = {"kvlistValue": {"values": [{"key": "message", "value": {"stringValue": "disk failed"}}, {"key": "n", "value": {"intValue": "7"}}]}}
     array = {"arrayValue": {"values": [{"intValue": "1"}, {"doubleValue": 1.5}, {"boolValue": True}, {"bytesValue": "aGk="}]}}
@@ -425,7 +425,7 @@ def test_otlp_bodies_that_are_no_text():
 
 def test_text_of_protobuf_that_is_no_utf8_is_mended():
     """The Collector does not look at it (opentelemetry-collector issue 11449), protobuf for Python refuses the whole request."""
-    from ra_sdk.otlp import bodies, parsed
+    from ra_sdk.service.otlp import bodies, parsed
 
     request = otlp_request(["disk @@ failed", "all good", "@@"])
     record = request.resource_logs[0].scope_logs[0].log_records[0]
@@ -441,8 +441,8 @@ def test_text_of_protobuf_that_is_no_utf8_is_mended():
 
 @pytest.mark.parametrize("tail", [b"\x0a", b"\x0a\xff", b"\x0b", b"\x0a\x05abc", b"\x80" * 20, b"\x09abc", b"\x0f", b"\x0a\x01" * 3 + b"\xff"])
 def test_what_cannot_be_mended_is_refused(tail):
-    from ra_sdk.otlp import bodies
-    from ra_sdk.wire import Refusal
+    from ra_sdk.service.otlp import bodies
+    from ra_sdk.service.wire import Refusal
 
     data = otlp_request(["@@"]).SerializeToString().replace(b"@@", b"\xff\xfe")
     with pytest.raises(Refusal, match="is not an ExportLogsServiceRequest"):
@@ -450,8 +450,8 @@ def test_what_cannot_be_mended_is_refused(tail):
 
 
 def test_mending_has_an_end():
-    from ra_sdk.otlp import bodies
-    from ra_sdk.wire import Refusal
+    from ra_sdk.service.otlp import bodies
+    from ra_sdk.service.wire import Refusal
 
     data = otlp_request(["@@"]).SerializeToString().replace(b"@@", b"\xff\xfe") + b"\x0a\x00" * 600_000
     with pytest.raises(Refusal, match="too many"):
@@ -478,7 +478,7 @@ def test_mending_has_an_end():
     ],
 )
 def test_what_json_may_have_in_otlp_loses_no_record(record, expected):
-    from ra_sdk.otlp import bodies
+    from ra_sdk.service.otlp import bodies
 
     data = json.dumps({"resourceLogs": [{"scopeLogs": None}, {"scopeLogs": [{"logRecords": None}, {"logRecords": [record]}]}]}).encode()
     assert bodies(data, "application/json") == [expected]
@@ -586,8 +586,8 @@ def test_a_body_of_a_hundred_thousand_empty_members(serving):
 
 @pytest.mark.parametrize("kind", ["application/x-protobuf", "application/json"])
 def test_of_a_batch_that_is_too_large_nothing_is_made(monkeypatch, kind):
-    from ra_sdk import otlp
-    from ra_sdk.wire import Refusal
+    from ra_sdk.service import otlp
+    from ra_sdk.service.wire import Refusal
 
     data = otlp_request(["x"] * 3).SerializeToString()
     if kind == "application/json":
@@ -680,7 +680,7 @@ def test_who_does_not_read_the_answer_is_left(serving):
 
 
 def test_who_reads_the_answer_slowly_is_given_time_and_who_reads_for_ever_is_not():
-    from ra_sdk.guard import Watch
+    from ra_sdk.service.connections import Watch
 
     class Connection:
         """Of a client that reads ``steps`` bytes of its answer between two rounds."""
@@ -863,7 +863,7 @@ def test_the_file_of_tokens_has_hashes_only(tmp_path):
 
 
 def test_tokens_that_are_made_and_taken_back_at_the_same_time(tmp_path, monkeypatch):
-    from ra_sdk import tokens
+    from ra_sdk.service import tokens
 
     path, read = tmp_path / "tokens", tokens._read
     make_token("old", path)
@@ -1009,7 +1009,7 @@ def test_what_breaks_is_counted(serving, monkeypatch):
 
 def test_it_answers_while_the_model_is_loaded(serving, monkeypatch):
     gate = threading.Event()
-    monkeypatch.setattr("ra_sdk.serving._warm", lambda: gate.wait(10))
+    monkeypatch.setattr("ra_sdk.service.run._warm", lambda: gate.wait(10))
     service = serving(wait=False)
     assert (ask(service.url, "GET", "/healthz")[0], ask(service.url, "GET", "/readyz")[0]) == (200, 503)
     status, headers, answer = ask(service.url, "POST", "/v1/verdicts", {"records": []})
@@ -1023,7 +1023,7 @@ def test_it_answers_while_the_model_is_loaded(serving, monkeypatch):
 
 def started(tmp_path, *options):
     """``ra serve`` as a process, and its URL, as soon as it is ready."""
-    command = [sys.executable, "-m", "ra_sdk.cli", "serve", "--model", "echo", "--port", "0", "--store", str(tmp_path / "v.db"), *options]
+    command = [sys.executable, "-m", "ra_sdk", "serve", "--model", "echo", "--port", "0", "--store", str(tmp_path / "v.db"), *options]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     url = process.stderr.readline().split()[3].rstrip(",")
     assert "ready" in process.stderr.readline()
@@ -1168,8 +1168,8 @@ def test_who_leaves_is_no_harm(serving):
 
 def test_the_service_needs_no_running_loop_to_be_closed():
     """What a program that embeds it does."""
-    from ra_sdk.metrics import Meters
-    from ra_sdk.service import Service
+    from ra_sdk.service.core import Service
+    from ra_sdk.service.metrics import Meters
 
     service = Service(ra_sdk.Detector(model="echo", store=":memory:", knowledge=None), Limits(), Meters())
     judged = asyncio.run(service.judge(["disk failed"], 5.0))

@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ra_sdk import sessions as module
-from ra_sdk.blocks import Block, Detections, fields_of
+from ra_sdk.blocks import Block, fields_of
+from ra_sdk.detections import Detections
 from ra_sdk.errors import BadOption
 from ra_sdk.records import LogRecord, Verdict
-from ra_sdk.sessions import Window, sessions
+from ra_sdk.sessions import grouping as module
+from ra_sdk.sessions.grouping import Window, sessions
 
 START = datetime(2024, 1, 1, tzinfo=timezone.utc)
 VERDICTS = {"n": (0.1, "normal"), "m": (0.4, "normal"), "a": (0.9, "abnormal"), "b": (0.7, "abnormal"), "u": (None, "undecided")}

@@ -14,7 +14,7 @@ import pytest
 
 from ra_sdk import Detector, Items, LogRecord, Sources
 from ra_sdk.errors import BadOption, SourceError
-from ra_sdk.sources import ra_sdk_open_source
+from ra_sdk.sources.builtin import ra_sdk_open_source
 
 REMOTE = "/lib/systemd/systemd-journal-remote"
 
@@ -98,7 +98,7 @@ def test_a_large_file_does_not_keep_the_others_waiting(tmp_path, following):
 
 
 def test_new_files_of_a_pattern_are_picked_up_and_rotated_ones_are_not(tmp_path, following, monkeypatch):
-    monkeypatch.setattr("ra_sdk.several.SEARCH_SECONDS", 0.05)
+    monkeypatch.setattr("ra_sdk.sources.several.SEARCH_SECONDS", 0.05)
     log = tmp_path / "a.log"
     log.write_text("one\n")
     (tmp_path / "other.txt").write_text("another kind\n")
@@ -222,7 +222,7 @@ def test_no_files(tmp_path, monkeypatch, caplog, place):
 
 @pytest.mark.parametrize("place", ["a.log", "new/a.log", "new", "new/*.log"])
 def test_what_is_followed_need_not_exist_yet(tmp_path, following, monkeypatch, caplog, place):
-    monkeypatch.setattr("ra_sdk.several.SEARCH_SECONDS", 0.05)
+    monkeypatch.setattr("ra_sdk.sources.several.SEARCH_SECONDS", 0.05)
     sink = following(str(tmp_path / place), checkpoint=tmp_path / "checkpoint", tail="yes")
     (tmp_path / "new").mkdir()
     log = tmp_path / ("a.log" if place == "a.log" else "new/a.log")

@@ -13,16 +13,16 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 import ra_sdk
 from ra_sdk import Detector, LogRecord, Verdict, VerdictStore
 from ra_sdk.blocks import Block
+from ra_sdk.cli.display import TemplateTable
 from ra_sdk.formats import builtin_formats
 from ra_sdk.formats.patterns import severity_of
 from ra_sdk.formats.reading import Reader
-from ra_sdk.limits import Limits
-from ra_sdk.metrics import Meters
-from ra_sdk.otlp import severity
 from ra_sdk.records import SEVERITIES, TemplateKey
-from ra_sdk.service import Service
-from ra_sdk.table import TemplateTable
-from ra_sdk.templates import keyed
+from ra_sdk.service.core import Service
+from ra_sdk.service.limits import Limits
+from ra_sdk.service.metrics import Meters
+from ra_sdk.service.otlp import severity
+from ra_sdk.templates.miner import keyed
 
 FORMATS = builtin_formats()
 NOW = datetime(2026, 11, 30, tzinfo=timezone.utc)

@@ -15,11 +15,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ra_sdk import Detector, sinks
-from ra_sdk.blocks import Block, Detections, fields_of
+from ra_sdk import Detector
+from ra_sdk.blocks import Block, fields_of
+from ra_sdk.detections import Detections
 from ra_sdk.errors import SinkError
-from ra_sdk.records import LogRecord, Session, Verdict
-from ra_sdk.sinks import JsonlSink, json_columns, json_lines, ra_sdk_open_sink, record_ids
+from ra_sdk.records import LogRecord, Verdict
+from ra_sdk.sessions.window import Session
+from ra_sdk.sinks import jsonl as sinks
+from ra_sdk.sinks.jsonl import JsonlSink, json_columns, json_lines, ra_sdk_open_sink, record_ids
 
 KEYS = "source line last_line timestamp severity body attributes template label score category rationale".split()
 KEYS += "evidence reason_source knowledge checks links grounded mode cached".split()

@@ -16,9 +16,9 @@ from types import SimpleNamespace
 import pytest
 
 from ra_sdk.errors import BadOption, BadRecord, SourceError, StoreError, UsageError
-from ra_sdk.logfile import EDGE, PIECE
 from ra_sdk.records import LogRecord
-from ra_sdk.sources import IterableSource, StreamSource, as_source, ra_sdk_open_source
+from ra_sdk.sources.builtin import IterableSource, StreamSource, as_source, ra_sdk_open_source
+from ra_sdk.sources.logfile import EDGE, PIECE
 
 
 def zstd(data):
@@ -604,7 +604,7 @@ def test_what_cannot_be_followed(log):
 
 # --- streams
 
-STDIN = "import sys; from ra_sdk.sources import *; source = ra_sdk_open_source({!r}, {{}}); [sys.stdout.buffer.write(p.data) for p in source]"
+STDIN = "import sys; from ra_sdk.sources.builtin import *; source = ra_sdk_open_source({!r}, {{}}); [sys.stdout.buffer.write(p.data) for p in source]"
 
 
 @pytest.mark.parametrize("url", ["-", "stdin:", "/dev/stdin"])

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ra_sdk.cli import main
-from ra_sdk.cli_stats import counted
+from ra_sdk.cli.app import main
+from ra_sdk.cli.stats import counted
 
 LINES = ["write failed: No space left on device", "all good", "all good", "zq failed"]
 

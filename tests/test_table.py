@@ -7,12 +7,13 @@ import unicodedata
 import polars as pl
 import pytest
 
-from ra_sdk import table as tables
-from ra_sdk.blocks import Block, Detections
+from ra_sdk.blocks import Block
+from ra_sdk.cli import display as tables
+from ra_sdk.cli.display import Meter, TemplateTable, console, show, show_counts, show_fields, show_list
+from ra_sdk.detections import Detections
 from ra_sdk.detector import Counts, Progress
-from ra_sdk.inert import visible
 from ra_sdk.records import Verdict
-from ra_sdk.table import Meter, TemplateTable, console, show, show_counts, show_fields, show_list
+from ra_sdk.text import visible
 
 BAD = Verdict("disk <*> failed", "abnormal", 0.9, "hardware", '"failed" of <*>', True, "direct", "m")
 WORSE = Verdict("oom", "abnormal", 0.99, "system", None, None, "direct", "m")

@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from ra_sdk.errors import StoreError
-from ra_sdk.state import write_state
-from ra_sdk.templates import Miner, has_words, is_protected
+from ra_sdk.templates.miner import Miner, has_words, is_protected
+from ra_sdk.templates.state import write_state
 
 OPPOSITES = """Started/Paused up/down enabled/disabled succeeded/failed UP/DOWN online/offline connected/disconnected opened/closed active/inactive
 true/false yes/no allowed/denied accepted/rejected healthy/unhealthy valid/invalid mounted/unmounted locked/unlocked loaded/unloaded attached/detached
@@ -191,9 +191,9 @@ def made_up(count, seed):
 def test_looking_at_what_may_be_alike_finds_what_looking_at_all_finds(seed, monkeypatch):
     bodies = made_up(3_000, seed)
     found = mine(Miner(), bodies)
-    monkeypatch.setattr("ra_sdk.tree.FEW", 0)
+    monkeypatch.setattr("ra_sdk.templates.drain.FEW", 0)
     assert mine(Miner(), bodies) == found
-    monkeypatch.setattr("ra_sdk.tree.FEW", 10**9)
+    monkeypatch.setattr("ra_sdk.templates.drain.FEW", 10**9)
     assert mine(Miner(), bodies) == found
     assert len(set(bodies)) - len(set(found)) > 50
 

@@ -13,12 +13,13 @@ from types import SimpleNamespace
 
 import pytest
 
-from ra_sdk import bases, model, tiers
-from ra_sdk.cli import main
+from ra_sdk.cli.app import main
 from ra_sdk.errors import ModelError
-from ra_sdk.gguf import texts
-from ra_sdk.model import ADAPTERS, resolve
-from ra_sdk.tiers import TIERS, chosen
+from ra_sdk.reasoner import bases, tiers
+from ra_sdk.reasoner import files as model
+from ra_sdk.reasoner.files import ADAPTERS, resolve
+from ra_sdk.reasoner.gguf import texts
+from ra_sdk.reasoner.tiers import TIERS, chosen
 
 ROOT = Path(__file__).resolve().parent.parent
 STANDARD = TIERS["standard"]
@@ -45,7 +46,7 @@ def left():
 
 def elsewhere(small, code, **more):
     """A process of its own that runs ``code`` with the small tier."""
-    head = f"import os, sys, time; from ra_sdk import bases; from ra_sdk.tiers import TIERS, Tier; tier = TIERS['standard'] = {small.tier!r}"
+    head = f"import os, sys, time; from ra_sdk import bases; from ra_sdk.reasoner.tiers import TIERS, Tier; tier = TIERS['standard'] = {small.tier!r}"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(small.packages), *sys.path])}
     return subprocess.Popen([sys.executable, "-c", f"{head}\n{code}"], env=environment, stdout=subprocess.PIPE, text=True, **more)
 
@@ -283,7 +284,7 @@ def test_a_run_with_such_a_tier_ends_at_once(small, ra, tmp_path):
 
 
 def test_an_explainer_needs_no_adapter(small, monkeypatch):
-    from ra_sdk import explainer
+    from ra_sdk.reasoner import explainer
 
     (small.adapters / "standard.gguf").unlink()
     opened = []
@@ -413,7 +414,7 @@ def test_get_of_a_package_that_is_not_installed(ra, monkeypatch):
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals here")
 def test_get_shows_a_bar_on_a_terminal(small):
     main_end, terminal = os.openpty()
-    code = "from ra_sdk.cli import main; sys.exit(main(['model', 'get', 'standard']))"
+    code = "from ra_sdk.cli.app import main; sys.exit(main(['model', 'get', 'standard']))"
     process = elsewhere(small, code, stderr=terminal)
     out, _ = process.communicate(timeout=60)
     os.close(terminal)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ra_sdk import verdicts as module
 from ra_sdk.errors import BadOption, StoreError
 from ra_sdk.records import Verdict
-from ra_sdk.verdicts import StoreWarning, VerdictStore, store_key
+from ra_sdk.verdicts import store as module
+from ra_sdk.verdicts.store import StoreWarning, VerdictStore, store_key
 
 ROOT = Path(module.__file__).parent.parent
 BAD = Verdict("disk <path> failed", "abnormal", 0.93, "hardware", '"failed" says so', True, "direct", "small")
@@ -342,7 +342,7 @@ def test_threads_share_a_store(path):
 WRITER = """
 import sys
 from ra_sdk.records import Verdict
-from ra_sdk.verdicts import VerdictStore
+from ra_sdk.verdicts.store import VerdictStore
 path, number = sys.argv[1], int(sys.argv[2])
 with VerdictStore(path) as store:
     for n in range(60):
@@ -381,7 +381,7 @@ def test_processes_that_find_a_corrupt_file_at_once(path):
 READER = """
 import sys
 from ra_sdk.records import Verdict
-from ra_sdk.verdicts import VerdictStore
+from ra_sdk.verdicts.store import VerdictStore
 path, number = sys.argv[1], int(sys.argv[2])
 with VerdictStore(path) as store:
     print("ready", flush=True)

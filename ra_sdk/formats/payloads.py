@@ -9,7 +9,7 @@ from http import HTTPStatus
 from typing import Any
 
 from ra_sdk.formats.requests import KINDS
-from ra_sdk.jsontext import dumped
+from ra_sdk.text import dumped
 
 __all__ = ["azure_level", "said", "status_level", "timeless"]
 

@@ -19,7 +19,7 @@ from ra_sdk.formats.levels import level_of
 from ra_sdk.formats.patterns import COLOUR, severity_of
 from ra_sdk.formats.payloads import azure_level, said, status_level, timeless
 from ra_sdk.formats.times import times_of
-from ra_sdk.jsontext import dumped
+from ra_sdk.text import dumped
 
 if TYPE_CHECKING:
     import polars as pl

@@ -9,7 +9,6 @@ from pathlib import Path
 from threading import Lock
 
 from ra_sdk import config
-from ra_sdk.evidence import clause, shortened
 from ra_sdk.knowledge import leftout
 from ra_sdk.knowledge.choosing import Candidate, best, features_of
 from ra_sdk.knowledge.composing import composed, introduced
@@ -18,6 +17,7 @@ from ra_sdk.knowledge.phrases import Hit, Phrases, as_mined, folded
 from ra_sdk.knowledge.statements import Statements
 from ra_sdk.knowledge.who import Speakers
 from ra_sdk.records import Verdict
+from ra_sdk.templates.quotes import clause, shortened
 
 __all__ = ["Knowledge", "own", "users"]
 

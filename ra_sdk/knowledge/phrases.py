@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ra_sdk.masks import mask
+from ra_sdk.templates.masks import mask
 
 if TYPE_CHECKING:
     from ra_sdk.knowledge.entries import Entry

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ra_sdk.model import resolve
+from ra_sdk.reasoner.files import resolve
 
 if TYPE_CHECKING:
     import torch

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from ra_sdk.grounding import grounded
+from ra_sdk.reasoner.rationale import grounded
 
 from ra_training.evidence import label_reward, shown
 from ra_training.examples import Encoder

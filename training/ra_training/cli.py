@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ra_sdk.errors import RaError
-from ra_sdk.prompt import Mode
+from ra_sdk.records import Mode
 
 from ra_training.choose import add_choose
 from ra_training.corpus import place

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ra_sdk.masks import mask
+from ra_sdk.templates.masks import mask
 from ra_sdk.records import CATEGORIES
 
 __all__ = ["RAW", "Row", "corpus_files", "digest", "masked", "place", "read_rows", "training_rows", "wildcards"]
@@ -131,8 +131,8 @@ def training_rows(files: dict[str, Path], split: str, *, seed: int = 0, plain: i
 def levelled(rows: Sequence[Row]) -> list[Row]:
     """Messages as the product reads them: the severity that a header gives, and the body. One in which nothing but a header is found stays whole."""
     from ra_sdk.formats import builtin_formats
-    from ra_sdk.lines import raw_blocks
-    from ra_sdk.sources import IterableSource
+    from ra_sdk.formats.lines import raw_blocks
+    from ra_sdk.sources.builtin import IterableSource
 
     raw = raw_blocks(IterableSource([row.message for row in rows]), builtin_formats(), None, len(rows) + 1, 0.1)
     blocks = [block.parse() for block in raw if block is not None]

@@ -1,6 +1,6 @@
 """One table over labelled files: the model as the product runs it, and the baselines, on the same rows.
 
-Every prediction goes through `ra_sdk.reasoner.LlamaReasoner`, and rationales are filled from the message, as the product shows them.
+Every prediction goes through `ra_sdk.reasoner.llama.LlamaReasoner`, and rationales are filled from the message, as the product shows them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from ra_sdk.grounding import fill
+from ra_sdk.templates.fill import fill
 
 from ra_training.baselines import keywords, minilm, tfidf
 from ra_training.corpus import Row, corpus_files, masked, read_rows, training_rows
@@ -20,7 +20,7 @@ from ra_training.metrics import figures, rationale_figures
 from ra_training.sessions import read_sessions, session_sets
 
 if TYPE_CHECKING:
-    from ra_sdk.reasoner import LlamaReasoner
+    from ra_sdk.reasoner.llama import LlamaReasoner
 
 __all__ = ["EvaluateConfig", "Prediction", "evaluate", "evaluation_sets", "markdown"]
 
@@ -115,7 +115,7 @@ def _model_rows(config: EvaluateConfig, mode: Literal["direct", "think"], sets: 
 
 
 def _reasoner(config: EvaluateConfig, explain: Literal["abnormal", "always", "never"]) -> LlamaReasoner:
-    from ra_sdk.reasoner import LlamaReasoner
+    from ra_sdk.reasoner.llama import LlamaReasoner
 
     return LlamaReasoner(config.model, adapter=config.adapter, threads=config.threads, explain=explain)
 

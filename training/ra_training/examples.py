@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from ra_sdk.prompt import ABNORMAL, END, FITS, FITS_NOT, KNOWN, NORMAL, OPEN_THINK, Mode, head, level, reply, tail
+from ra_sdk.reasoner.prompt import ABNORMAL, END, FITS, FITS_NOT, KNOWN, NORMAL, OPEN_THINK, head, level, reply, tail
+from ra_sdk.records import Mode
 
 from ra_training.augment import hostile, relevelled, shown_level, starred
 from ra_training.corpus import Row, masked

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ra_sdk.llama import requantise
-from ra_sdk.prompt import PROMPT_VERSION
+from ra_sdk.reasoner.llama_cpp import requantise
+from ra_sdk.reasoner.prompt import PROMPT_VERSION
 
 from ra_training.base import Base, load_base, with_lora
 
@@ -257,7 +257,7 @@ def _log_odds(score: float) -> float:
 
 def agreement(ours: Sequence[float], base: Path, exported: Path, lines: Sequence[tuple[str, str | None]], *, merged: bool) -> tuple[float, float]:
     """Share of masked texts (each with its level) that have the same direct verdict in PyTorch (its scores) and llama.cpp, and how far scores are apart."""
-    from ra_sdk.reasoner import LlamaReasoner
+    from ra_sdk.reasoner.llama import LlamaReasoner
 
     with LlamaReasoner(exported if merged else base, adapter="none" if merged else exported, explain="never") as reasoner:
         texts, severities = [text for text, _ in lines], [severity for _, severity in lines]

@@ -17,7 +17,8 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
-from ra_sdk.prompt import PROMPT_VERSION, Mode
+from ra_sdk.reasoner.prompt import PROMPT_VERSION
+from ra_sdk.records import Mode
 
 from ra_training.augment import shown_level
 from ra_training.base import base_path, fast_bf16, keep_in_bf16, load_base

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ra_sdk.grounding import invented
+from ra_sdk.reasoner.rationale import invented
 
 __all__ = ["average_precision", "calibration_error", "figures", "rationale_figures"]
 

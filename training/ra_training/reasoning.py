@@ -11,8 +11,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from ra_sdk.grounding import EDGES, invented
-from ra_sdk.placeholders import PLACEHOLDERS
+from ra_sdk.reasoner.rationale import EDGES, invented
+from ra_sdk.templates.placeholders import PLACEHOLDERS
 
 __all__ = ["MOST_INVENTIONS", "bleu", "brevity_reward", "coherence_reward", "grounding_reward", "inventions", "rouge_l", "words"]
 
@@ -22,7 +22,7 @@ COHERENT_TO = 8.0  # times the target perplexity: there coherence is worth nothi
 _QUOTE = re.compile(r'"([^"]+)"')
 _PLACEHOLDER = re.compile("|".join(map(re.escape, PLACEHOLDERS)))
 _WORD = re.compile(rf"{_PLACEHOLDER.pattern}|[a-z0-9]+")
-_NAMED = re.compile(  # specifics without a digit or a slash, which ra_sdk.grounding does not look for
+_NAMED = re.compile(  # specifics without a digit or a slash, which ra_sdk.reasoner.rationale does not look for
     r"\b(?:E[A-Z]{3,}|SIG[A-Z]{2,}|[A-Z]{2,}(?:_[A-Z]+)+)\b"  # ENOSPC, SIGKILL, ERR_NAME
     r"|[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"  # user@host
     r"|\b[A-Za-z][A-Za-z0-9-]*(?:\.[A-Za-z0-9-]*[A-Za-z][A-Za-z0-9-]*){2,}"  # db.internal.example

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from ra_sdk.grounding import grounded
-from ra_sdk.placeholders import PLACEHOLDERS
+from ra_sdk.reasoner.rationale import grounded
+from ra_sdk.templates.placeholders import PLACEHOLDERS
 
 from ra_training.corpus import masked
 

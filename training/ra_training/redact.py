@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from ra_sdk.placeholders import PLACEHOLDERS
+from ra_sdk.templates.placeholders import PLACEHOLDERS
 
 __all__ = ["STAND_INS", "Redactor"]
 

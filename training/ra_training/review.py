@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
-from ra_sdk.inert import visible
+from ra_sdk.text import visible
 from ra_sdk.records import CATEGORIES
 
 from ra_training.correct import Study

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
-from ra_sdk.prompt import ABNORMAL, CLOSE_THINK, END, EVIDENCE, FITS, OPEN_THINK, answer
+from ra_sdk.reasoner.prompt import ABNORMAL, CLOSE_THINK, END, EVIDENCE, FITS, OPEN_THINK, answer
 from ra_sdk.records import CATEGORIES
 
 from ra_training.evidence import erasure_reward, label_reward, line_reward, short_reward, shown, twin_reward
@@ -198,7 +198,7 @@ def means(scores: Sequence[Score]) -> dict[str, float]:
 
 
 def read(reply: str, kind: str) -> Reading | None:
-    """What a reply says; None unless it is exactly as `ra_sdk.prompt.reply` writes it, with its end: reasoning and verdict, or verdict and evidence."""
+    """What a reply says; None unless it is exactly as `ra_sdk.reasoner.prompt.reply` writes it, with its end: reasoning and verdict, or verdict and evidence."""
     match = _REPLY[kind].fullmatch(reply)
     if match is None or (kind == "think" and _TAG.search(match["said"])):
         return None

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ra_sdk.prompt import PROMPT_VERSION
+from ra_sdk.reasoner.prompt import PROMPT_VERSION
 
 from ra_training.base import base_path, fast_bf16, load_base, with_lora
 from ra_training.corpus import RAW, corpus_files, digest, training_rows

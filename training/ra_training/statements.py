@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from itertools import count
 
-from ra_sdk.masks import mask
-from ra_sdk.placeholders import PLACEHOLDERS, WILDCARD
+from ra_sdk.templates.masks import mask
+from ra_sdk.templates.placeholders import PLACEHOLDERS, WILDCARD
 
 from ra_training.messages import HOLE
 

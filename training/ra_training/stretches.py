@@ -1,7 +1,7 @@
 """Which tokens may come next where a reply quotes its line: those with which what is written stays a stretch of it.
 
-The product's rule (``ra_sdk.reasoner``) is that what is written stands in the line, blanks at its ends aside. This is the same rule for replies that
-begin as `ra_sdk.prompt.reply` writes them, with a blank; blanks that lead nowhere are left out.
+The product's rule (``ra_sdk.reasoner.llama``) is that what is written stands in the line, blanks at its ends aside. This is the same rule for replies that
+begin as `ra_sdk.reasoner.prompt.reply` writes them, with a blank; blanks that lead nowhere are left out.
 """
 
 from __future__ import annotations

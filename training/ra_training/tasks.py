@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ra_sdk.prompt import Mode
+from ra_sdk.records import Mode
 
 from ra_training.augment import hostile, shown_level
 from ra_training.corpus import masked

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ra_sdk.grounding import invented
+from ra_sdk.reasoner.rationale import invented
 from ra_sdk.records import CATEGORIES
 
 __all__ = ["MESSAGE", "WORDS", "Report", "check", "faults", "message_faults", "statements"]

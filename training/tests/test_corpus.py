@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from ra_sdk.grounding import invented
+from ra_sdk.reasoner.rationale import invented
 
 from ra_training.augment import hostile, relevelled, starred
 from ra_training.corpus import Row, corpus_files, masked, read_rows, training_rows

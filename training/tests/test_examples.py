@@ -6,7 +6,7 @@ import random
 from math import log
 
 import pytest
-from ra_sdk.prompt import head, level, reply, tail
+from ra_sdk.reasoner.prompt import head, level, reply, tail
 
 from ra_training.base import base_path, load_tokenizer
 from ra_training.corpus import Row, masked
@@ -107,7 +107,7 @@ def test_an_epoch_is_the_same_for_the_same_seed(tokenizer):
 
 @pytest.mark.model
 def test_tokens_equal_those_of_llama_cpp(shared):
-    from ra_sdk.reasoner import LlamaReasoner
+    from ra_sdk.reasoner.llama import LlamaReasoner
 
     from ra_training.corpus import corpus_files, training_rows
 

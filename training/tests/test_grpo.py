@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from ra_sdk.prompt import head, level, tail
+from ra_sdk.reasoner.prompt import head, level, tail
 
 from ra_training.base import load_base, with_lora
 from ra_training.cli import main
@@ -499,7 +499,7 @@ LINE = 'link "eth0" down, link <*> up: exit code 1 (a=0x0)'
 
 
 def test_what_may_follow_is_the_products_rule(writer):
-    """Of all tokens those, and no others, with which what is written stays a stretch of the line, as `ra_sdk.reasoner` holds it."""
+    """Of all tokens those, and no others, with which what is written stays a stretch of the line, as `ra_sdk.reasoner.llama` holds it."""
     pieces = writer.pieces
     texts = {token: text for token, text in enumerate(pieces.texts) if token not in pieces.controls}
     for written in ("", " ", " l", " link", " link ", " exit code", " exit code 1 (a=0x0", " <", LINE[1:], f" {LINE}"):

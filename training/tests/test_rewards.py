@@ -69,7 +69,7 @@ def test_format_is_exactly_the_products_layout_with_its_end(kind, reply, well):
 
 
 def test_the_prompts_own_replies_are_well_formed():
-    from ra_sdk.prompt import reply
+    from ra_sdk.reasoner.prompt import reply
     from ra_sdk.records import CATEGORIES
 
     for mode in ("think", "direct"):

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from ra_sdk.prompt import PROMPT_VERSION
+from ra_sdk.reasoner.prompt import PROMPT_VERSION
 
 from ra_training.cli import main
 from ra_training.corpus import corpus_files, read_rows

@@ -9,10 +9,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.errors import BadOption
-from ra_sdk.judging import asked, reads_severity
-from ra_sdk.prompt import Mode
-from ra_sdk.records import TemplateKey, Verdict
+from ra_sdk.records import Mode, TemplateKey, Verdict
 from ra_sdk.trouble import RateLimited
+from ra_sdk.verdicts.resolver import asked, reads_severity
 
 if TYPE_CHECKING:
     from ra_sdk.hookspecs import Reasoner

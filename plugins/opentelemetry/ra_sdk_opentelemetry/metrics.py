@@ -15,7 +15,7 @@ from ra_sdk_opentelemetry import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ra_sdk.blocks import Detections
+    from ra_sdk.detections import Detections
     from ra_sdk.detector import Detector
     from ra_sdk.records import TemplateKey
 
@@ -69,7 +69,7 @@ class _Ignored:
 
 
 class ServiceMeters:
-    """What ``ra_sdk.service.Service`` tells of itself, and the processor of its queue.
+    """What ``ra_sdk.service.core.Service`` tells of itself, and the processor of its queue.
 
     ``ra.records`` by label; ``ra.model.calls``, ``ra.model.templates`` (it was asked about), ``ra.model.tokens``; ``ra.model.duration`` and
     ``ra.mining.duration`` (s); ``ra.templates`` and ``ra.cold`` (now); ``ra.processor.queue`` (now), ``ra.processor.dropped``.

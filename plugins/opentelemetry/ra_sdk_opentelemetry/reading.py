@@ -10,7 +10,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from ra_sdk import otlp
+from ra_sdk.service import otlp
 
 from ra_sdk_opentelemetry.unpack import parsed
 

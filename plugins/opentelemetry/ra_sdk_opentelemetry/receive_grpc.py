@@ -11,7 +11,7 @@ from typing import Any
 
 import grpc
 from ra_sdk.errors import SourceError
-from ra_sdk.wire import Refusal
+from ra_sdk.service.wire import Refusal
 
 from ra_sdk_opentelemetry.address import Address
 from ra_sdk_opentelemetry.receiving import Rules, Take, rejection

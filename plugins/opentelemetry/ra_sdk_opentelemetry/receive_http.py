@@ -8,10 +8,10 @@ from contextlib import suppress
 from typing import Any
 
 import uvicorn
-from ra_sdk import otlp
 from ra_sdk.errors import SourceError, WorldError
-from ra_sdk.guard import Bodies, Watch, guarded, is_loopback, refuse_other_host
-from ra_sdk.wire import Refusal
+from ra_sdk.service import otlp
+from ra_sdk.service.connections import Bodies, Watch, guarded, is_loopback, refuse_other_host
+from ra_sdk.service.wire import Refusal
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 

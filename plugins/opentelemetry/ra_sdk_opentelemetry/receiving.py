@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ra_sdk.errors import BadOption, WorldError
-from ra_sdk.limits import Limits
-from ra_sdk.wire import Refusal
+from ra_sdk.service.limits import Limits
+from ra_sdk.service.wire import Refusal
 
 if TYPE_CHECKING:
-    from ra_sdk.tokens import Tokens
+    from ra_sdk.service.tokens import Tokens
 
 __all__ = ["Receiver", "Rules", "Take", "Ticket", "bound", "rejection", "success"]
 
@@ -111,6 +111,6 @@ def rejection(error: BaseException) -> Refusal:
 
 def success(rejected: int = 0, why: str = "") -> bytes:
     """An ExportLogsServiceResponse."""
-    from ra_sdk import otlp
+    from ra_sdk.service import otlp
 
     return otlp.success(otlp.PROTOBUF, rejected, why)

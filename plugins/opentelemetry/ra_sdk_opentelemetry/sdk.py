@@ -18,9 +18,9 @@ from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadW
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
 from ra_sdk.formats.structured import HINTS, body_of, completed
-from ra_sdk.jsontext import dumped
 from ra_sdk.knowledge.who import named
-from ra_sdk.otlp import severity
+from ra_sdk.service.otlp import severity
+from ra_sdk.text import dumped
 
 __all__ = [
     "LogRecordExporter",

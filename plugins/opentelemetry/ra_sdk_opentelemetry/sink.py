@@ -15,7 +15,7 @@ from ra_sdk_opentelemetry.sending import GrpcTransport, HttpTransport, Transport
 from ra_sdk_opentelemetry.writing import Writer
 
 if TYPE_CHECKING:
-    from ra_sdk.blocks import Detections
+    from ra_sdk.detections import Detections
 
 __all__ = ["OPTIONS", "OtlpSink"]
 

@@ -11,9 +11,9 @@ from typing import Any
 
 from ra_sdk.errors import BadOption
 from ra_sdk.hookspecs import Lines
-from ra_sdk.limits import MEBIBYTE, Limits
-from ra_sdk.tokens import Tokens
-from ra_sdk.wire import Refusal
+from ra_sdk.service.limits import MEBIBYTE, Limits
+from ra_sdk.service.tokens import Tokens
+from ra_sdk.service.wire import Refusal
 
 from ra_sdk_opentelemetry.address import Address, parse
 from ra_sdk_opentelemetry.batches import OVERHEAD, Batch, Inbox

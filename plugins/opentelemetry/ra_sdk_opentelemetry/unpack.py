@@ -13,9 +13,9 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict, ParseError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from ra_sdk.limits import Limits
-from ra_sdk.otlp import count_records, parsed, too_many, turn
-from ra_sdk.wire import Refusal, decode
+from ra_sdk.service.limits import Limits
+from ra_sdk.service.otlp import count_records, parsed, too_many, turn
+from ra_sdk.service.wire import Refusal, decode
 
 __all__ = ["counted", "from_json", "parsed", "unpacked"]
 

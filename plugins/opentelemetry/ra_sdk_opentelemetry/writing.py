@@ -19,7 +19,7 @@ from ra_sdk_opentelemetry.names import Names
 from ra_sdk_opentelemetry.unpack import parsed
 
 if TYPE_CHECKING:
-    from ra_sdk.blocks import Detections
+    from ra_sdk.detections import Detections
 
 __all__ = ["Chunk", "Writer"]
 
@@ -94,7 +94,7 @@ class Writer:
     def _uids(self, detections: Detections) -> list[str]:
         if not self.names.uid:
             return []
-        from ra_sdk.sinks import record_ids
+        from ra_sdk.sinks.jsonl import record_ids
 
         return record_ids(detections)
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import grpc
 import pytest
-from ra_sdk.limits import Limits
-from ra_sdk.tokens import make_token
-from ra_sdk.wire import Refusal
+from ra_sdk.service.limits import Limits
+from ra_sdk.service.tokens import make_token
+from ra_sdk.service.wire import Refusal
 
 from ra_sdk_opentelemetry.unpack import counted, from_json, unpacked
 

@@ -28,7 +28,7 @@ class Hop:
         command = [
             sys.executable,
             "-m",
-            "ra_sdk.cli",
+            "ra_sdk",
             "detect",
             addresses(kind, port),
             "--to",
@@ -96,7 +96,7 @@ def test_a_sink_that_refuses_ends_the_command_with_a_word(receiver):
         context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no logs here")
 
     receiver.failing = lambda call: refuse
-    command = [sys.executable, "-m", "ra_sdk.cli", "detect", "-", "--to", f"otlp://127.0.0.1:{receiver.port}", "--output", "none", "--model", "echo"]
+    command = [sys.executable, "-m", "ra_sdk", "detect", "-", "--to", f"otlp://127.0.0.1:{receiver.port}", "--output", "none", "--model", "echo"]
     done = subprocess.run(command, input="disk failed\n", capture_output=True, text=True, env={**os.environ, "RA_STORE": ":memory:"})
     assert done.returncode == 1
     assert re.search("refused records for good: INVALID_ARGUMENT: no logs here", done.stderr)

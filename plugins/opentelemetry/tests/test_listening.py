@@ -9,11 +9,11 @@ from pathlib import Path
 import grpc
 import pytest
 import ra_sdk
-from ra_sdk.cli import main
-from ra_sdk.limits import Limits
+from ra_sdk.cli.app import main
 from ra_sdk.records import TemplateKey
-from ra_sdk.serving import Place, Serving
-from ra_sdk.tokens import make_token
+from ra_sdk.service.limits import Limits
+from ra_sdk.service.run import Place, Serving
+from ra_sdk.service.tokens import make_token
 
 from .conftest import SHOP, batches, exporter, message_of, until
 from .test_source import call
@@ -121,7 +121,7 @@ def test_open_to_others_needs_tokens(tmp_path, monkeypatch):
 
 def test_before_the_model_is_loaded_clients_are_told_to_come_again(serving, monkeypatch):
     gate = threading.Event()
-    monkeypatch.setattr("ra_sdk.serving._warm", lambda: gate.wait(60))
+    monkeypatch.setattr("ra_sdk.service.run._warm", lambda: gate.wait(60))
     service = serving(wait=False)
     with pytest.raises(grpc.RpcError) as caught:
         call(service.listeners[0].port, message_of(["a"]))

@@ -249,7 +249,7 @@ def test_closing_ends_the_waiting(block, scheme):
 
 @pytest.mark.parametrize("scheme", ["otlps", "otlp+https"])
 def test_tls_and_headers(block, pipeline, kept, certificate, monkeypatch, tmp_path, scheme):
-    from ra_sdk.tokens import make_token
+    from ra_sdk.service.tokens import make_token
 
     cert, key = certificate
     token = make_token("sink", tmp_path / "tokens")

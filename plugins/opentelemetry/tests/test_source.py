@@ -15,8 +15,8 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest, ExportLogsServiceResponse
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
-from ra_sdk.tokens import make_token
-from ra_sdk.wire import Refusal
+from ra_sdk.service.tokens import make_token
+from ra_sdk.service.wire import Refusal
 
 from ra_sdk_opentelemetry import OtlpSource
 from ra_sdk_opentelemetry.batches import Inbox, original
@@ -113,7 +113,7 @@ def test_json_is_protobuf_in_other_words(pipeline, kept):
 
 
 def test_bodies_are_those_that_the_service_judges(pipeline, kept):
-    from ra_sdk import otlp
+    from ra_sdk.service import otlp
 
     request = message_of(["", "---", "a\nb\nc", "\x1b[31mred\x1b[0m fails", "ünï 😀", "\u2028 x", '{"message": "inner"}', "\x00 nul", " spaced "])
     broken = request.resource_logs[0].scope_logs[0].log_records.add()

@@ -1,0 +1,1 @@
+"""`ra serve`: many clients, one detector."""

@@ -1,0 +1,1 @@
+"""Where records come from: files, streams, the journal and Python objects; checkpoints that say how far each was read."""

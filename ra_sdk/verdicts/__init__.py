@@ -1,0 +1,1 @@
+"""Verdicts of templates: from memory, the store or the model."""
