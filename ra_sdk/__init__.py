@@ -12,12 +12,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ra_sdk.api import adetect as adetect
+    from ra_sdk.api import detect as detect
+    from ra_sdk.api import judge as judge
     from ra_sdk.detections import Detection as Detection
     from ra_sdk.detections import Detections as Detections
     from ra_sdk.detector import Detector as Detector
     from ra_sdk.detector import Progress as Progress
-    from ra_sdk.detector import adetect as adetect
-    from ra_sdk.detector import detect as detect
     from ra_sdk.errors import BadFormat as BadFormat
     from ra_sdk.errors import BadOption as BadOption
     from ra_sdk.errors import BadRecord as BadRecord
@@ -49,7 +50,8 @@ __version__ = "0.1.0"
 # Name -> module. Resolved on first use, so that a bare import stays light.
 _HOMES = {
     **dict.fromkeys(["Detection", "Detections"], "detections"),
-    **dict.fromkeys(["Detector", "Progress", "adetect", "detect"], "detector"),
+    **dict.fromkeys(["adetect", "detect", "judge"], "api"),
+    **dict.fromkeys(["Detector", "Progress"], "detector"),
     **dict.fromkeys(["BadFormat", "BadOption", "BadRecord", "ModelError", "RaError", "SinkError", "SourceError", "StoreError"], "errors"),
     **dict.fromkeys(["UnknownFormat", "UnknownScheme", "UsageError", "WorldError"], "errors"),
     **dict.fromkeys(["Items", "Lines", "hookimpl"], "hookspecs"),

@@ -21,7 +21,9 @@ from ra_sdk.slabs import ROWS, Slab, rationale
 from ra_sdk.templates.fill import fillable
 
 if TYPE_CHECKING:
+    import pandas as pd
     import polars as pl
+    import pyarrow as pa
 
 __all__ = ["Detection", "Detections", "each"]
 
@@ -258,6 +260,20 @@ class Detections(Sequence[Detection]):
         """The same for several records at once, given by their numbers."""
         found = zip(self.codes.gather(rows).to_list(), self.block.bodies.gather(rows).to_list())
         return [rationale(self.verdicts[code], body) for code, body in found]
+
+    def to_polars(self) -> pl.DataFrame:
+        """A row for every record; ``ra_sdk.frames.frame_of`` lists the columns."""
+        from ra_sdk.frames import frame_of
+
+        return frame_of(self)
+
+    def to_arrow(self) -> pa.Table:  # type: ignore[name-defined]  # it has no stubs
+        """The same as an Arrow table. Raises ModuleNotFoundError without pyarrow."""
+        return self.to_polars().to_arrow()
+
+    def to_pandas(self) -> pd.DataFrame:
+        """The same as a pandas frame. Raises ModuleNotFoundError without pandas and pyarrow."""
+        return self.to_polars().to_pandas()
 
     def __len__(self) -> int:
         return len(self.codes)

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ra_sdk.blocks import Block
 from ra_sdk.detections import Detection, Detections, each
@@ -25,7 +25,7 @@ from ra_sdk.knowledge import Knowledge, agreed
 from ra_sdk.plugins import PluginSet
 from ra_sdk.reasoner.explainer import Around, Explainer
 from ra_sdk.reasoner.explainer import named as explainer
-from ra_sdk.records import THRESHOLDS, Mode, Sensitivity, Template, TemplateKey, Verdict
+from ra_sdk.records import THRESHOLDS, LogRecord, Mode, Sensitivity, Template, TemplateKey, Verdict
 from ra_sdk.sessions.grouping import Window, sessions
 from ra_sdk.sessions.window import Session
 from ra_sdk.sinks.jsonl import keep_apart
@@ -40,21 +40,17 @@ from ra_sdk.verdicts.store import VerdictStore
 if TYPE_CHECKING:
     import polars as pl
 
+    from ra_sdk.api import LogSource
     from ra_sdk.hookspecs import Reasoner, Sink, Source
     from ra_sdk.templates.placeholders import Mask
 
-__all__ = ["Counts", "Detector", "Progress", "adetect", "detect"]
+__all__ = ["Counts", "Detector", "Progress"]
 
-T = TypeVar("T")
 Prepared: TypeAlias = "tuple[Block, pl.Series, list[str], list[int]]"  # a block, the codes of its bodies, the masked texts, their counts
 NEIGHBOURS = 2  # records before and behind one that an explainer is told of
 SPEAKING = 8  # records of a template that are asked who wrote them
 LOOKAHEAD = 3  # blocks that are parsed and masked while one is judged
 STATE_SECONDS = 60.0  # how often a long run saves its mining state
-
-
-class _Closable(Protocol):
-    def close(self) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +138,27 @@ class Detector:
         self._ahead = ThreadPoolExecutor(2, "ra-parse")
         self._stopped = self._closed = False
 
-    def detect(self, source: object) -> Iterator[Detection]:
-        """Every record of a source with its verdict, in input order.
+    def detect(self, source: LogSource, *, column: str | None = None) -> Iterator[Detection]:
+        """Every record of a source with its verdict, in input order. For ``source`` and ``column`` see ``ra_sdk.detect``."""
+        return each(self.blocks(source, column=column))
 
-        ``source``: a path or URL, an iterable of strings, mappings or LogRecords, or a column of a DataFrame.
-        """
-        return each(self.blocks(source))
+    def scan(self, source: LogSource, *, column: str | None = None) -> pl.DataFrame:
+        """Every record of a source with its verdict, as one polars frame; ``ra_sdk.frames.frame_of`` lists its columns."""
+        import polars as pl
 
-    def blocks(self, source: object) -> Iterator[Detections]:
+        frames = [block.to_polars() for block in self.blocks(source, column=column)]
+        return pl.concat(frames, rechunk=False) if frames else Detections.of(LogRecord(""), Verdict("")).to_polars().clear()
+
+    def blocks(self, source: LogSource, *, column: str | None = None) -> Iterator[Detections]:
         """The same in blocks, for those who work on columns. Raises SourceError and UsageError at the call.
 
         A checkpoint moves behind a block when the next one is asked for: the caller has then finished with it.
         """
         self._check_open()
-        opened: Source = self.plugins.watched(self.plugins.open_source(source, self._reading))
+        opened: Source = self.plugins.watched(self.plugins.open_source(source, {**self._reading, "column": column}))
         return _acknowledged(opened, self._blocks(opened))
 
-    def sessions(self, source: object) -> Iterator[Session]:
+    def sessions(self, source: LogSource) -> Iterator[Session]:
         """The source's windows with their own verdicts. Raises BadOption without a window, and with a checkpoint."""
         if self.window is None:
             raise BadOption("sessions need a window, and this detector has none; make it with one, as in Window(lines=100)")
@@ -179,7 +179,7 @@ class Detector:
         (raw,) = (raw for raw in raw_blocks(IterableSource([line]), self.formats, self._format, 1, self._wait) if raw is not None)
         return self._judged(_prepare(raw, False, self.judging.reads_severity, self.miner.masks), mode or self.mode, explain=explain)[0]
 
-    def write(self, source: object, *sinks: str | Sink) -> Counts:
+    def write(self, source: LogSource, *sinks: str | Sink) -> Counts:
         """Take a source to its end, into sinks (URLs or objects). A checkpoint moves once every sink has written.
 
         Sinks opened here are closed here. Raises SourceError, SinkError, BadOption.
@@ -307,36 +307,6 @@ class Detector:
             self.miner.save(self._state)
 
 
-def detect(source: object, **options: Any) -> Iterator[Detection]:
-    """Every record of ``source`` with its verdict, in input order. Options are those of ``Detector``.
-
-    Raises what ``Detector`` and ``Detector.detect`` raise, at this call and not at the first record.
-    """
-    detector = Detector(**options)
-    try:
-        found = detector.detect(source)
-    except BaseException:
-        detector.close()
-        raise
-    return _then_close(detector, found)
-
-
-def adetect(source: object, **options: Any) -> AsyncIterator[Detection]:
-    """``detect`` for asyncio: blocks are read and judged in one thread, a given iterable too, and the event loop never waits for them.
-
-    Raises at this call, as ``detect`` does; it loads the model, for seconds perhaps. Leaving the loop, or cancelling it, closes everything.
-    """
-    from ra_sdk.aio import beside
-
-    detector = Detector(**options)
-    try:
-        blocks = detector.blocks(source)
-    except BaseException:
-        detector.close()
-        raise
-    return beside(blocks, detector.stop, detector.close)
-
-
 def _with_known_key(found: Iterable[Session], key: str | None) -> Iterator[Session]:
     """The sessions; a warning after them if no record had the key, whose name may be wrong."""
     without = 0
@@ -359,11 +329,6 @@ def _acknowledged(source: Source, blocks: Iterable[Detections]) -> Iterator[Dete
             yield block
             if block.checkpoint is not None:
                 source.acknowledge(block.checkpoint)
-
-
-def _then_close(thing: _Closable, found: Iterable[T]) -> Iterator[T]:
-    with closing(thing):
-        yield from found
 
 
 def _prepare(raw: RawBlock, fields: bool, severities: bool, masks: Sequence[Mask]) -> Prepared:

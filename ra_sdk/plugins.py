@@ -122,9 +122,11 @@ class PluginSet:
 
     def open_source(self, source: object, options: Mapping[str, Any]) -> Source:
         """A source from a path, a URL, or what Python has in memory. Raises SourceError, UsageError."""
+        if isinstance(source, list | tuple) and source and all(isinstance(each, os.PathLike) for each in source):
+            source = Sources(*source)
         if isinstance(source, Sources):
             return self._joined(source, options)
-        found: Any = sources.as_source(source)
+        found: Any = sources.as_source(source, options.get("column"))
         if found is None:
             url = os.fsdecode(source) if isinstance(source, os.PathLike) else str(source)
             if isinstance(source, os.PathLike) and (url == "-" or sources.SCHEME.match(url)):

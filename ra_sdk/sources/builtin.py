@@ -30,6 +30,7 @@ PIECE = 1 << 20  # bytes of a stream that make a piece, if they come
 MOMENT = 0.02  # seconds in which they have to come: the work on a piece pays off with its size
 FIRST = 256  # items of an iterable that are judged together before it is known how quickly they come
 PATIENCE = 0.5  # seconds: the longest that an item waits for others
+VALUES = ("to_list", "tolist", "to_pylist")  # what the values of a column are called
 SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+-]+:")  # two letters at least: C: is a drive
 
 
@@ -59,8 +60,12 @@ def ra_sdk_open_source(url: str, options: Mapping[str, Any]) -> Source | None:
     return StreamSource(_device(path, url), url, str(Path(path).absolute()), force=force, owned=True)
 
 
-def as_source(thing: object) -> Source | None:
-    """A source of what Python has in memory; None for a path or URL, which a plugin has to open. Raises UsageError."""
+def as_source(thing: object, column: str | None = None) -> Source | None:
+    """A source of what Python has in memory; None for a path or URL, which a plugin has to open. ``column``: of a frame. Raises UsageError."""
+    if hasattr(type(thing), "columns") or hasattr(type(thing), "column_names"):  # of the type, since a lazy frame has to work for its own
+        return IterableSource(_values(_column(thing, column)), nulls=True)
+    if column is not None:
+        raise UsageError(f"`column` is for data frames, got {_short(thing)} ({type(thing).__name__}); leave it out")
     if isinstance(thing, str | Path) or hasattr(thing, "__fspath__"):
         return None
     if all(hasattr(thing, name) for name in ("__iter__", "acknowledge", "identity", "close")):
@@ -68,15 +73,33 @@ def as_source(thing: object) -> Source | None:
     if isinstance(thing, io.RawIOBase | io.BufferedIOBase):
         name = str(getattr(thing, "name", "<stream>"))
         return StreamSource(cast("IO[bytes]", thing), name, name)
-    for method in ("to_list", "tolist", "to_pylist"):  # columns of polars, pandas, numpy and pyarrow
-        if hasattr(thing, method):
-            return IterableSource(getattr(thing, method)(), nulls=True)
+    if isinstance(thing, io.TextIOBase):
+        return TextSource(cast("IO[str]", thing))
+    if any(hasattr(thing, method) for method in VALUES):
+        return IterableSource(_values(thing), nulls=True)
     kind = type(thing).__name__
-    if hasattr(type(thing), "columns"):  # of the type, since a lazy frame has to work for its own
-        raise UsageError(f"a {kind} is a table, not a column of log lines; name the column, as in frame['message']")
     if isinstance(thing, Iterable) and not isinstance(thing, bytes | bytearray | Mapping):
         return IterableSource(thing)
     raise UsageError(f"{_short(thing)} ({kind}) is not a source; give a path, a URL, or an iterable of strings, mappings or LogRecords")
+
+
+def _values(column: Any) -> list[Any]:
+    """The values of a column of polars, pandas, numpy or pyarrow."""
+    values: list[Any] = next(getattr(column, method) for method in VALUES if hasattr(column, method))()
+    return values
+
+
+def _column(frame: Any, name: str | None) -> Any:
+    """A column of a frame. Raises UsageError."""
+    kind = type(frame).__name__
+    if kind == "LazyFrame":
+        raise UsageError("a LazyFrame has no rows yet; give frame.collect(), or frame.select(column).collect()")
+    known = [str(each) for each in getattr(frame, "column_names", None) or frame.columns]
+    if name is None:
+        raise UsageError(f"a {kind} is a table, not a column of log lines; say column=NAME, one of {', '.join(known) or 'none, it has no columns'}")
+    if name not in known:
+        raise UsageError(f"column {name!r} is not in the {kind}; it has {', '.join(known) or 'no columns'}")
+    return frame[name]
 
 
 class IterableSource:
@@ -118,6 +141,31 @@ class IterableSource:
 
     def close(self) -> None:
         """Nothing to let go of: the items are the caller's."""
+
+
+class TextSource:
+    """An open text file, read as its path would be, from where it is now. It is left open. Iterating raises SourceError."""
+
+    size, live = None, False
+
+    def __init__(self, stream: IO[str]) -> None:
+        self.name = self.identity = str(getattr(stream, "name", "<stream>"))
+        self.position, self._stream = 0, stream
+
+    def __iter__(self) -> Iterator[Lines]:
+        try:
+            while piece := self._stream.read(PIECE):
+                self.position += len(piece)
+                yield Lines(_speakable(piece).encode())
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise SourceError(f"{self.name!r} cannot be read any further: {reason}; open it in binary mode, or give its path") from error
+
+    def acknowledge(self, checkpoint: object) -> None:
+        """Nothing to keep: an open file cannot be resumed."""
+
+    def close(self) -> None:
+        """Nothing to close: the file is the caller's."""
 
 
 class StreamSource:
