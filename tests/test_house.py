@@ -26,7 +26,15 @@ ROOMS = {
     "service": ["detector", "formats", "knowledge", "plugins", "templates", "verdicts"],
     "cli": ["detector", "formats", "knowledge", "plugins", "reasoner", "service", "sessions", "sinks", "sources", "templates"],
 }
-JOINING = {"plugins", "watched", "aio", "detector", "api"}  # at the root as well: they join the rooms, apart from the two that stand above them
+JOINING = {
+    "plugins",
+    "watched",
+    "aio",
+    "detector",
+    "api",
+    "logging",
+    "pytest_plugin",
+}  # at the root as well: they join the rooms, apart from the two that stand above them
 FILLING = {"slabs": {"templates"}, "detections": {"templates"}}  # a rationale is filled in from the record where it is read
 
 
