@@ -24,7 +24,7 @@ ROOMS = {
     "reasoner": ["knowledge", "templates"],
     "verdicts": ["knowledge", "reasoner", "templates"],
     "service": ["detector", "formats", "knowledge", "plugins", "templates", "verdicts"],
-    "cli": ["detector", "formats", "knowledge", "plugins", "reasoner", "service", "sessions", "sinks", "sources", "templates"],
+    "cli": ["detector", "formats", "knowledge", "plugins", "reasoner", "service", "sessions", "sinks", "sources", "templates", "verdicts"],
 }
 JOINING = {
     "plugins",

@@ -12,10 +12,10 @@ import pytest
 
 from ra_sdk.errors import BadOption, StoreError
 from ra_sdk.records import Verdict
-from ra_sdk.verdicts import store as module
+from ra_sdk.verdicts import database as module
 from ra_sdk.verdicts.store import StoreWarning, VerdictStore, store_key
 
-ROOT = Path(module.__file__).parent.parent
+ROOT = Path(module.__file__).parents[2]
 BAD = Verdict("disk <path> failed", "abnormal", 0.93, "hardware", '"failed" says so', True, "direct", "small")
 FINE = Verdict("all <num> is well", "normal", 0.02, mode="direct")
 
@@ -51,7 +51,7 @@ def test_a_verdict_does_not_outlive_what_it_was_made_of(monkeypatch):
         store.put([BAD], "d1", "direct")
         assert store.get([BAD.template], "d2", "direct") == [None]
         assert store.get([BAD.template], "d1", "think") == [None]
-        monkeypatch.setattr(module, "PROMPT_VERSION", "next")
+        monkeypatch.setattr("ra_sdk.verdicts.store.PROMPT_VERSION", "next")
         assert store.get([BAD.template], "d1", "direct") == [None]
 
 

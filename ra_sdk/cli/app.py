@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ra_sdk import __version__
+from ra_sdk.cli import config as cli_config
 from ra_sdk.cli import detect as cli_detect
+from ra_sdk.cli import general, options, settings
 from ra_sdk.cli import knowledge as cli_knowledge
 from ra_sdk.cli import models as cli_model
-from ra_sdk.cli import options
 from ra_sdk.cli import serve as cli_serve
 from ra_sdk.cli import stats as cli_stats
 from ra_sdk.cli.messages import FINE, INTERRUPTED, NO_READER, USAGE, WORLD, complain, say, troubles_told
@@ -32,12 +33,13 @@ __all__ = ["app", "main"]
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _Misuse: Any = typer.BadParameter.__base__  # what the command line's parser raises; typer has moved it about
 
-app = typer.Typer(help=options.ABOUT, add_completion=False, rich_markup_mode=None, context_settings=options.SETTINGS)
+app = typer.Typer(help=options.ABOUT, rich_markup_mode=None, context_settings=options.SETTINGS)
 cli_detect.add(app)
 cli_model.add(app)
 cli_serve.add(app)
 cli_knowledge.add(app)
 cli_stats.add(app)
+cli_config.add(app)
 
 
 def _version(wanted: bool) -> None:
@@ -49,11 +51,20 @@ def _version(wanted: bool) -> None:
 @app.callback(invoke_without_command=True)
 def ra(
     context: typer.Context,
+    verbose: general.Verbose = False,
+    quiet: general.Quiet = False,
+    log_level: general.Level = None,
+    color: general.Color = general.ColorName.AUTO,
+    config: general.Config = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")] = False,  # noqa: ARG001
 ) -> None:
-    """Show the help where no command is given."""
+    """Apply what holds for all commands. Show the help where no command is given."""
+    general.apply(verbose=verbose, quiet=quiet, level=log_level, color=color)
     if context.invoked_subcommand is None:
         print(context.get_help())
+    elif context.invoked_subcommand != "config":
+        context.default_map = settings.found(config).defaults(context.command)
+    context.obj = config
 
 
 @app.command(help=options.JUDGE)
@@ -217,8 +228,10 @@ def _unwritten(error: OSError) -> int:
 
 def _run(args: list[str]) -> int:
     command = typer.main.get_command(app)
+    if "_RA_COMPLETE" in os.environ:  # the shell asks what could come next
+        command.main(args, prog_name="ra")
     try:
-        with command.make_context("ra", args) as context:
+        with command.make_context("ra", general.in_front(args)) as context:
             code = command.invoke(context)
         sys.stdout.flush()
     except typer.Exit as done:

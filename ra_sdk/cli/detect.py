@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.cli import options
-from ra_sdk.cli.messages import FINE, FOUND, INTERRUPTED, WORLD, complain, say
+from ra_sdk.cli.messages import FINE, FOUND, INTERRUPTED, LOOK, WORLD, complain, say
 from ra_sdk.errors import BadOption, RaError, SinkError
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _sinks(detector: Detector, urls: Sequence[str], output: options.Output, tabl
 def _meter(output: options.Output, follow: bool) -> AbstractContextManager[Any]:
     """A progress bar, if standard error is a terminal that nothing else is written to."""
     busy = follow or (output in LINES and sys.stdout.isatty())
-    if busy or not sys.stderr.isatty():
+    if busy or not LOOK.progress or not sys.stderr.isatty():
         return nullcontext()
     from ra_sdk.cli.display import Meter
 

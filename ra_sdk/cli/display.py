@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TextIO
 
+from ra_sdk.cli.messages import LOOK
 from ra_sdk.templates.fill import fill
 from ra_sdk.text import visible
 
@@ -152,7 +153,8 @@ def console(file: TextIO | None = None) -> Console:
 
     file = file or sys.stdout
     width = None if file.isatty() or os.environ.get("COLUMNS", "").isdigit() else PLAIN_WIDTH
-    return LogConsole(file=file, width=width, markup=False, emoji=False, highlight=False)
+    forced, without = (True, False) if LOOK.color else (None, LOOK.color is False)
+    return LogConsole(file=file, width=width, markup=False, emoji=False, highlight=False, force_terminal=forced, no_color=without or None)
 
 
 def show(table: TemplateTable, out: Console, everything: bool = False) -> None:

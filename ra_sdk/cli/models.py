@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ra_sdk.cli import options
-from ra_sdk.cli.messages import FINE, complain, say
+from ra_sdk.cli.messages import FINE, LOOK, complain, say
 from ra_sdk.errors import BadOption, ModelError
 from ra_sdk.text import json_text
 
@@ -275,7 +275,7 @@ def _print(found: dict[str, Any], as_json: bool) -> None:
 @contextmanager
 def _bar(total: int) -> Iterator[Callable[[int], None]]:
     """A bar on standard error, if that is a terminal, which appears with the first bytes."""
-    if not sys.stderr.isatty():
+    if not LOOK.progress or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
