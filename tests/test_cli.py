@@ -345,7 +345,7 @@ def test_templates_counts_without_a_model(ra, log, monkeypatch):
         ["40", "served request <num>"],
         ["1", "disk sda failed"],
     ]
-    rows = [json.loads(line) for line in ra("templates", log, "--output", "jsonl")[1].splitlines()]
+    rows = [json.loads(line) for line in ra("templates", log, "--json")[1].splitlines()]
     assert rows == [{"count": 40, "template": "served request <num>"}, {"count": 1, "template": "disk sda failed"}]
 
 

@@ -17,7 +17,7 @@ store = ":memory:"
 output = "jsonl"
 fail_on = "abnormal"
 [knowledge.list]
-output = "jsonl"
+kind = "phrase"
 """
 
 
@@ -123,7 +123,7 @@ def test_what_is_set_is_shown_with_its_source(here, capsys, monkeypatch):
     assert shown["file"] == str(here / "ra_sdk.toml")
     assert values["detect", "model"] == ("edge", "RA_MODEL")
     assert values["detect", "fail-on"] == ("abnormal", shown["file"])
-    assert values["knowledge list", "output"] == ("jsonl", shown["file"])
+    assert values["knowledge list", "kind"] == ("phrase", shown["file"])
     assert ("detect", "window") not in values
     assert "detect   " in ra(capsys, "config", "--all")[1]
 

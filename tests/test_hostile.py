@@ -164,7 +164,7 @@ OUTPUTS = {
     "detect": ("detect", "LOG", "--all"),
     "judge --json": ("judge", "--json", f"disk failed {SIGNS} at"),
     "judge": ("judge", f"disk failed {SIGNS} at"),
-    "templates --output jsonl": ("templates", "LOG", "--output", "jsonl"),
+    "templates --json": ("templates", "LOG", "--json"),
     "templates": ("templates", "LOG"),
 }
 

@@ -101,7 +101,7 @@ def judge(
 @app.command()
 def templates(
     source: options.Source,
-    output: options.List = options.Listing.TABLE,
+    as_json: options.AsLines = False,
     format_: options.Format = None,
     format_file: options.FormatFile = None,
     state: options.State = None,
@@ -113,13 +113,13 @@ def templates(
         for _ in detector.blocks(source):
             pass
         found = [(template.count, template.text) for template in detector.templates()]
-    _list(output, ("count", "template"), found)
+    _list(as_json, ("count", "template"), found)
     return FINE
 
 
 @app.command()
 def formats(
-    output: options.List = options.Listing.TABLE,
+    as_json: options.AsLines = False,
     format_file: options.FormatFile = None,
     check: Annotated[bool, typer.Option("--check", help="Check the examples of your own formats instead.")] = False,
 ) -> int:
@@ -130,7 +130,7 @@ def formats(
     known = PluginSet().formats(format_file or [])
     if check:
         return _check_formats(known)
-    _list(output, ("format", "from", "about", "example"), listed(known))
+    _list(as_json, ("format", "from", "about", "example"), listed(known))
     return FINE
 
 
@@ -150,12 +150,12 @@ def _check_formats(known: Sequence[Any]) -> int:
 
 
 @app.command()
-def plugins(output: options.List = options.Listing.TABLE) -> int:
+def plugins(as_json: options.AsLines = False) -> int:
     """List the plugins that are installed, and the distributions that they came with."""
     from ra_sdk.plugins import PluginSet
 
     found = [(p.name, f"{p.distribution} {p.version}", " ".join(p.hooks), p.error or "") for p in PluginSet().listing()]
-    _list(output, ("plugin", "distribution", "hooks", "error"), found)
+    _list(as_json, ("plugin", "distribution", "hooks", "error"), found)
     return FINE
 
 
@@ -249,8 +249,8 @@ def _reasoner(model: str | None, sizes: Mapping[str, Any]) -> Reasoner:
     return PluginSet().open_reasoner(model, sizes)
 
 
-def _list(output: options.Listing, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    if output is options.Listing.JSONL:
+def _list(as_json: bool, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    if as_json:
         for row in rows:
             print(json_text(dict(zip(columns, row, strict=True))))
         return

@@ -63,7 +63,7 @@ def knowledge(context: typer.Context) -> None:
 @_app.command("list")
 def list_(
     kind: Annotated[str | None, options.option("--kind", metavar="KIND", help="Only runbook, statement or phrase.")] = None,
-    output: options.List = options.Listing.TABLE,
+    as_json: options.AsLines = False,
     files: Files = None,
 ) -> int:
     """List all entries."""
@@ -71,7 +71,7 @@ def list_(
 
     if kind is not None and kind not in KINDS:
         raise BadOption(f"--kind must be one of {', '.join(KINDS)}, got {kind!r}")
-    _print((entry for entry in _known(files).entries().values() if kind in (None, entry.kind)), output)
+    _print((entry for entry in _known(files).entries().values() if kind in (None, entry.kind)), as_json)
     return FINE
 
 
@@ -94,13 +94,13 @@ def show(name: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
 @_app.command()
 def search(
     words: Annotated[list[str], typer.Argument(metavar="WORDS", show_default=False)],
-    output: options.List = options.Listing.TABLE,
+    as_json: options.AsLines = False,
     files: Files = None,
 ) -> int:
     """List the entries that hold all of the words."""
     wanted = " ".join(words).lower().split()
     found = [entry for entry in _known(files).entries().values() if all(word in json_text(entry.to_dict()).lower() for word in wanted)]
-    _print(found, output)
+    _print(found, as_json)
     return FINE
 
 
@@ -195,8 +195,8 @@ def _row(candidate: Any) -> dict[str, Any]:
     return {"id": entry.id, "kind": entry.kind, "fits": round(candidate.fits, 3), "words": words, "features": asdict(candidate.features)}
 
 
-def _print(entries: Iterable[Entry], output: options.Listing) -> None:
-    if output is options.Listing.JSONL:
+def _print(entries: Iterable[Entry], as_json: bool) -> None:
+    if as_json:
         for entry in entries:
             print(json_text(entry.to_dict()))
         return

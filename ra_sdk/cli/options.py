@@ -22,6 +22,7 @@ __all__ = [
     "SETTINGS",
     "All",
     "AsJson",
+    "AsLines",
     "Checkpoint",
     "Context",
     "Explain",
@@ -32,8 +33,6 @@ __all__ = [
     "FormatFile",
     "Given",
     "GpuLayers",
-    "List",
-    "Listing",
     "Mode",
     "ModeName",
     "Model",
@@ -104,12 +103,6 @@ class Output(str, Enum):
     TABLE, JSONL, SESSIONS, NONE = "table", "jsonl", "sessions", "none"
 
 
-class Listing(str, Enum):
-    """How a listing is printed."""
-
-    TABLE, JSONL = "table", "jsonl"
-
-
 class ModeName(str, Enum):
     """The model's modes."""
 
@@ -156,7 +149,7 @@ Context = Annotated[int | None, option(metavar="N", min=1, help="Size of one tem
 GpuLayers = Annotated[int | None, option("--gpu-layers", metavar="N", help="Layers of the model on the GPU; -1: all.")]
 Width = Annotated[int | None, option(metavar="N", min=1, help="Templates judged at the same time.")]
 AsJson = Annotated[bool, option("--json", help="Print one JSON object.")]
-List = Annotated[Listing, typer.Option("--output", "-o", help="How the list is printed.")]
+AsLines = Annotated[bool, option("--json", help="Print JSON, one object a line.")]
 
 
 def pairs(texts: Sequence[str]) -> dict[str, str]:
