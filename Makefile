@@ -2,7 +2,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: install lint test soak opentelemetry training bench readme fuzz
+.PHONY: install lint test soak opentelemetry training bench refresh docs fuzz
 
 install: .venv/installed
 
@@ -49,9 +49,16 @@ training: install .venv/installed-training
 bench: install .venv-loglead/bin/python
 	$(BIN)/python -m benchmarks --loglead .venv-loglead/bin/python
 
-# Puts the output of README's first command into README again.
-readme: install
-	$(BIN)/python tests/refresh_readme.py
+# Writes what is generated in docs/ again, the output of the first command among it.
+refresh: install
+	$(BIN)/python tests/refresh_docs.py --output
+
+.venv/installed-docs: .venv/installed pyproject.toml
+	$(BIN)/pip install --group docs
+	touch $@
+
+docs: install .venv/installed-docs
+	$(BIN)/mkdocs build --strict
 
 # Fuzzing finds what tests do not ask for. It is no part of `make test`, where the same targets run for a moment.
 .venv/installed-fuzz: .venv/installed pyproject.toml

@@ -1,4 +1,4 @@
-"""The README is executed: its commands, its Python, its links; and its output is what the command prints."""
+"""README and docs are executed: their commands, their Python, their links; and what is generated in them is current."""
 
 import os
 import re
@@ -19,7 +19,11 @@ from ra_sdk.reasoner.tiers import DEFAULT, TIERS
 from ra_sdk.templates.placeholders import PLACEHOLDERS
 
 ROOT = Path(__file__).resolve().parent.parent
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+GENERATED = ("cli.md", "formats-list.md", "api.md")
+WRITTEN = [path for path in sorted((ROOT / "docs").glob("*.md")) if path.name not in GENERATED]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *WRITTEN]
+TEXT = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
 SNIPPETS = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 LINES = [line for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL) for line in block.splitlines()]
 RA = [line for line in LINES if line.startswith("ra ")]
@@ -162,13 +166,37 @@ def test_what_is_said_of_the_models_holds():
     assert f"the default (`{DEFAULT}`)" in TEXT
 
 
-def test_links_resolve():
-    anchors = {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)}
-    for target in re.findall(r"\]\(([^)\s]+)\)", TEXT):
-        if target.startswith("#"):
-            assert target[1:] in anchors
-        elif "://" not in target:
-            assert (ROOT / target).exists(), target
+def anchors(path):
+    titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_links_resolve(page):
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        place = (page.parent / path).resolve() if path else page
+        assert place.exists(), target
+        assert not anchor or anchor in anchors(place), target
+
+
+def test_the_readme_is_one_screen():
+    assert len(README.splitlines()) <= 50
+
+
+def test_what_is_generated_is_current():
+    refresh = _refresh()
+    for name, text in (("cli.md", refresh.command_line()), ("formats-list.md", refresh.formats())):
+        assert (ROOT / "docs" / name).read_text(encoding="utf-8") == text, f"run: python tests/refresh_docs.py ({name})"
+
+
+def test_the_readme_shows_lines_of_the_real_output():
+    shown = re.search(r"```text\n\$ ra detect .*?\n(.*?)```", README, re.DOTALL)[1].splitlines()
+    real = [line.rstrip() for line in _refresh().printed((ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")).splitlines()]
+    assert len(shown) >= 4
+    assert "\n".join(shown) in "\n".join(real)
 
 
 def test_nothing_of_a_machine_in_it():
@@ -176,7 +204,7 @@ def test_nothing_of_a_machine_in_it():
 
 
 def _refresh():
-    spec = spec_from_file_location("refresh_readme", ROOT / "tests" / "refresh_readme.py")
+    spec = spec_from_file_location("refresh_docs", ROOT / "tests" / "refresh_docs.py")
     module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -187,7 +215,7 @@ def _refresh():
 @pytest.mark.skipif(find_spec("llama_cpp") is None, reason="the model extra is not installed")
 def test_the_output_is_real():
     refresh = _refresh()
-    said, real = refresh.printed(TEXT), refresh.first_output()
+    said, real = refresh.printed((ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")), refresh.first_output()
     counts = r"[\d,]+ lines, [\d,]+ records, [\d,]+ templates"
     assert re.search(counts, said)[0] == re.search(counts, real)[0]
     assert said.splitlines()[-1] == real.splitlines()[-1]  # the model's name
