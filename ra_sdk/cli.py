@@ -69,6 +69,7 @@ def judge(
     threads: options.Threads = None,
     context: options.Context = None,
     gpu_layers: options.GpuLayers = None,
+    _backend: options.Backend = None,
 ) -> int:
     """Judge one line, and show the whole reasoning."""
     from ra_sdk.detector import Detector
@@ -188,6 +189,7 @@ def info(
     threads: options.Threads = None,
     context: options.Context = None,
     gpu_layers: options.GpuLayers = None,
+    _backend: options.Backend = None,
 ) -> int:
     """Show which model judges: its file, adapter, digest, prompt and sizes."""
     from ra_sdk.prompt import PROMPT_VERSION
@@ -201,6 +203,7 @@ def info(
         "adapter": str(files.adapter) if files and files.adapter else None,
         "digest": reasoner.digest,
         "prompt": PROMPT_VERSION,
+        "backend": _backend_line() if files else None,
         **{name: getattr(reasoner, name, None) for name in ("trained", "context", "threads", "width", "gpu_layers")},
     }
     if as_json:
@@ -208,6 +211,13 @@ def info(
     else:
         show_fields(found, console())
     return FINE
+
+
+def _backend_line() -> str:
+    from ra_sdk.llama_library import chosen
+
+    backend = chosen()
+    return f"{backend.name}: {backend.why}"
 
 
 def main(args: Sequence[str] | None = None) -> int:

