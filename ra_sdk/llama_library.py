@@ -81,8 +81,9 @@ def load() -> Any:
 
 def _start(api: Any) -> None:
     global _quiet
-    _quiet = api.llama_log_callback(lambda _level, _text, _data: None)
-    api.llama_log_set(_quiet, ctypes.c_void_p(0))
+    quiet = api.llama_log_callback(lambda _level, _text, _data: None)
+    api.llama_log_set(quiet, ctypes.c_void_p(0))
+    _quiet = quiet
     api.llama_backend_init()
 
 

