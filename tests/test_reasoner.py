@@ -33,7 +33,6 @@ model = pytest.mark.model
 
 @pytest.fixture(scope="module", params=["edge", "standard"])
 def llama(request):
-    pytest.importorskip("llama_cpp", reason="the model extra is not installed")
     from ra_sdk import LlamaReasoner
 
     with LlamaReasoner(request.param, width=4, threads=1) as reasoner:
@@ -132,7 +131,7 @@ def test_one_place_is_enough(llama, mode):
 @model
 @pytest.mark.parametrize(("given", "expected"), [({}, "1000 None"), ({"GOMP_SPINCOUNT": "7"}, "7 None"), ({"OMP_WAIT_POLICY": "active"}, "None active")])
 def test_waiting_threads_give_their_core_away_unless_told_otherwise(given, expected):
-    code = "import os, ra_sdk.reasoner.llama_cpp; ra_sdk.reasoner.llama_cpp._api(); print(os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'))"
+    code = "import os, ra_sdk.reasoner.llama_library; ra_sdk.reasoner.llama_library.load(); print(os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'))"
     plain = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     done = subprocess.run([sys.executable, "-c", code], env=plain | given, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected

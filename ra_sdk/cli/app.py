@@ -80,6 +80,7 @@ def judge(
     threads: options.Threads = None,
     context: options.Context = None,
     gpu_layers: options.GpuLayers = None,
+    _backend: options.Backend = None,
 ) -> int:
     """Judge one line, and show the whole reasoning."""
     from ra_sdk.cli.display import console, show_fields

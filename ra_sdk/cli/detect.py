@@ -53,6 +53,7 @@ def detect(
     threads: options.Threads = None,
     context: options.Context = None,
     gpu_layers: options.GpuLayers = None,
+    _backend: options.Backend = None,
     width: options.Width = None,
 ) -> int:
     """Detect anomalies in sources."""

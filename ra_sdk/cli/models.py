@@ -153,6 +153,7 @@ def info(
     threads: options.Threads = None,
     context: options.Context = None,
     gpu_layers: options.GpuLayers = None,
+    _backend: options.Backend = None,
 ) -> int:
     """Show a model."""
     from ra_sdk.reasoner.tiers import TIERS, chosen
@@ -225,12 +226,14 @@ def _plan(tier: Tier) -> str:
 def _running(choice: Choice, sizes: dict[str, Any]) -> dict[str, Any]:
     """What there is to say of a model that can be opened. Raises ModelError."""
     from ra_sdk.plugins import PluginSet
+    from ra_sdk.reasoner.llama_library import chosen as backend
     from ra_sdk.reasoner.prompt import PROMPT_VERSION
 
     named = choice.model if choice.by in ("argument", "RA_MODEL") else None  # a plugin may know the name, but is not asked for our own choices
     reasoner = PluginSet().open_reasoner(named, sizes)
     files: ModelFiles | None = getattr(reasoner, "files", None)
     facts = _files(files.path, files.adapter, files.kind, files.sha256) if files else {}
+    facts |= {"backend": f"{(found := backend()).name}: {found.why}"} if files else {}
     own = {name: getattr(reasoner, name, None) for name in ("trained", "context", "threads", "width", "gpu_layers")}
     return {"name": reasoner.name, **facts, "digest": reasoner.digest, "prompt": PROMPT_VERSION, **own}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,6 +24,7 @@ __all__ = [
     "All",
     "AsJson",
     "AsLines",
+    "Backend",
     "Checkpoint",
     "Context",
     "Explain",
@@ -115,6 +117,12 @@ class SensitivityName(str, Enum):
     LOW, DEFAULT, HIGH = "low", "default", "high"
 
 
+class BackendName(str, Enum):
+    """The builds of llama.cpp."""
+
+    NATIVE, WHEEL = "native", "wheel"
+
+
 class FailOn(str, Enum):
     """What turns the exit code to 3."""
 
@@ -123,6 +131,13 @@ class FailOn(str, Enum):
 
 def option(*names: str, **more: Any) -> Any:
     return typer.Option(*names, show_default=False, **more)
+
+
+def _use_backend(name: BackendName | None) -> BackendName | None:
+    """Keep the choice where the model's library is loaded, which happens once for the whole process."""
+    if name is not None:
+        os.environ["RA_BACKEND"] = name.value
+    return name
 
 
 To = Annotated[list[str] | None, option("--to", metavar="SINK", help="Also write every record there: jsonl:PATH, and what plugins add. Repeatable.")]
@@ -147,6 +162,15 @@ Model = Annotated[str | None, option(envvar="RA_MODEL", metavar="MODEL", help=MO
 Threads = Annotated[int | None, option(metavar="N", min=1, help="Threads that the model uses.")]
 Context = Annotated[int | None, option(metavar="N", min=1, help="Size of one template's prompt and reply, in tokens.")]
 GpuLayers = Annotated[int | None, option("--gpu-layers", metavar="N", help="Layers of the model on the GPU; -1: all.")]
+Backend = Annotated[
+    BackendName | None,
+    option(
+        "--backend",
+        envvar="RA_BACKEND",
+        callback=_use_backend,
+        help="The build of llama.cpp: native (llama-cpp-python, compiled on this machine) or wheel (prebuilt). Default: native where it is installed.",
+    ),
+]
 Width = Annotated[int | None, option(metavar="N", min=1, help="Templates judged at the same time.")]
 AsJson = Annotated[bool, option("--json", help="Print one JSON object.")]
 AsLines = Annotated[bool, option("--json", help="Print JSON, one object a line.")]

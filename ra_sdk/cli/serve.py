@@ -89,6 +89,7 @@ def serve(
     threads: options.Threads = None,
     context: options.Context = None,
     gpu_layers: options.GpuLayers = None,
+    _backend: options.Backend = None,
     width: options.Width = None,
 ) -> int:
     """Judge over HTTP."""

