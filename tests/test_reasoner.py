@@ -131,7 +131,8 @@ def test_one_place_is_enough(llama, mode):
 @model
 @pytest.mark.parametrize(("given", "expected"), [({}, "1000 None"), ({"GOMP_SPINCOUNT": "7"}, "7 None"), ({"OMP_WAIT_POLICY": "active"}, "None active")])
 def test_waiting_threads_give_their_core_away_unless_told_otherwise(given, expected):
-    code = "import os, ra_sdk.reasoner.llama_library; ra_sdk.reasoner.llama_library.load(); print(os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'))"
+    shown = "print(os.environ.get('GOMP_SPINCOUNT'), os.environ.get('OMP_WAIT_POLICY'))"
+    code = f"import os; from ra_sdk.reasoner import llama_library; llama_library.load(); {shown}"
     plain = {name: value for name, value in os.environ.items() if name not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
     done = subprocess.run([sys.executable, "-c", code], env=plain | given, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected
