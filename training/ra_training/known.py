@@ -33,7 +33,8 @@ HELD_OUT = re.compile(  # families of the rows that are for dev and test, and of
 )
 TROUBLE = re.compile(
     r"error|fail|fault|warn|exce|invalid|unable|cannot|can't|could not|couldn't|not found|missing|refus|reject|den(?:y|ied)|time[sd]? ?out|timeout|retr|lost|drop|"
-    r"abort|corrupt|bad|unknown|unexpected|down|kill|crash|panic|broken|expired|illegal|mismatch|overflow|stale|dead|conflict|discard|skip|ignor|leak|degrad",
+    r"abort|corrupt|bad|unknown|unexpected|down|kill|crash|panic|broken|expired|illegal|mismatch|overflow|stale|dead|conflict|discard|skip|"
+    r"ignor|leak|degrad",
     re.IGNORECASE,
 )
 
@@ -77,7 +78,7 @@ def _rows(entry: Entry, rng: random.Random) -> Iterator[Row]:
             system=entry.scope[0] if entry.scope else "",
             message=text,
             label="abnormal" if abnormal else "normal",
-            category=entry.category if abnormal else None,
+            category=(entry.category or "system") if abnormal else None,
             split="train",
         )
 
