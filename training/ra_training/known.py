@@ -32,9 +32,9 @@ HELD_OUT = re.compile(  # families of the rows that are for dev and test, and of
     re.IGNORECASE,
 )
 TROUBLE = re.compile(
-    r"error|fail|fault|warn|exce|invalid|unable|cannot|can't|could not|couldn't|not found|missing|refus|reject|den(?:y|ied)|time[sd]? ?out|timeout|retr|lost|drop|"
-    r"abort|corrupt|bad|unknown|unexpected|down|kill|crash|panic|broken|expired|illegal|mismatch|overflow|stale|dead|conflict|discard|skip|"
-    r"ignor|leak|degrad",
+    r"error|fail|fault|warn|exce|invalid|unable|cannot|can't|could not|couldn't|not found|missing|refus|reject|den(?:y|ied)|time[sd]? ?out|timeout|"
+    r"retr|lost|drop|abort|corrupt|bad|unknown|unexpected|down|kill|crash|panic|broken|expired|illegal|mismatch|overflow|stale|dead|conflict|"
+    r"discard|skip|ignor|leak|degrad",
     re.IGNORECASE,
 )
 
