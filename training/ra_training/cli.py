@@ -68,6 +68,8 @@ def _add_sft(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--think", type=float, default=0.1, help="share of reasoning, then verdict")
     parser.add_argument("--statements", type=Path, help="statements of ra-train mine, learnt with their level")
     parser.add_argument("--choices", type=Path, help="lines with known entries that fit or do not (sets/choices.jsonl)")
+    parser.add_argument("--levels", type=int, default=4000, help="statements an epoch whose level is learnt")
+    parser.add_argument("--known", type=int, default=0, help="rows from the product's knowledge, with ordinary ones of --statements beside them")
     parser.add_argument("--pairs", type=int, default=150, help="value pairs an epoch")
     parser.set_defaults(run=_sft)
 
@@ -79,8 +81,8 @@ def _sft(args: argparse.Namespace) -> int:
     from ra_training.examples import Mixture
     from ra_training.sft import SftConfig, sft
 
-    given = {name: value for name, value in vars(args).items() if name not in ("run", "sets", "corpus", *_MIXTURE)}
-    mixture = Mixture(**{name: getattr(args, name) for name in _MIXTURE})
+    given = {name: value for name, value in vars(args).items() if name not in ("run", "sets", "corpus", "levels", *_MIXTURE)}
+    mixture = Mixture(**{name: getattr(args, name) for name in _MIXTURE}, statements=args.levels)
     sft(SftConfig(corpus=place(args.corpus), sets=tuple(args.sets.split(",")), mixture=mixture, **given))
     return 0
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ra_sdk.reasoner.llama_cpp import requantise
 from ra_sdk.reasoner.prompt import PROMPT_VERSION
 
-from ra_training.base import Base, load_base, with_lora
+from ra_training.base import Base, fast_bf16, load_base, with_lora
 
 if TYPE_CHECKING:
     import numpy as np
@@ -225,14 +225,16 @@ def _merge(base: Path, adapter: Adapter, config: Mapping[str, Any], out: Path) -
 
 
 def direct_scores(base: Path, directory: Path, lines: Sequence[tuple[str, str | None]]) -> list[float]:
-    """P(abnormal) of masked texts with their levels in direct mode, by PyTorch, not calibrated."""
+    """P(abnormal) of masked texts with their levels in direct mode, by PyTorch (in bfloat16 where that is fast), not calibrated."""
+    import torch
     from peft import PeftModel
 
     from ra_training.examples import Encoder
     from ra_training.sft import abnormal_scores
 
     loaded = load_base(base)
-    return abnormal_scores(PeftModel.from_pretrained(loaded.model, str(directory)).eval(), Encoder(loaded.tokenizer), lines)
+    model = PeftModel.from_pretrained(loaded.model, str(directory)).eval()
+    return abnormal_scores(model, Encoder(loaded.tokenizer), lines, bf16=fast_bf16(torch.device("cpu")))
 
 
 def calibration(scores: Sequence[float], abnormal: Sequence[bool], counts: Sequence[int] | None = None) -> tuple[float, float]:

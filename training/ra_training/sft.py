@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from ra_sdk.reasoner.prompt import PROMPT_VERSION
 
 from ra_training.base import base_path, fast_bf16, load_base, with_lora
-from ra_training.corpus import RAW, corpus_files, digest, training_rows
+from ra_training.corpus import RAW, Row, corpus_files, digest, read_rows, training_rows
 from ra_training.examples import Encoder, Example, Mixture, batches, epoch_examples, prepare
 from ra_training.export import with_gguf
+from ra_training.known import balanced
 from ra_training.likelihood import margins, probability
 from ra_training.material import known_choices, mined_statements
 from ra_training.metrics import figures
@@ -59,6 +60,7 @@ class SftConfig:
     sets: tuple[str, ...] = ("general", "templates", "written", "panel")
     statements: Path | None = None
     choices: Path | None = None
+    known: int = 0
     mixture: Mixture = field(default_factory=Mixture)
 
 
@@ -77,6 +79,7 @@ class _Training:
         self.train = prepare(training_rows(files, "train", seed=config.seed))
         self.dev = prepare(training_rows(files, "dev", seed=config.seed))
         self.statements = mined_statements(config.statements, config.seed) if config.statements else []
+        self.train += prepare(self._known(files)) if config.known else []
         self.choices = known_choices(config.choices, "train") if config.choices else []
         base = load_base(path)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -91,6 +94,13 @@ class _Training:
         if config.resume and self.run.checkpoint.is_file():
             self._load()
         self._began = time.monotonic() - self.spent
+
+    def _known(self, files: dict[str, Path]) -> list[Row]:
+        """Rows from the product's knowledge, and ordinary statements beside them."""
+        labels = {"general": "label", "panel": "label_panel"}
+        others = [row.message for name in labels if name in files for row in read_rows(files[name], labels[name]) if row.split != "train"]
+        statements = [(statement.text, statement.level.upper()) for statement in self.statements]
+        return balanced(self.config.known, others, statements, seed=self.config.seed)
 
     @property
     def seconds(self) -> float:
