@@ -171,6 +171,12 @@ def test_composed_reasons_are_short():
     assert "Usually:" not in said
 
 
+@pytest.mark.parametrize(("source", "told"), [("nginx manual", True), ("general usage", False), ("general usage; last resort", False)])
+def test_general_wording_has_no_usual_causes(source, told):
+    short = make({"match": "x", "meaning": "It did not start", "causes": "a wrong setting", "check": "the log", "source": source}, "phrase", "test")
+    assert ("Usually: a wrong setting." in composed("x", short)) is told
+
+
 def test_every_reason_of_the_package_is_short():
     for found in own():
         if found.kind == "phrase":

@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["FITS", "WEIGHTS_FILE", "Candidate", "Features", "best", "features_of", "weights"]
 
 WEIGHTS_FILE = Path(__file__).parent / "data" / "weights.json"
-GENERAL = "general usage"  # the source of entries about words that many programs share
-PLAINEST = f"{GENERAL}; last resort"  # that of entries about words that say little: "failed to", "error while"
+PLAINEST = "general usage; last resort"  # the source of entries about words that say little: "failed to", "error while"
 SPECIFIC = 2  # of an entry about words that belong to one program, standard or fault
 FITS = 0.5  # P(fits) from which an entry is shown
 LONG = 6  # words: a longer phrase is as specific as can be
@@ -112,4 +111,4 @@ def best(candidates: Sequence[Candidate], *, abnormal: bool = True) -> Candidate
 def _specific(candidate: Candidate) -> int:
     """How much an entry says of its own: general wording is asked last, the plainest of it last of all."""
     source = candidate.entry.source
-    return 0 if source.startswith(PLAINEST) else 1 if source.startswith(GENERAL) else SPECIFIC
+    return 0 if source.startswith(PLAINEST) else 1 if candidate.entry.general else SPECIFIC

@@ -13,10 +13,13 @@ MOST_WORDS = 60
 
 
 def composed(quote: str, entry: Entry) -> str:
-    """A reason of at most ``MOST_WORDS`` words: the quoted words, what they mean, usual causes if there is room, the first check."""
+    """A reason of at most ``MOST_WORDS`` words: the quoted words, what they mean, usual causes if there is room, the first check.
+
+    General wording has no causes: what is usual depends on the program.
+    """
     parts = [f'"{quote}": {entry.meaning}']
     check = f"Check: {entry.check}" if entry.check else ""
-    causes = f"Usually: {_uncapitalised(entry.causes)}" if entry.causes else ""
+    causes = f"Usually: {_uncapitalised(entry.causes)}" if entry.causes and not entry.general else ""
     if causes and _size(*parts, causes, check) <= MOST_WORDS:
         parts.append(causes)
     if check and _size(*parts, check) <= MOST_WORDS:

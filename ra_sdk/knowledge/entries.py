@@ -21,6 +21,7 @@ __all__ = ["KINDS", "SAYS", "Entry", "Speaker", "from_lines", "from_toml", "made
 
 Kind = Literal["runbook", "statement", "phrase"]
 KINDS: tuple[Kind, ...] = ("runbook", "statement", "phrase")  # in the order of their rank
+GENERAL = "general usage"  # how the source of entries begins that are about words which many programs share
 SAYS = ("fault", "attack", "warning", "depends", "routine")
 MOST_PHRASES = 200  # of one entry
 MOST_WORDS = {"meaning": 45, "causes": 30, "check": 30}
@@ -56,6 +57,11 @@ class Entry:
     source: str = ""
     link: str = ""
     owner: str = ""
+
+    @property
+    def general(self) -> bool:
+        """Whether it is about wording that many programs share."""
+        return self.source.startswith(GENERAL)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as a dictionary that JSON can carry, under the names that files use; empty ones are left out."""
