@@ -14,13 +14,15 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ra_sdk.knowledge.entries import GENERAL
+
 if TYPE_CHECKING:
     from ra_sdk.knowledge.entries import Entry
 
 __all__ = ["FITS", "WEIGHTS_FILE", "Candidate", "Features", "best", "features_of", "weights"]
 
 WEIGHTS_FILE = Path(__file__).parent / "data" / "weights.json"
-PLAINEST = "general usage; last resort"  # the source of entries about words that say little: "failed to", "error while"
+PLAINEST = f"{GENERAL}; last resort"  # the source of entries about words that say little: "failed to", "error while"
 SPECIFIC = 2  # of an entry about words that belong to one program, standard or fault
 FITS = 0.5  # P(fits) from which an entry is shown
 LONG = 6  # words: a longer phrase is as specific as can be
