@@ -155,15 +155,15 @@ class Detector:
         A checkpoint moves behind a block when the next one is asked for: the caller has then finished with it.
         """
         self._check_open()
-        opened: Source = self.plugins.watched(self.plugins.open_source(source, {**self._reading, "column": column}))
+        opened: Source = self.plugins.watched(self.plugins.open_source(source, self._reading, column))
         return _acknowledged(opened, self._blocks(opened))
 
-    def sessions(self, source: LogSource) -> Iterator[Session]:
+    def sessions(self, source: LogSource, *, column: str | None = None) -> Iterator[Session]:
         """The source's windows with their own verdicts. Raises BadOption without a window, and with a checkpoint."""
         if self.window is None:
             raise BadOption("sessions need a window, and this detector has none; make it with one, as in Window(lines=100)")
         self._check_open()
-        opened: Source = self.plugins.open_source(source, self._reading)
+        opened: Source = self.plugins.open_source(source, self._reading, column)
         if getattr(opened, "resumable", False):
             opened.close()
             raise BadOption("sessions cannot be used with a checkpoint: a restart would begin in the middle of unfinished windows; leave out one of the two")

@@ -120,13 +120,13 @@ class PluginSet:
         given = self._implementations("ra_sdk_knowledge")
         return [*users(files), *(entry for implementation in given for entry in _knowledge_of(implementation))]
 
-    def open_source(self, source: object, options: Mapping[str, Any]) -> Source:
-        """A source from a path, a URL, or what Python has in memory. Raises SourceError, UsageError."""
+    def open_source(self, source: object, options: Mapping[str, Any], column: str | None = None) -> Source:
+        """A source from a path, a URL, or what Python has in memory; ``column`` is of a frame. Raises SourceError, UsageError."""
         if isinstance(source, list | tuple) and source and all(isinstance(each, os.PathLike) for each in source):
             source = Sources(*source)
         if isinstance(source, Sources):
             return self._joined(source, options)
-        found: Any = sources.as_source(source, options.get("column"))
+        found: Any = sources.as_source(source, column)
         if found is None:
             url = os.fsdecode(source) if isinstance(source, os.PathLike) else str(source)
             if isinstance(source, os.PathLike) and (url == "-" or sources.SCHEME.match(url)):
