@@ -63,7 +63,8 @@ def ra_sdk_open_source(url: str, options: Mapping[str, Any]) -> Source | None:
 def as_source(thing: object, column: str | None = None) -> Source | None:
     """A source of what Python has in memory; None for a path or URL, which a plugin has to open. ``column``: of a frame. Raises UsageError."""
     if hasattr(type(thing), "columns") or hasattr(type(thing), "column_names"):  # of the type, since a lazy frame has to work for its own
-        return IterableSource(_values(_column(thing, column)), nulls=True)
+        rows = column is None and hasattr(thing, "to_pylist")  # of Arrow: mappings, as another iterable may have them
+        return IterableSource(_values(thing if rows else _column(thing, column)), nulls=True)
     if column is not None:
         raise UsageError(f"`column` is for data frames, got {_short(thing)} ({type(thing).__name__}); leave it out")
     if isinstance(thing, str | Path) or hasattr(thing, "__fspath__"):
