@@ -91,8 +91,9 @@ def test_a_column_of_a_frame(kind):
     assert bodies(frame, column="message") == BODIES
     with Detector(**OPTIONS) as detector:
         assert detector.scan(frame, column="message")["body"].to_list() == BODIES
-    with pytest.raises(UsageError, match=r"say column=NAME, one of when, message"):
-        bodies(frame)
+    if kind != "pyarrow":  # whose rows are mappings
+        with pytest.raises(UsageError, match=r"say column=NAME, one of when, message"):
+            bodies(frame)
     with pytest.raises(UsageError, match=r"column 'body' is not in the .*; it has when, message"):
         bodies(frame, column="body")
 
