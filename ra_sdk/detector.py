@@ -55,13 +55,23 @@ STATE_SECONDS = 60.0  # how often a long run saves its mining state
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is: bytes ``position`` of ``size`` (None: unknown) of the source, and ``to_judge`` templates ahead of the model."""
+    """Where a run is, for a progress bar.
+
+    Attributes:
+        source: Name of the source.
+        position: Bytes read of the source.
+        size: Bytes of the source; None if unknown.
+        counts: What the run has counted so far.
+        to_judge: Templates of this block that the model has yet to judge.
+        verdict: The verdict that the model has just given, if that is what there is to report.
+    """
 
     source: str
     position: int
     size: int | None
     counts: Counts
     to_judge: int = 0
+    verdict: Verdict | None = None
 
 
 class Detector:
@@ -279,7 +289,7 @@ class Detector:
                 self._check_open()
                 found[verdict.key] = verdict, False
                 if source is not None:
-                    self._report(source, len(cold) - number)
+                    self._report(source, len(cold) - number, verdict)
         found |= self.judging.explain(found, mode, every=explain, who=who)
         found |= self.judging.write(found, mode, around)
         return [found[key] for key in keys]
@@ -296,9 +306,10 @@ class Detector:
                 counts.abnormal += count if labels[code] == "abnormal" else 0
                 counts.undecided += count if labels[code] == "undecided" else 0
 
-    def _report(self, source: Source, to_judge: int = 0) -> None:
+    def _report(self, source: Source, to_judge: int = 0, verdict: Verdict | None = None) -> None:
         if self.progress is not None:
-            self.progress(Progress(source.name, getattr(source, "position", 0), getattr(source, "size", None), self.counts, to_judge))
+            position, size = getattr(source, "position", 0), getattr(source, "size", None)
+            self.progress(Progress(source.name, position, size, self.counts, to_judge, verdict))
 
     def save_state(self, every: float = STATE_SECONDS) -> None:
         """Save what was mined, if there is a state to keep and ``every`` seconds have passed since. Raises StoreError."""

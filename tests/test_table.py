@@ -200,3 +200,16 @@ def test_the_meter_knows_how_long_it_takes():
     assert meter._seconds_left(Progress("a", 25, 100, counts), meter._since + 1) == pytest.approx(3)
     assert meter._seconds_left(Progress("a", 25, 100, counts, 10), 100.0) is None
     assert meter._seconds_left(Progress("a", 25, 100, counts, 6), 102.0) == pytest.approx(3)
+
+
+def test_the_worst_templates_so_far_stand_above_the_bar():
+    meter = Meter()
+    for score, template in ((0.6, "cache is stale"), (0.1, "started"), (0.99, "[red]disk\x1b failed" + "x" * 200)):
+        verdict = Verdict(template, "abnormal" if score > 0.5 else "normal", score, "hardware", f'"{template}" is a fault')
+        meter(Progress("a.log", 25, 100, Counts(), 6, verdict))
+    shown = [line.plain for line in meter._worst.lines(24, 80)]
+    assert [line[:20].split()[0] for line in shown[::2]] == ["0.99", "0.60"]
+    assert r"[red]disk\x1b failed" in shown[0]
+    assert "cache is stale" in shown[3]
+    assert max(map(len, shown)) == 80
+    assert len(list(meter._worst.lines(2, 80))) == 2

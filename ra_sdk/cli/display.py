@@ -32,6 +32,7 @@ __all__ = ["Meter", "Row", "TemplateTable", "console", "show", "show_counts", "s
 PLAIN_WIDTH = 160  # columns, where the output is no terminal
 LONGEST = 2_000  # characters of an example that are kept
 MOST_ROWS = 50_000  # rows that are kept: of further templates, the records are only counted
+MAX_LIVE_ROWS = 20  # worst templates kept for the screen during a run
 SHOWN = 50  # abnormal, and undecided, templates shown without --all
 SOURCES = {  # what a reason is from, as it is said under the table
     "runbook": "your runbooks",
@@ -128,6 +129,29 @@ class TemplateTable:
         worst = sorted(keys, key=lambda key: -(self.rows[key].verdict.score or 0.0))
         frequent = sorted(keys, key=lambda key: -self.rows[key].count)
         return list(dict.fromkeys(chain.from_iterable(zip(worst, frequent))))
+
+
+class _Worst:
+    """The worst abnormal verdicts of a run so far, for the screen."""
+
+    def __init__(self) -> None:
+        self._verdicts: list[Verdict] = []
+
+    def add(self, verdict: Verdict | None) -> None:
+        """Take a verdict, if it is abnormal."""
+        if verdict is not None and verdict.abnormal:
+            self._verdicts.append(verdict)
+            self._verdicts.sort(key=lambda each: -(each.score or 0.0))
+            del self._verdicts[MAX_LIVE_ROWS:]
+
+    def lines(self, height: int, width: int) -> Iterator[Text]:
+        """At most ``height`` lines of ``width`` columns: score, category and template, and below each its rationale."""
+        from rich.text import Text
+
+        for verdict in self._verdicts[: height // 2]:
+            head = Text(f"{verdict.score or 0.0:>6.2f}  ", style=COLORS["abnormal"])
+            yield _cut(head.append(f"{verdict.category or '':<9} {visible(verdict.template)}", style="default not bold"), width)
+            yield _cut(Text(INDENT + visible(verdict.rationale or ""), style="dim"), width)
 
 
 def _grouped(detections: Detections) -> Iterator[tuple[int, int, int, int, int]]:
@@ -256,16 +280,26 @@ def _cut(text: Text, width: int) -> Text:
 
 
 class Meter:
-    """The progress bar: bytes, lines, templates judged, time left; on stderr, and gone when it is done. Call it with a Progress."""
+    """What is shown on stderr during a run, and gone when it ends: a progress bar, and above it the worst templates judged so far.
+
+    The bar shows bytes, lines, templates judged and the time left. Call it with a Progress.
+    """
 
     def __init__(self) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
         screen = Console(file=sys.stderr, markup=False, emoji=False, highlight=False)
+        worst = self._worst = _Worst()
+
+        class Screen(Progress):
+            def get_renderables(self) -> Iterator[Any]:
+                yield from worst.lines(screen.size.height // 2, screen.width)
+                yield from super().get_renderables()
+
         said = TextColumn("{task.fields[said]}", markup=False)
         name = TextColumn("{task.description}", markup=False)
-        self._bar: Bar = Progress(name, BarColumn(24), said, console=screen, transient=True, redirect_stdout=False)
+        self._bar: Bar = Screen(name, BarColumn(24), said, console=screen, transient=True, redirect_stdout=False)
         self._task = self._bar.add_task("opening", total=None, said="")
         self._source, self._since = "", time.monotonic()
         self._batch, self._batch_since = 0, 0.0
@@ -281,6 +315,7 @@ class Meter:
         """Show where the run is."""
         from rich.filesize import decimal
 
+        self._worst.add(progress.verdict)
         now = time.monotonic()
         if progress.source != self._source:
             self._source, self._since = progress.source, now
