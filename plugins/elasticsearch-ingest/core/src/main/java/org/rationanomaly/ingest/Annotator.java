@@ -5,13 +5,19 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.function.Consumer;
 
-/** What a processor does with one document: asks for a verdict on its message, and writes what comes into its target field. */
+/**
+ * What a processor does with one document: asks for a verdict on its message, and writes what comes into its
+ * target field.
+ */
 public final class Annotator {
     private static final int LONGEST_SEVERITY = 64;
 
     /** A document of either server. */
     public interface Document {
-        /** The value at a path, or null; throws IllegalArgumentException where there is none, unless that is ignored. */
+        /**
+         * The value at a path, or null; throws IllegalArgumentException where there is none, unless that is
+         * ignored.
+         */
         Object get(String path, boolean ignoreMissing);
 
         void set(String path, Object value);
@@ -38,17 +44,21 @@ public final class Annotator {
             done.accept(null);
             return;
         }
-        judge.judge(new Message(body, severity(document)), options.patience(), outcome -> done.accept(written(document, outcome)));
+        judge.judge(new Message(body, severity(document)), options.patience(),
+                outcome -> done.accept(written(document, outcome)));
     }
 
     private String body(Document document) {
         Object value = document.get(options.field(), options.ignoreMissing());
         if (value == null && !options.ignoreMissing()) {
-            throw new IllegalArgumentException("field [" + options.field() + "] is null, so there is no message to judge");
+            throw new IllegalArgumentException("field [" + options.field()
+                    + "] is null, so there is no message to judge");
         }
         if (value != null && !(value instanceof String)) {
-            throw new IllegalArgumentException("field [" + options.field() + "] of type [" + value.getClass().getName()
-                    + "] cannot be cast to [java.lang.String]");
+            String type = value.getClass().getName();
+            throw new IllegalArgumentException(
+                    "field [" + options.field() + "] of type [" + type + "] cannot be cast to"
+                            + " [java.lang.String]");
         }
         return (String) value;
     }

@@ -4,7 +4,8 @@ package org.rationanomaly.ingest;
 import java.time.Duration;
 
 /**
- * Leaves a service alone that fails, and tries it again with one request after a while. Times are those of {@link System#nanoTime}.
+ * Leaves a service alone that fails, and tries it again with one request after a while. Times are those of
+ * {@link System#nanoTime}.
  *
  * <p>Not synchronized: its owner's lock guards it.
  */
@@ -75,13 +76,6 @@ final class Breaker {
         openUntil = now + length;
         pause = Math.min(2 * pause, longestPause);
         return length;
-    }
-
-    /** What was acquired was not sent after all. */
-    void unused() {
-        if (state == State.TRYING) {
-            state = State.OPEN; // its pause is over, so the next request may try
-        }
     }
 
     /** The service said when to come again. It answers, so it does not count as failing. */

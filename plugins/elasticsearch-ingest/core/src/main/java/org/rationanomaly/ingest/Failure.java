@@ -14,7 +14,8 @@ record Failure(Reason reason, String detail) {
     private static final Duration SHORTEST_PAUSE = Duration.ofMillis(100);
 
     static Failure of(Throwable error) {
-        Throwable cause = error instanceof CompletionException && error.getCause() != null ? error.getCause() : error;
+        boolean wrapped = error instanceof CompletionException && error.getCause() != null;
+        Throwable cause = wrapped ? error.getCause() : error;
         return new Failure(reason(cause), cause.toString());
     }
 
@@ -30,7 +31,8 @@ record Failure(Reason reason, String detail) {
 
     static Failure of(HttpResponse<?> answer) {
         int status = answer.statusCode();
-        return new Failure(status == 401 || status == 403 ? Reason.UNAUTHORIZED : Reason.REFUSED, "it answers with status " + status);
+        Reason reason = status == 401 || status == 403 ? Reason.UNAUTHORIZED : Reason.REFUSED;
+        return new Failure(reason, "it answers with status " + status);
     }
 
     /** Whether another try within moments is in vain. */
@@ -38,9 +40,12 @@ record Failure(Reason reason, String detail) {
         return reason == Reason.TLS || reason == Reason.UNAUTHORIZED || reason == Reason.FORBIDDEN;
     }
 
-    /** Whether the service objects to this batch, and may accept a part of it. */
-    static boolean isAboutTheBatch(int status) {
-        return status == 400 || status == 413 || status == 422;
+    /**
+     * Whether the service, or a proxy before it, finds the request or one of its messages too large, and may
+     * accept a part of it.
+     */
+    static boolean isTooLarge(int status) {
+        return status == 413;
     }
 
     static boolean isTemporary(int status) {

@@ -24,9 +24,10 @@ import javax.net.ssl.SSLContext;
 /**
  * Asks the service for verdicts on behalf of documents, and never makes them wait for longer than they said.
  *
- * <p>Messages of concurrent documents go together in one request, equal ones once. Every document is answered exactly once,
- * with a verdict or with the reason why there is none, whatever the service does. No method blocks; documents are answered on the
- * caller's thread if the verdict is remembered, and else on a thread of this object.
+ * <p>Messages of concurrent documents go together in one request, equal ones once. Every document is answered
+ * exactly once, with a verdict or with the reason why there is none, whatever the service does. No method
+ * blocks; documents are answered on the caller's thread if the verdict is remembered or there is none to wait
+ * for, and else on a thread of this object.
  */
 public final class Judge implements AutoCloseable {
     private static final int CALLBACK_THREADS = 2;
@@ -72,7 +73,8 @@ public final class Judge implements AutoCloseable {
     private static ThreadPoolExecutor pool(int size, ThreadFactory threads) {
         // Work that comes after the shutdown is done by who brings it: nobody may be left without an answer.
         ThreadPoolExecutor pool = new ThreadPoolExecutor(
-                size, size, IDLE_S, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), threads, (work, ended) -> work.run());
+                size, size, IDLE_S, TimeUnit.SECONDS, new LinkedBlockingQueue<>(), threads,
+                (work, ended) -> work.run());
         pool.allowCoreThreadTimeOut(true);
         return pool;
     }
@@ -93,7 +95,8 @@ public final class Judge implements AutoCloseable {
         if (known != null) {
             counters.cached.increment();
         } else {
-            Reason refusal = message.body().length() > limits.messageChars ? Reason.TOO_LONG : queue(message, patience, document);
+            boolean tooLong = message.body().length() > limits.messageChars;
+            Reason refusal = tooLong ? Reason.TOO_LONG : queue(message, patience, document);
             if (refusal == null) {
                 return;
             }
@@ -149,12 +152,18 @@ public final class Judge implements AutoCloseable {
                 if (flying.size() >= limits.requests || !breaker.acquire(System.nanoTime())) {
                     return;
                 }
-                Lane.Batch batch = lane.take(limits);
-                flying.add(batch);
-                sending.execute(() -> send(batch));
+                launch(lane.take(limits));
                 turns.add(lane);
             }
         }
+    }
+
+    /** From here on it is answered at its deadline at the latest, whatever becomes of the request. */
+    private void launch(Lane.Batch batch) {
+        flying.add(batch);
+        batch.expiry = timer.schedule(() -> expire(batch), batch.deadline - System.nanoTime(),
+                TimeUnit.NANOSECONDS);
+        sending.execute(() -> send(batch));
     }
 
     /** Have what waits in the lane answered at its deadline, even if it is never sent. */
@@ -177,15 +186,7 @@ public final class Judge implements AutoCloseable {
     }
 
     private void send(Lane.Batch batch) {
-        long left = batch.deadline - System.nanoTime();
-        if (left <= 0) {
-            synchronized (lock) {
-                breaker.unused();
-            }
-            end(batch, Outcome.undecided(Reason.TIMEOUT));
-            return;
-        }
-        byte[] body = Wire.encode(batch.messages(), modelWait(batch, left));
+        byte[] body = Wire.encode(batch.messages(), modelWait(batch));
         CompletableFuture<HttpResponse<byte[]>> call;
         synchronized (lock) {
             if (batch.ended) {
@@ -194,9 +195,6 @@ public final class Judge implements AutoCloseable {
             counters.requests.increment();
             call = posted(body);
             batch.call = call;
-            if (batch.expiry == null) {
-                batch.expiry = timer.schedule(() -> expire(batch), left, TimeUnit.NANOSECONDS);
-            }
         }
         call.whenComplete((answer, error) -> answered(batch, answer, error));
     }
@@ -204,19 +202,21 @@ public final class Judge implements AutoCloseable {
     private CompletableFuture<HttpResponse<byte[]>> posted(byte[] body) {
         try {
             return transport.post(body);
-        } catch (RuntimeException error) { // a server that does not let the plugin connect throws, and may throw anything
+        } catch (RuntimeException error) { // the server's, where it does not let the plugin connect
             return CompletableFuture.failedFuture(error);
         }
     }
 
     /** How long the service may wait, without what the messages have waited here. */
-    private static long modelWait(Lane.Batch batch, long left) {
-        long spent = batch.patience.timeout().toNanos() - left;
-        return Math.max(0, batch.patience.modelWait().toMillis() - TimeUnit.NANOSECONDS.toMillis(Math.max(0, spent)));
+    private static long modelWait(Lane.Batch batch) {
+        long spent = batch.patience.timeout().toNanos() - (batch.deadline - System.nanoTime());
+        long left = batch.patience.modelWait().toNanos() - Math.max(0, spent);
+        return TimeUnit.NANOSECONDS.toMillis(Math.max(0, left));
     }
 
     private void expire(Lane.Batch batch) {
-        fail(batch, new Failure(Reason.TIMEOUT, "no answer within " + Durations.text(batch.patience.timeout())));
+        String limit = Durations.text(batch.patience.timeout());
+        fail(batch, new Failure(Reason.TIMEOUT, "no answer within " + limit));
     }
 
     private void answered(Lane.Batch batch, HttpResponse<byte[]> answer, Throwable error) {
@@ -224,8 +224,8 @@ public final class Judge implements AutoCloseable {
             fail(batch, Failure.of(error));
         } else if (answer.statusCode() == 200) {
             read(batch, answer.body());
-        } else if (Failure.isAboutTheBatch(answer.statusCode())) {
-            divide(batch, answer);
+        } else if (Failure.isTooLarge(answer.statusCode())) {
+            divide(batch);
         } else if (Failure.isTemporary(answer.statusCode())) {
             repeat(batch, answer);
         } else {
@@ -255,13 +255,12 @@ public final class Judge implements AutoCloseable {
         });
     }
 
-    /** The service does not take this batch: one of its messages, or their number, is at fault. The others must not suffer. */
-    private void divide(Lane.Batch batch, HttpResponse<byte[]> answer) {
+    /** One of the messages is too long, or together they are: those that are not must not suffer. */
+    private void divide(Lane.Batch batch) {
         int size = batch.tickets.size();
         if (size == 1) {
-            Reason reason = answer.statusCode() == 413 ? Reason.TOO_LONG : Reason.REFUSED;
             alive();
-            end(batch, Outcome.undecided(reason));
+            end(batch, Outcome.undecided(Reason.TOO_LONG));
             return;
         }
         synchronized (lock) {
@@ -269,11 +268,8 @@ public final class Judge implements AutoCloseable {
                 return;
             }
             counters.split.increment();
-            for (List<Lane.Ticket> half : List.of(batch.tickets.subList(0, size / 2), batch.tickets.subList(size / 2, size))) {
-                Lane.Batch part = new Lane.Batch(half, batch.patience);
-                flying.add(part);
-                sending.execute(() -> send(part));
-            }
+            launch(new Lane.Batch(batch.tickets.subList(0, size / 2), batch.patience));
+            launch(new Lane.Batch(batch.tickets.subList(size / 2, size), batch.patience));
         }
         alive();
     }
@@ -318,7 +314,8 @@ public final class Judge implements AutoCloseable {
             pump();
         }
         if (pause > 0) {
-            log.warn("no verdicts from " + endpoint + ": " + failure.detail() + "; documents pass undecided, next try in "
+            log.warn("no verdicts from " + endpoint + ": " + failure.detail()
+                    + "; documents pass undecided, next try in "
                     + TimeUnit.NANOSECONDS.toMillis(pause) + " ms");
         }
         answer(batch.tickets, Outcome.undecided(failure.reason()));
@@ -347,7 +344,9 @@ public final class Judge implements AutoCloseable {
         return taken;
     }
 
-    /** Returns whether it is the caller who answers the batch: its answer, its deadline and the shutdown race. */
+    /**
+     * Returns whether it is the caller who answers the batch: its answer, its deadline and the shutdown race.
+     */
     private boolean end(Lane.Batch batch) {
         synchronized (lock) {
             if (batch.ended) {
@@ -355,9 +354,7 @@ public final class Judge implements AutoCloseable {
             }
             batch.ended = true;
             flying.remove(batch);
-            if (batch.expiry != null) {
-                batch.expiry.cancel(false);
-            }
+            batch.expiry.cancel(false);
             if (batch.call != null && !batch.call.isDone()) {
                 sending.execute(() -> batch.call.cancel(true));
             }
@@ -404,7 +401,8 @@ public final class Judge implements AutoCloseable {
         synchronized (lock) {
             found.put("waiting", held);
             found.put("under_way", flying.size());
-            found.put("breaker", Map.of("state", breaker.state().name().toLowerCase(Locale.ROOT), "opened", counters.opened.sum()));
+            String state = breaker.state().name().toLowerCase(Locale.ROOT);
+            found.put("breaker", Map.of("state", state, "opened", counters.opened.sum()));
         }
         return found;
     }

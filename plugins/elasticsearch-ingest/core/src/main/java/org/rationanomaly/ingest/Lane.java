@@ -11,7 +11,8 @@ import java.util.concurrent.Future;
 import java.util.function.Consumer;
 
 /**
- * The messages that wait to be sent, of documents with the same patience. The oldest is first, so its deadline is the next.
+ * The messages that wait to be sent, of documents with the same patience. The oldest is first, so its
+ * deadline is the next.
  *
  * <p>Not synchronized: its owner's lock guards it, and all it holds.
  */

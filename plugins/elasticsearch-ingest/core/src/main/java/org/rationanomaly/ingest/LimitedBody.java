@@ -8,7 +8,10 @@ import java.util.List;
 import java.util.concurrent.CompletionStage;
 import java.util.concurrent.Flow;
 
-/** A body as bytes, that is given up where it is longer than allowed: an answer must not fill the heap of the server. */
+/**
+ * A body as bytes, that is given up where it is longer than allowed: an answer must not fill the heap of the
+ * server.
+ */
 final class LimitedBody implements HttpResponse.BodySubscriber<byte[]> {
     /** The body was longer than allowed. */
     static final class TooLong extends IOException {

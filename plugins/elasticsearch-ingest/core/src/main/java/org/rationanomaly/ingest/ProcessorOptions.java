@@ -69,7 +69,8 @@ public record ProcessorOptions(
             return Property.DEFAULT;
         }
         if (!(value instanceof List<?> names) || names.isEmpty()) {
-            throw new BadOption("properties", "must be a list with at least one of " + Property.words() + ", got [" + value + "]");
+            throw new BadOption("properties", "must be a list with at least one of " + Property.words()
+                    + ", got [" + value + "]");
         }
         List<Property> found = new ArrayList<>();
         for (Object name : names) {

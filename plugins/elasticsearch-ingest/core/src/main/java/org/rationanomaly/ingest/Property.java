@@ -59,6 +59,7 @@ public enum Property {
 
     static Property named(Object name) {
         return Arrays.stream(values()).filter(property -> property.word().equals(name)).findFirst()
-                .orElseThrow(() -> new BadOption("properties", "must be among " + words() + ", got [" + name + "]"));
+                .orElseThrow(() -> new BadOption("properties", "must be among " + words() + ", got [" + name
+                        + "]"));
     }
 }

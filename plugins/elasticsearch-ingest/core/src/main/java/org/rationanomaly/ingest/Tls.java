@@ -25,7 +25,8 @@ public final class Tls {
             for (Path file : files) {
                 add(file, trusted);
             }
-            TrustManagerFactory managers = TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
+            TrustManagerFactory managers =
+                    TrustManagerFactory.getInstance(TrustManagerFactory.getDefaultAlgorithm());
             managers.init(trusted);
             SSLContext context = SSLContext.getInstance("TLS");
             context.init(null, managers.getTrustManagers(), null);
@@ -38,14 +39,17 @@ public final class Tls {
     private static void add(Path file, KeyStore trusted) throws GeneralSecurityException {
         int before = trusted.size();
         try (InputStream pem = Files.newInputStream(file)) {
-            for (Certificate certificate : CertificateFactory.getInstance("X.509").generateCertificates(pem)) {
+            CertificateFactory factory = CertificateFactory.getInstance("X.509");
+            for (Certificate certificate : factory.generateCertificates(pem)) {
                 trusted.setCertificateEntry("ca-" + trusted.size(), certificate);
             }
         } catch (IOException | GeneralSecurityException error) {
-            throw new BadOption("certificate_authorities", "must name PEM files with certificates, but [" + file + "] cannot be read: " + error);
+            throw new BadOption("ssl.certificate_authorities", "must name PEM files with certificates, but ["
+                    + file + "] cannot be read: " + error);
         }
         if (trusted.size() == before) {
-            throw new BadOption("certificate_authorities", "must name PEM files with certificates, but [" + file + "] has none");
+            throw new BadOption("ssl.certificate_authorities", "must name PEM files with certificates, but ["
+                    + file + "] has none");
         }
     }
 }

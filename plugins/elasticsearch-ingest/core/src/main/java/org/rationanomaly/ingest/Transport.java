@@ -20,8 +20,8 @@ final class Transport implements AutoCloseable {
     Transport(URI endpoint, SSLContext tls, Executor executor, int answerBytes) {
         address = URI.create(endpoint.toString().replaceAll("/+$", "") + Wire.PATH);
         this.answerBytes = answerBytes;
-        // Logs go to the service that was named and nowhere else, so neither a proxy nor a redirect is followed. Time limits are the business
-        // of the documents, which have theirs.
+        // Logs go to the service that was named and nowhere else, so neither a proxy nor a redirect is
+        // followed. Time limits are the business of the documents, which have theirs.
         HttpClient.Builder builder = HttpClient.newBuilder()
                 .version(HttpClient.Version.HTTP_1_1)
                 .followRedirects(HttpClient.Redirect.NEVER)

@@ -6,7 +6,10 @@ import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.function.LongSupplier;
 
-/** Outcomes by message, least recently used first out, each for a limited time. Bounded by memory, not by count. */
+/**
+ * Outcomes by message, least recently used first out, each for a limited time. Bounded by memory, not by
+ * count.
+ */
 final class VerdictCache {
     /** An entry's objects and its place in the table, about. */
     private static final int OVERHEAD = 256;
@@ -63,7 +66,8 @@ final class VerdictCache {
 
     private static long cost(Message message, Outcome outcome) {
         Verdict verdict = outcome.verdict();
-        return OVERHEAD + 2L * (chars(message.body()) + chars(outcome.rationale()) + (verdict == null ? 0 : chars(verdict.template())));
+        String template = verdict == null ? null : verdict.template();
+        return OVERHEAD + 2L * (chars(message.body()) + chars(outcome.rationale()) + chars(template));
     }
 
     private static long chars(String text) {

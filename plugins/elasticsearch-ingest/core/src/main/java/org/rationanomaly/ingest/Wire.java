@@ -32,7 +32,10 @@ final class Wire {
         }
     }
 
-    /** What an answer says of one record: an index into its verdicts, and a rationale where the record has its own. */
+    /**
+     * What an answer says of one record: an index into its verdicts, and a rationale where the record has its
+     * own.
+     */
     private record Reference(int verdict, String rationale) {}
 
     static byte[] encode(Collection<Message> messages, long waitMillis) {
@@ -116,10 +119,12 @@ final class Wire {
         List<Outcome> outcomes = new ArrayList<>(references.size());
         for (Reference reference : references) {
             if (reference.verdict < 0 || reference.verdict >= verdicts.size()) {
-                throw new BadAnswer("a record refers to verdict " + reference.verdict + " of " + verdicts.size());
+                throw new BadAnswer("a record refers to verdict " + reference.verdict + " of "
+                        + verdicts.size());
             }
             Verdict verdict = verdicts.get(reference.verdict);
-            outcomes.add(Outcome.of(verdict, reference.rationale != null ? reference.rationale : verdict.rationale()));
+            String rationale = reference.rationale != null ? reference.rationale : verdict.rationale();
+            outcomes.add(Outcome.of(verdict, rationale));
         }
         return outcomes;
     }
@@ -166,8 +171,8 @@ final class Wire {
     }
 
     static Verdict verdict(JsonReader json) throws IOException {
-        String key = null, template = null, label = null, category = null, rationale = null, mode = null, model = null;
-        String source = null, severity = null;
+        String key = null, template = null, label = null, category = null, rationale = null;
+        String mode = null, model = null, source = null, severity = null;
         Double score = null;
         Boolean grounded = null;
         List<String> evidence = List.of(), knowledge = List.of(), checks = List.of(), links = List.of();
@@ -194,8 +199,8 @@ final class Wire {
         }
         json.endObject();
         checkVerdict(template, label, score);
-        return new Verdict(key, template, label, score, category, rationale, grounded, mode, model, evidence, source,
-                knowledge, checks, links, severity);
+        return new Verdict(key, template, label, score, category, rationale, grounded, mode, model, evidence,
+                source, knowledge, checks, links, severity);
     }
 
     private static void checkVerdict(String template, String label, Double score) throws BadAnswer {

@@ -41,7 +41,8 @@ class AnnotatorTest {
         @Override
         public void set(String path, Object value) {
             if (path.startsWith("message.")) {
-                throw new IllegalArgumentException("cannot set [" + path + "] with parent object of type [java.lang.String]");
+                throw new IllegalArgumentException("cannot set [" + path
+                        + "] with parent object of type [java.lang.String]");
             }
             fields.put(path, value);
         }
@@ -49,13 +50,14 @@ class AnnotatorTest {
 
     private Exception annotated(Map<String, Object> config) {
         CompletableFuture<Exception> done = new CompletableFuture<>();
-        new Annotator(ProcessorOptions.read(new HashMap<>(config)), asking.judge).annotate(new Flat(), error -> {
+        new Annotator(ProcessorOptions.read(new HashMap<>(config)), asking.judge)
+                .annotate(new Flat(), error -> {
             if (!done.complete(error)) {
                 throw new AssertionError("told twice");
             }
         });
         try {
-            return done.get(30, TimeUnit.SECONDS);
+            return done.get(10, TimeUnit.MINUTES);
         } catch (Exception error) {
             throw new AssertionError(error);
         }
@@ -65,7 +67,8 @@ class AnnotatorTest {
     void aVerdictIsWrittenAsAnObject() {
         fields.put("message", "disk failed");
         assertNull(annotated(Map.of()));
-        assertEquals(Map.of("label", "abnormal", "score", 0.9, "category", "system", "rationale", "It says \"disk failed\".",
+        assertEquals(Map.of("label", "abnormal", "score", 0.9, "category", "system", "rationale",
+                "It says \"disk failed\".",
                 "template", "disk failed"), fields.get("ra"));
     }
 
@@ -73,7 +76,8 @@ class AnnotatorTest {
     void fieldsAndPropertiesAreChosen() {
         fields.put("body.text", "all good");
         fields.put("level", "INFO");
-        assertNull(annotated(Map.of("field", "body.text", "target_field", "x", "severity_field", "level", "properties", List.of("score"))));
+        assertNull(annotated(Map.of("field", "body.text", "target_field", "x", "severity_field", "level",
+                "properties", List.of("score"))));
         assertEquals(Map.of("score", 0.1), fields.get("x"));
         assertTrue(service.calls.get(0).body.contains("\"severity\":\"INFO\""));
     }
@@ -82,10 +86,12 @@ class AnnotatorTest {
     void withoutADecisionThereIsAReason() {
         fields.put("message", "something new");
         assertNull(annotated(Map.of()));
-        assertEquals(Map.of("label", "undecided", "reason", "pending", "template", "something new"), fields.get("ra"));
+        assertEquals(Map.of("label", "undecided", "reason", "pending", "template", "something new"),
+                fields.get("ra"));
         service.answering = call -> call.answer(200, "garbage");
         assertNull(annotated(Map.of()));
-        assertEquals(Map.of("label", "undecided", "reason", "bad_answer"), fields.get("ra"), "what was there before is replaced");
+        assertEquals(Map.of("label", "undecided", "reason", "bad_answer"), fields.get("ra"),
+                "what was there before is replaced");
     }
 
     @Test
@@ -96,7 +102,8 @@ class AnnotatorTest {
         Map<String, Object> written = (Map<String, Object>) fields.get("ra");
         written.put("label", "changed");
         assertNull(annotated(Map.of()));
-        assertEquals("abnormal", ((Map<?, ?>) fields.get("ra")).get("label"), "the remembered verdict was changed");
+        assertEquals("abnormal", ((Map<?, ?>) fields.get("ra")).get("label"),
+                "the remembered verdict was changed");
     }
 
     @Test
@@ -113,7 +120,8 @@ class AnnotatorTest {
     @Test
     void aMessageThatIsNoTextFails() {
         fields.put("message", 5);
-        assertTrue(annotated(Map.of("ignore_missing", true)).getMessage().contains("[java.lang.Integer] cannot be cast"));
+        assertTrue(annotated(Map.of("ignore_missing", true)).getMessage()
+                .contains("[java.lang.Integer] cannot be cast"));
     }
 
     @Test

@@ -13,7 +13,7 @@ import javax.net.ssl.SSLContext;
 
 /** A judge for tests, whose outcomes can be awaited. */
 final class Asking implements AutoCloseable {
-    static final Patience LONG = new Patience(Duration.ZERO, Duration.ofSeconds(20));
+    static final Patience LONG = new Patience(Duration.ZERO, Duration.ofMinutes(5));
 
     final List<String> log = new CopyOnWriteArrayList<>();
     final Threads threads = new Threads();
@@ -61,7 +61,7 @@ final class Asking implements AutoCloseable {
 
     static Outcome got(CompletableFuture<Outcome> outcome) {
         try {
-            return outcome.get(30, TimeUnit.SECONDS);
+            return outcome.get(10, TimeUnit.MINUTES);
         } catch (Exception error) {
             throw new AssertionError("no answer", error);
         }

@@ -40,14 +40,6 @@ class BreakerTest {
     }
 
     @Test
-    void aTryThatWasNotSentLeavesRoomForAnother() {
-        breaker.failed(0, true);
-        assertTrue(breaker.acquire(100));
-        breaker.unused();
-        assertTrue(breaker.acquire(101));
-    }
-
-    @Test
     void aLateFailureDoesNotLengthenThePause() {
         breaker.failed(0, true);
         assertEquals(0, breaker.failed(50, true));

@@ -27,7 +27,10 @@ import java.util.zip.GZIPInputStream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.TestFactory;
 
-/** The files of plugins/contract are the wire format: a service answers from them, and what comes of it is compared with them. */
+/**
+ * The files of plugins/contract are the wire format: a service answers from them, and what comes of it is
+ * compared with them.
+ */
 class ContractTest {
     private static final Path FILES = Path.of("../../contract/v1");
 
@@ -36,7 +39,8 @@ class ContractTest {
         List<DynamicTest> tests = new ArrayList<>();
         try (Stream<Path> files = Files.list(FILES)) {
             for (Path file : files.sorted().toList()) {
-                JsonArray exchanges = JsonParser.parseString(Files.readString(file)).getAsJsonObject().getAsJsonArray("exchanges");
+                JsonArray exchanges = JsonParser.parseString(Files.readString(file)).getAsJsonObject()
+                        .getAsJsonArray("exchanges");
                 tests.add(DynamicTest.dynamicTest(file.getFileName().toString(), () -> play(exchanges)));
             }
         }
@@ -50,13 +54,15 @@ class ContractTest {
             JsonObject request = exchange.getAsJsonObject().getAsJsonObject("request");
             JsonObject response = exchange.getAsJsonObject().getAsJsonObject("response");
             checked += verdicts(response.get("body"));
-            if (request.get("path").getAsString().equals(Wire.PATH) && request.get("method").getAsString().equals("POST")) {
+            if (request.get("path").getAsString().equals(Wire.PATH)
+                    && request.get("method").getAsString().equals("POST")) {
                 ask(records(request), request, response);
                 checked++;
             }
         }
         boolean otherPathsOnly = exchanges.asList().stream()
-                .noneMatch(one -> one.getAsJsonObject().getAsJsonObject("request").get("path").getAsString().startsWith("/v1/verdicts"));
+                .noneMatch(one -> one.getAsJsonObject().getAsJsonObject("request").get("path").getAsString()
+                        .startsWith("/v1/verdicts"));
         assertTrue(checked > 0 || otherPathsOnly, "nothing of this file was checked");
     }
 
@@ -92,7 +98,8 @@ class ContractTest {
             }
             JsonElement expected = written.get(property.word());
             Object value = property.in(outcome);
-            if (expected == null || expected.isJsonNull() || expected.isJsonArray() && expected.getAsJsonArray().isEmpty()) {
+            if (expected == null || expected.isJsonNull() || expected.isJsonArray()
+                    && expected.getAsJsonArray().isEmpty()) {
                 assertEquals(null, value, property.word());
             } else {
                 assertEquals(expected, new com.google.gson.Gson().toJsonTree(value), property.word());
@@ -100,14 +107,18 @@ class ContractTest {
         }
     }
 
-    /** The records of a request; one without is asked as if it had a record, to see what its answer leads to. */
+    /**
+     * The records of a request; one without is asked as if it had a record, to see what its answer leads to.
+     */
     private static List<Message> records(JsonObject request) throws IOException {
         List<Message> found = new ArrayList<>();
         try {
-            for (JsonElement record : JsonParser.parseString(text(request)).getAsJsonObject().getAsJsonArray("records")) {
+            JsonObject asked = JsonParser.parseString(text(request)).getAsJsonObject();
+            for (JsonElement record : asked.getAsJsonArray("records")) {
                 JsonElement severity = record.getAsJsonObject().get("severity");
                 String body = record.getAsJsonObject().get("body").getAsString();
-                found.add(new Message(body, severity == null || severity.isJsonNull() ? null : severity.getAsString()));
+                found.add(new Message(body, severity == null || severity.isJsonNull() ? null
+                        : severity.getAsString()));
             }
         } catch (JsonParseException | IllegalStateException | NullPointerException error) {
             found.add(new Message("any", null));
@@ -124,7 +135,8 @@ class ContractTest {
         }
         byte[] data = Base64.getDecoder().decode(request.get("base64").getAsString());
         boolean packed = request.toString().contains("\"gzip\"");
-        return new String(packed ? new GZIPInputStream(new ByteArrayInputStream(data)).readAllBytes() : data, StandardCharsets.UTF_8);
+        byte[] unpacked = packed ? new GZIPInputStream(new ByteArrayInputStream(data)).readAllBytes() : data;
+        return new String(unpacked, StandardCharsets.UTF_8);
     }
 
     private static void ask(List<Message> messages, JsonObject request, JsonObject response) {
@@ -146,12 +158,14 @@ class ContractTest {
         };
         try (FakeService service = new FakeService(answering);
                 Asking asking = new Asking(service.address(), new Limits().delay(Duration.ofMillis(300)))) {
-            Patience patience = new Patience(modelWait, modelWait.plusSeconds(20));
-            List<CompletableFuture<Outcome>> outcomes = asked.stream().map(message -> asking.ask(message, patience)).toList();
+            Patience patience = new Patience(modelWait, modelWait.plusMinutes(5));
+            List<CompletableFuture<Outcome>> outcomes = asked.stream()
+                    .map(message -> asking.ask(message, patience)).toList();
             if (Failure.isTemporary(status)) {
                 outcomes.forEach(outcome -> assertTrue(Asking.got(outcome).decided()));
                 assertEquals(List.of(service.calls.get(0).body, service.calls.get(0).body),
-                        service.calls.stream().map(call -> call.body).toList(), "the same was to be sent again");
+                        service.calls.stream().map(call -> call.body).toList(),
+                        "the same was to be sent again");
                 return;
             }
             for (int i = 0; i < asked.size(); i++) {
@@ -166,7 +180,10 @@ class ContractTest {
         }
     }
 
-    /** The file's answer. A message that occurs twice is asked once, so its answer is put together for what was asked. */
+    /**
+     * The file's answer. A message that occurs twice is asked once, so its answer is put together for what
+     * was asked.
+     */
     private static void answer(FakeService.Call call, JsonObject response) throws IOException {
         List<String> headers = new ArrayList<>();
         JsonObject given = response.has("headers") ? response.getAsJsonObject("headers") : new JsonObject();
@@ -193,11 +210,14 @@ class ContractTest {
     private static void compare(Message message, int place, Outcome outcome, JsonObject response) {
         int status = response.get("status").getAsInt();
         if (status == 200) {
-            JsonObject reference = response.getAsJsonObject("body").getAsJsonArray("records").get(place).getAsJsonObject();
-            JsonObject verdict = response.getAsJsonObject("body").getAsJsonArray("verdicts").get(reference.get("verdict").getAsInt())
+            JsonObject reference = response.getAsJsonObject("body").getAsJsonArray("records").get(place)
+                    .getAsJsonObject();
+            JsonObject verdict = response.getAsJsonObject("body").getAsJsonArray("verdicts")
+                    .get(reference.get("verdict").getAsInt())
                     .getAsJsonObject();
             compare(verdict, outcome.verdict());
-            JsonElement rationale = reference.has("rationale") ? reference.get("rationale") : verdict.get("rationale");
+            JsonElement rationale = reference.has("rationale") ? reference.get("rationale")
+                    : verdict.get("rationale");
             assertEquals(rationale.isJsonNull() ? null : rationale.getAsString(), outcome.rationale());
             return;
         }

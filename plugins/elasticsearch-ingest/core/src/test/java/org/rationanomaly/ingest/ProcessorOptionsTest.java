@@ -27,8 +27,10 @@ class ProcessorOptionsTest {
 
     @Test
     void whatIsReadIsRemovedSoThatTheServerSeesWhatIsUnknown() {
-        Map<String, Object> config = new HashMap<>(Map.of("field", "body.text", "target_field", "x.y", "severity_field", "level",
-                "ignore_missing", "true", "properties", List.of("score", "label"), "wait", "2s", "unknown", 1));
+        Map<String, Object> config = new HashMap<>(Map.of(
+                "field", "body.text", "target_field", "x.y", "severity_field", "level",
+                "ignore_missing", "true", "properties", List.of("score", "label"), "wait", "2s",
+                "unknown", 1));
         ProcessorOptions options = ProcessorOptions.read(config);
         assertEquals(Map.of("unknown", 1), config);
         assertTrue(options.ignoreMissing());
@@ -57,7 +59,8 @@ class ProcessorOptionsTest {
     @ParameterizedTest
     @MethodSource("bad")
     void aBadValueIsNamed(String option, Object value) {
-        BadOption error = assertThrows(BadOption.class, () -> ProcessorOptions.read(new HashMap<>(Map.of(option, value))));
+        BadOption error = assertThrows(BadOption.class,
+                () -> ProcessorOptions.read(new HashMap<>(Map.of(option, value))));
         assertEquals(option, error.option());
         assertTrue(error.getMessage().startsWith("must be "), error.getMessage());
     }

@@ -13,6 +13,7 @@ import java.nio.file.Path;
 import java.security.KeyStore;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import javax.net.ssl.KeyManagerFactory;
 import javax.net.ssl.SSLContext;
 import org.junit.jupiter.api.BeforeAll;
@@ -37,15 +38,18 @@ class TlsTest {
     /** A key in a key store, and its certificate as PEM. */
     private static Path certificate(String name, String host) throws Exception {
         Path pem = folder.resolve(name + ".pem");
-        keytool(List.of("-genkeypair", "-alias", name, "-keyalg", "EC", "-dname", "CN=" + name, "-ext", "san=" + host), name);
+        List<String> making = List.of("-genkeypair", "-alias", name, "-keyalg", "EC", "-dname", "CN=" + name);
+        keytool(Stream.concat(making.stream(), Stream.of("-ext", "san=" + host)).toList(), name);
         keytool(List.of("-exportcert", "-rfc", "-alias", name, "-file", pem.toString()), name);
         return pem;
     }
 
     private static void keytool(List<String> arguments, String name) throws Exception {
-        List<String> command = new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "keytool").toString()));
+        Path tool = Path.of(System.getProperty("java.home"), "bin", "keytool");
+        List<String> command = new ArrayList<>(List.of(tool.toString()));
         command.addAll(arguments);
-        command.addAll(List.of("-keystore", folder.resolve(name + ".p12").toString(), "-storepass", new String(PASSWORD)));
+        command.addAll(List.of("-keystore", folder.resolve(name + ".p12").toString(), "-storepass",
+                new String(PASSWORD)));
         Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
         String said = new String(process.getInputStream().readAllBytes());
         assertEquals(0, process.waitFor(), said);
@@ -86,12 +90,16 @@ class TlsTest {
     @Test
     void tlsAndPlainHttpDoNotMix() throws Exception {
         try (FakeService plain = new FakeService(FakeService.Call::judge);
-                Asking asking = new Asking(URI.create(plain.address().toString().replace("http:", "https:")), new Limits())) {
-            assertFalse(Asking.got(asking.ask("a", 1_000)).decided(), "a server may also wait for more of what it takes for HTTP");
+                Asking asking = new Asking(URI.create(plain.address().toString().replace("http:", "https:")),
+                        new Limits())) {
+            assertFalse(Asking.got(asking.ask("a", 1_000)).decided(),
+                    "a server may also wait for more of what it takes for HTTP");
             assertTrue(plain.calls.isEmpty(), "it was sent without TLS");
         }
         try (FakeService secure = new FakeService(FakeService.Call::judge, serving("ours"));
-                Asking asking = new Asking(URI.create(secure.address().toString().replace("https:", "http:")), new Limits())) {
+                Asking asking =
+                        new Asking(URI.create(secure.address().toString().replace("https:", "http:")),
+                                new Limits())) {
             assertFalse(asking.outcome("a").decided());
         }
     }

@@ -24,8 +24,8 @@ class VerdictCacheTest {
 
     private static Outcome outcome(String label) {
         Double score = label.equals(Verdict.UNDECIDED) ? null : (Double) 0.5;
-        return Outcome.of(new Verdict("k", "t", label, score, null, null, null, null, null, List.of(), null, List.of(), List.of(),
-                List.of(), null), null);
+        return Outcome.of(new Verdict("k", "t", label, score, null, null, null, null, null, List.of(), null,
+                List.of(), List.of(), List.of(), null), null);
     }
 
     @Test
