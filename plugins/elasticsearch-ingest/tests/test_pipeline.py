@@ -13,24 +13,23 @@ from conftest import Service
 from servers import Server
 
 DOCUMENTS = 20_000
-PATIENT = {"wait": "30s", "timeout": "5m"}
-WORDS = ("disk", "fan", "link", "node", "pump", "rack", "card", "port", "bus", "core")
+PATIENT = {"wait": "60s", "timeout": "5m"}
+# Within a form only what is masked differs: ra judge sees one line, and cannot know which words vary.
 FORMS = (
-    "{word} {n} failed after 3 tries",
-    "{word} {n} is up",
-    "connection refused by {word} at 10.0.0.{n}",
-    "read 512 bytes from /dev/{word}{n}",
-    "0 errors on {word} {n}",
-    "{n} errors on {word}",
-    "segment {word} lost at 0x00{n:06x}",
-    "{word}: ready",
+    "disk {n} failed after 3 tries",
+    "fan {n} is up",
+    "connection refused by 10.0.0.{n}",
+    "read {n} bytes from cache",
+    "0 errors after {n} ms",
+    "{n} errors while the index was rebuilt",
+    "segment lost at 0x00{n:06x}",
+    "ready",
 )
 
 
 def line(number: int, mark: str = "") -> str:
-    """One of a few thousand messages of eighty kinds."""
-    form, word = FORMS[number % len(FORMS)], WORDS[number // len(FORMS) % len(WORDS)]
-    return mark + form.format(word=word, n=number * 7919 % 250)
+    """One of a few hundred messages of eight kinds."""
+    return mark + FORMS[number % len(FORMS)].format(n=1 + number * 7919 % 50)
 
 
 @cache
