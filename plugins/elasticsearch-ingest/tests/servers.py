@@ -68,6 +68,7 @@ class Server:
     url: str
     home: Path
     password: str | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -131,6 +132,8 @@ def _elasticsearch(
     }
     _configure(home / "config" / "elasticsearch.yml", given, server.url)
     (home / "config" / "jvm.options.d" / "heap.options").write_text(f"-Xms{HEAP}\n-Xmx{HEAP}\n")
+    for name, data in server.files.items():
+        (home / "config" / name).write_bytes(data)
     if plugin is not None:
         shutil.copy(plugin, server.home / "plugin.zip")
     hand_over(server.home)
@@ -152,7 +155,7 @@ def _opensearch(
     server: Server, plugin: Path | None, settings: Mapping[str, Any], secrets: Mapping[str, str]
 ) -> list[str]:
     """The same for OpenSearch. There is no installer; for a plugin like ours, installing is unpacking."""
-    if server.password or secrets:
+    if server.password or secrets or server.files:
         raise ServerError("OpenSearch is started without security and keystore here: the jars have neither")
     jars = fetched_jars(server.version)
     if plugin is not None:
@@ -216,10 +219,7 @@ def running(
     """
     home = Path(tempfile.mkdtemp(prefix=f"{kind}-{version}-")).resolve()
     home.chmod(0o755)
-    server = Server(kind, version, f"http://127.0.0.1:{free_port()}", home, password)
-    config = home / f"elasticsearch-{version}" / "config" if kind == "elasticsearch" else home / "config"
-    for name, data in (files or {}).items():
-        (made_folder(config) / name).write_bytes(data)
+    server = Server(kind, version, f"http://127.0.0.1:{free_port()}", home, password, files or {})
     try:
         command = KINDS[kind](server, plugin, settings or {}, secrets or {})
         with _process(server, command):
