@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -121,6 +122,9 @@ def _replace_token(server: Server, good: str) -> None:
     run(command, say=good, cwd=home, env=server_environment(), **other_user())
     nodes = server.post("/_nodes/reload_secure_settings", {})["nodes"]
     assert not [node for node in nodes.values() if "reload_exception" in node]
+    end = time.monotonic() + 60
+    while simulated(server, "judging", {"message": "disk failed"})[0]["ra"]["label"] == "undecided":
+        assert time.monotonic() < end, "the new token is not used"
 
 
 def _as_a_user(server: Server) -> None:
