@@ -47,6 +47,12 @@ HEAP = "512m"
 START_S = float(os.environ.get("RA_SERVER_START_S", "300"))
 STOP_S = 60.0
 READY = "/_cluster/health?wait_for_status=yellow&timeout=1s"
+# On a disk that is nearly full a server puts no shard of a new index anywhere, and requests hang.
+ALWAYS = {
+    "discovery.type": "single-node",
+    "network.host": "127.0.0.1",
+    "cluster.routing.allocation.disk.threshold_enabled": False,
+}
 PLUGIN = "rationanomaly"
 SUPERUSER = "elastic"
 
@@ -124,8 +130,7 @@ def _elasticsearch(
     unpack(fetched_zip(server.version), server.home)
     home = server.home / f"elasticsearch-{server.version}"
     given = {
-        "discovery.type": "single-node",
-        "network.host": "127.0.0.1",
+        **ALWAYS,
         "transport.port": free_port(),
         "xpack.security.enabled": server.password is not None,
         **settings,
@@ -161,8 +166,7 @@ def _opensearch(
     if plugin is not None:
         unpack(plugin, server.home / "plugins" / PLUGIN)
     given = {
-        "discovery.type": "single-node",
-        "network.host": "127.0.0.1",
+        **ALWAYS,
         "transport.port": free_port(),
         "node.roles": "cluster_manager,data,ingest",  # the runner's own choice has no ingest
         **settings,

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import pytest
-from conftest import Service
+from conftest import HERE, Service
 from servers import Server
 
 DOCUMENTS = 20_000
@@ -25,6 +26,8 @@ FORMS = (
     "segment lost at 0x00{n:06x}",
     "ready",
 )
+# a request of README with its body
+REQUEST = re.compile(r"^(PUT|POST) (_\S+)\n(\{.*?\})\n(?=\n|```)", re.MULTILINE | re.DOTALL)
 
 
 def line(number: int, mark: str = "") -> str:
@@ -260,6 +263,24 @@ def test_a_data_stream_goes_through_it(server: Server, service: Service) -> None
     assert not answer["errors"]
     (hit,) = server.get("/ours-app/_search")["hits"]["hits"]
     assert hit["_source"]["ra"] == judged("disk failed")
+
+
+def test_the_requests_of_the_readme_do_what_it_says(server: Server, service: Service) -> None:
+    messages = [line(number, "written before ") for number in range(500)]
+    index(server, "logs", "_none", [{"message": message} for message in messages])
+    text = (HERE.parent / "README.md").read_text(encoding="utf-8")
+    asked = {path: (method, json.loads(body)) for method, path, body in REQUEST.findall(text)}
+    assert list(asked)[-1] == "_reindex"
+    if server.kind == "elasticsearch":  # its distribution for tests has no reindex
+        del asked["_reindex"]
+    answers = {path: server.get(f"/{path}", body, method=method) for path, (method, body) in asked.items()}
+    (shown,) = answers["_ingest/pipeline/logs/_simulate"]["docs"]
+    assert shown["doc"]["_source"]["ra"]["template"] == "disk sda: I/O error"
+    if server.kind == "opensearch":
+        assert answers["_reindex"]["created"] == len(messages)
+        server.post("/logs-judged/_refresh")
+        found = [document["ra"] for document in indexed(server, "logs-judged")]
+        assert found == [judged(message) for message in messages]
 
 
 # Only OpenSearch: the modules that these need are not in the zip of Elasticsearch that can be had
