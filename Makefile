@@ -29,6 +29,7 @@ lint: install
 test: lint
 	$(BIN)/python -m pytest
 	$(MAKE) opentelemetry
+	$(MAKE) elasticsearch-ingest
 	$(MAKE) training
 
 # The long run of the loss harness: minutes. It fails if a line is missing, or was repeated under another id.
