@@ -223,6 +223,7 @@ def running(
     """
     home = Path(tempfile.mkdtemp(prefix=f"{kind}-{version}-")).resolve()
     home.chmod(0o755)
+    made_folder(home / "tmp")
     server = Server(kind, version, f"http://127.0.0.1:{free_port()}", home, password, files or {})
     try:
         command = KINDS[kind](server, plugin, settings or {}, secrets or {})
@@ -240,7 +241,7 @@ def _process(server: Server, command: Sequence[str]) -> Iterator[None]:
         server.process = subprocess.Popen(
             command,
             cwd=server.home,
-            env=environment(),
+            env={**environment(), "ES_TMPDIR": str(server.home / "tmp")},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
