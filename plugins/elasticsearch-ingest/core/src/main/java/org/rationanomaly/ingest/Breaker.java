@@ -16,6 +16,7 @@ final class Breaker {
     private final long firstPause;
     private final long longestPause;
     private State state = State.CLOSED;
+    private int generation;
     private int failures;
     private long pause;
     private long openUntil;
@@ -31,6 +32,11 @@ final class Breaker {
 
     State state() {
         return state;
+    }
+
+    /** Grows when it opens, so that a request that was sent before is known by it. */
+    int generation() {
+        return generation;
     }
 
     /** Whether a document that can wait until {@code deadline} has a chance to be judged. */
@@ -62,10 +68,14 @@ final class Breaker {
         return recovered;
     }
 
-    /** Returns how long the service is left alone from now on, in nanoseconds; 0: it is not. */
-    long failed(long now, boolean certain) {
-        if (state == State.OPEN) {
-            return 0; // a request that was sent before it opened
+    /**
+     * Returns how long the service is left alone from now on, in nanoseconds; 0: no longer than before.
+     *
+     * @param sent the generation when the request was sent; an older one says nothing about the service now
+     */
+    long failed(int sent, long now, boolean certain) {
+        if (sent != generation) {
+            return 0;
         }
         failures++;
         if (state == State.CLOSED && failures < threshold && !certain) {
@@ -73,6 +83,7 @@ final class Breaker {
         }
         long length = pause;
         state = State.OPEN;
+        generation++;
         openUntil = now + length;
         pause = Math.min(2 * pause, longestPause);
         return length;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.rationanomaly.ingest;
 
-import java.io.IOException;
 import java.net.ProtocolException;
 import java.net.http.HttpResponse;
 import java.time.Duration;
@@ -26,7 +25,7 @@ record Failure(Reason reason, String detail) {
         if (cause instanceof LimitedBody.TooLong || cause instanceof ProtocolException) {
             return Reason.BAD_ANSWER;
         }
-        return cause instanceof IOException ? Reason.UNREACHABLE : Reason.FORBIDDEN;
+        return cause instanceof RuntimeException ? Reason.FORBIDDEN : Reason.UNREACHABLE;
     }
 
     static Failure of(HttpResponse<?> answer) {
@@ -54,8 +53,8 @@ record Failure(Reason reason, String detail) {
 
     /** The pause that a temporary refusal asks for, in seconds; the wire format has no dates. */
     static Duration retryAfter(HttpResponse<?> answer, Duration longest) {
-        Duration pause = answer.headers().firstValue("retry-after").filter(text -> text.matches("\\d{1,9}"))
-                .map(text -> Duration.ofSeconds(Long.parseLong(text)))
+        Duration pause = answer.headers().firstValue("retry-after").filter(text -> text.matches("\\d+"))
+                .map(text -> text.length() > 9 ? longest : Duration.ofSeconds(Long.parseLong(text)))
                 .orElse(PAUSE);
         if (pause.compareTo(longest) > 0) {
             return longest;

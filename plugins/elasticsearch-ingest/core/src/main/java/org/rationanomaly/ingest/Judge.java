@@ -30,7 +30,6 @@ import javax.net.ssl.SSLContext;
  * for, and else on a thread of this object.
  */
 public final class Judge implements AutoCloseable {
-    private static final int CALLBACK_THREADS = 2;
     private static final long IDLE_S = 30;
 
     private final URI endpoint;
@@ -47,6 +46,8 @@ public final class Judge implements AutoCloseable {
     private final Breaker breaker;
     private final Map<Patience, Lane> lanes = new LinkedHashMap<>();
     private final Set<Lane.Batch> flying = new HashSet<>();
+    private final ArrayDeque<Lane.Batch> divided = new ArrayDeque<>(); // parts of what was too large
+    private int busy; // requests in a row that were told to come again when their documents could not wait
     private int held; // documents that have no answer yet
     private boolean closed;
 
@@ -65,7 +66,7 @@ public final class Judge implements AutoCloseable {
         timer = new ScheduledThreadPoolExecutor(1, threads, new ThreadPoolExecutor.DiscardPolicy());
         timer.setRemoveOnCancelPolicy(true);
         sending = pool(limits.requests + 1, threads);
-        answering = pool(CALLBACK_THREADS, threads);
+        answering = pool(Math.max(2, Runtime.getRuntime().availableProcessors()), threads);
         transport = new Transport(endpoint, tls, sending, limits.answerBytes);
         token(token);
     }
@@ -124,6 +125,7 @@ public final class Judge implements AutoCloseable {
             if (lane.add(message, document, now)) {
                 counters.joined.increment();
             } else if (lane.isFull(limits)) {
+                lane.due = true; // also what may be left over, for which no timer runs
                 pump();
             } else if (lane.flush == null) {
                 lane.flush = timer.schedule(() -> flush(lane), limits.delay.toNanos(), TimeUnit.NANOSECONDS);
@@ -142,6 +144,15 @@ public final class Judge implements AutoCloseable {
 
     /** Send what is ready, as far as requests are free; each lane has its turn. */
     private void pump() {
+        for (Lane.Batch batch : List.copyOf(divided)) {
+            if (System.nanoTime() - batch.deadline < 0) { // else its timer is about to answer it
+                if (!mayLaunch()) {
+                    return;
+                }
+                divided.remove(batch);
+                launch(batch);
+            }
+        }
         ArrayDeque<Lane> turns = new ArrayDeque<>(lanes.values());
         while (!turns.isEmpty()) {
             Lane lane = turns.poll();
@@ -149,20 +160,30 @@ public final class Judge implements AutoCloseable {
                 lane.stopTimers();
                 lanes.remove(lane.patience, lane);
             } else if (lane.due || lane.isFull(limits)) {
-                if (flying.size() >= limits.requests || !breaker.acquire(System.nanoTime())) {
+                if (!mayLaunch()) {
                     return;
                 }
-                launch(lane.take(limits));
+                launch(expiring(lane.take(limits)));
                 turns.add(lane);
             }
         }
     }
 
+    private boolean mayLaunch() {
+        return flying.size() < limits.requests && breaker.acquire(System.nanoTime());
+    }
+
     /** From here on it is answered at its deadline at the latest, whatever becomes of the request. */
-    private void launch(Lane.Batch batch) {
-        flying.add(batch);
+    private Lane.Batch expiring(Lane.Batch batch) {
         batch.expiry = timer.schedule(() -> expire(batch), batch.deadline - System.nanoTime(),
                 TimeUnit.NANOSECONDS);
+        return batch;
+    }
+
+    private void launch(Lane.Batch batch) {
+        flying.add(batch);
+        batch.generation = breaker.generation();
+        batch.launched = System.nanoTime();
         sending.execute(() -> send(batch));
     }
 
@@ -215,8 +236,21 @@ public final class Judge implements AutoCloseable {
     }
 
     private void expire(Lane.Batch batch) {
+        if (isHurried(batch)) {
+            end(batch, Outcome.undecided(Reason.TIMEOUT));
+            return;
+        }
         String limit = Durations.text(batch.patience.timeout());
         fail(batch, new Failure(Reason.TIMEOUT, "no answer within " + limit));
+    }
+
+    /** Whether it spent most of its time waiting here, which is not the service's fault. */
+    private boolean isHurried(Lane.Batch batch) {
+        synchronized (lock) {
+            boolean tries = breaker.state() == Breaker.State.TRYING; // what came of that has to be told
+            long given = batch.deadline - batch.launched;
+            return divided.contains(batch) || !tries && given < batch.patience.timeout().toNanos() / 2;
+        }
     }
 
     private void answered(Lane.Batch batch, HttpResponse<byte[]> answer, Throwable error) {
@@ -268,8 +302,8 @@ public final class Judge implements AutoCloseable {
                 return;
             }
             counters.split.increment();
-            launch(new Lane.Batch(batch.tickets.subList(0, size / 2), batch.patience));
-            launch(new Lane.Batch(batch.tickets.subList(size / 2, size), batch.patience));
+            divided.add(expiring(new Lane.Batch(batch.tickets.subList(0, size / 2), batch.patience)));
+            divided.add(expiring(new Lane.Batch(batch.tickets.subList(size / 2, size), batch.patience)));
         }
         alive();
     }
@@ -278,6 +312,7 @@ public final class Judge implements AutoCloseable {
     private void repeat(Lane.Batch batch, HttpResponse<byte[]> answer) {
         long pause = Failure.retryAfter(answer, limits.longestPause).toNanos();
         long now = System.nanoTime();
+        boolean lasting;
         synchronized (lock) {
             breaker.hold(now + pause);
             if (!closed) {
@@ -288,6 +323,11 @@ public final class Judge implements AutoCloseable {
                 timer.schedule(() -> sending.execute(() -> send(batch)), pause, TimeUnit.NANOSECONDS);
                 return;
             }
+            lasting = !batch.ended && ++busy == limits.failures;
+        }
+        if (lasting) {
+            log.warn("no verdicts from " + endpoint + ": " + Failure.of(answer).detail()
+                    + "; documents that cannot wait pass undecided");
         }
         end(batch, Outcome.undecided(Reason.BUSY));
     }
@@ -306,7 +346,7 @@ public final class Judge implements AutoCloseable {
                 return;
             }
             counters.failed.increment();
-            pause = breaker.failed(System.nanoTime(), failure.isCertain());
+            pause = breaker.failed(batch.generation, System.nanoTime(), failure.isCertain());
             if (pause > 0) {
                 counters.opened.increment();
                 abandoned.addAll(emptied());
@@ -326,7 +366,8 @@ public final class Judge implements AutoCloseable {
     private void alive() {
         boolean recovered;
         synchronized (lock) {
-            recovered = breaker.succeeded();
+            recovered = breaker.succeeded() || busy >= limits.failures;
+            busy = 0;
             pump();
         }
         if (recovered) {
@@ -341,6 +382,10 @@ public final class Judge implements AutoCloseable {
             taken.addAll(lane.emptied());
         }
         lanes.clear();
+        for (Lane.Batch batch : List.copyOf(divided)) {
+            end(batch);
+            taken.addAll(batch.tickets);
+        }
         return taken;
     }
 
@@ -353,7 +398,9 @@ public final class Judge implements AutoCloseable {
                 return false;
             }
             batch.ended = true;
-            flying.remove(batch);
+            if (!flying.remove(batch)) {
+                divided.remove(batch);
+            }
             batch.expiry.cancel(false);
             if (batch.call != null && !batch.call.isDone()) {
                 sending.execute(() -> batch.call.cancel(true));
@@ -385,6 +432,9 @@ public final class Judge implements AutoCloseable {
                 document.accept(outcome);
             } catch (RuntimeException error) { // of the rest of a pipeline; other documents must not suffer
                 log.warn("a document's pipeline failed after the verdict: " + error);
+            } catch (Error error) { // the server decides whether it survives; if so, others need their answer
+                Thread current = Thread.currentThread();
+                current.getUncaughtExceptionHandler().uncaughtException(current, error);
             }
         }
     }

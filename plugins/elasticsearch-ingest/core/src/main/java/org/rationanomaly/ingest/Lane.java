@@ -35,6 +35,8 @@ final class Lane {
         final Patience patience;
         final long deadline;
         boolean ended;
+        long launched;
+        int generation; // the breaker's, when it was sent
         Future<?> expiry;
         CompletableFuture<?> call;
 

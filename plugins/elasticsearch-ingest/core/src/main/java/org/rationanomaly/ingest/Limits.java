@@ -31,7 +31,7 @@ public final class Limits {
     }
 
     public Limits batchChars(int chars) {
-        batchChars = positive("batch characters", chars);
+        batchChars = positive("batch_chars", chars);
         return this;
     }
 
@@ -50,7 +50,7 @@ public final class Limits {
     /** Memory for verdicts that are remembered, about; 0 remembers none. */
     public Limits cacheBytes(long bytes) {
         if (bytes < 0) {
-            throw new BadOption("cache size", "must not be negative, got " + bytes);
+            throw new BadOption("cache.size", "must not be negative, got " + bytes);
         }
         cacheBytes = bytes;
         return this;
@@ -58,32 +58,36 @@ public final class Limits {
 
     /** How long they are; a correction in the service is noticed after that. */
     public Limits cacheTtl(Duration ttl) {
-        cacheTtl = positive("cache ttl", ttl);
+        cacheTtl = positive("cache.ttl", ttl);
         return this;
     }
 
     /** How many requests in a row may fail until the service is left alone. */
     public Limits failures(int inARow) {
-        failures = positive("failures", inARow);
+        failures = positive("breaker.failures", inARow);
         return this;
     }
 
     /** For how long it is left alone: at first, and at most, if it keeps failing. */
     public Limits pause(Duration first, Duration longest) {
-        pause = positive("pause", first);
-        longestPause = positive("longest pause", longest);
+        pause = positive("breaker.pause", first);
+        if (longest.compareTo(first) < 0) {
+            throw new BadOption("breaker.longest_pause", "must not be shorter than breaker.pause ["
+                    + Durations.text(first) + "], got [" + Durations.text(longest) + "]");
+        }
+        longestPause = longest;
         return this;
     }
 
     /** Characters of one message; the service accepts a mebi by default. */
     public Limits messageChars(int most) {
-        messageChars = positive("message characters", most);
+        messageChars = positive("message_chars", most);
         return this;
     }
 
     /** Bytes of one answer; a longer one is not read to its end. */
     public Limits answerBytes(int most) {
-        answerBytes = positive("answer bytes", most);
+        answerBytes = positive("answer_bytes", most);
         return this;
     }
 

@@ -29,9 +29,10 @@ public record ProcessorOptions(
      */
     public static ProcessorOptions read(Map<String, Object> config) {
         Duration wait = duration(config, "wait", Duration.ZERO);
+        String field = text(config, "field", "message");
         return new ProcessorOptions(
-                text(config, "field", "message"),
-                text(config, "target_field", "ra"),
+                field,
+                target(config, field),
                 text(config, "severity_field", "log.level"),
                 flag(config, "ignore_missing"),
                 properties(config),
@@ -47,6 +48,15 @@ public record ProcessorOptions(
             throw new BadOption(name, "must be the name of a field, got [" + value + "]");
         }
         return text;
+    }
+
+    private static String target(Map<String, Object> config, String field) {
+        String target = text(config, "target_field", "ra");
+        if ((field + ".").startsWith(target + ".")) {
+            throw new BadOption("target_field", "must be a field that does not hold the message [" + field
+                    + "], which would be lost, got [" + target + "]");
+        }
+        return target;
     }
 
     private static boolean flag(Map<String, Object> config, String name) {

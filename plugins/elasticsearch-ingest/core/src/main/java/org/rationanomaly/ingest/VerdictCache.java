@@ -66,8 +66,8 @@ final class VerdictCache {
 
     private static long cost(Message message, Outcome outcome) {
         Verdict verdict = outcome.verdict();
-        String template = verdict == null ? null : verdict.template();
-        return OVERHEAD + 2L * (chars(message.body()) + chars(outcome.rationale()) + chars(template));
+        long judged = verdict == null ? 0 : verdict.chars();
+        return OVERHEAD + 2L * (chars(message.body()) + chars(outcome.rationale()) + judged);
     }
 
     private static long chars(String text) {

@@ -5,11 +5,11 @@ import com.google.gson.Strictness;
 import com.google.gson.stream.JsonReader;
 import com.google.gson.stream.JsonToken;
 import com.google.gson.stream.JsonWriter;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
-import java.io.StringReader;
+import java.io.InputStreamReader;
 import java.io.StringWriter;
 import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -19,6 +19,7 @@ import java.util.Set;
 /** The wire format of {@code POST /v1/verdicts}, as the files of {@code plugins/contract} have it. */
 final class Wire {
     static final String PATH = "/v1/verdicts";
+    private static final int MOST_TEXTS = 1_000; // of one list; a service has a few
     private static final Set<String> LABELS = Set.of("normal", "abnormal", Verdict.UNDECIDED);
 
     private Wire() {}
@@ -87,9 +88,10 @@ final class Wire {
         }
     }
 
-    static JsonReader reader(byte[] json) throws IOException {
-        String text = StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(json)).toString();
-        JsonReader reader = new JsonReader(new StringReader(text));
+    static JsonReader reader(byte[] json) {
+        // Not as one text: several copies of a large answer would be in memory at once.
+        JsonReader reader = new JsonReader(
+                new InputStreamReader(new ByteArrayInputStream(json), StandardCharsets.UTF_8.newDecoder()));
         reader.setStrictness(Strictness.STRICT);
         return reader;
     }
@@ -228,6 +230,9 @@ final class Wire {
         List<String> found = new ArrayList<>();
         json.beginArray();
         while (json.hasNext()) {
+            if (found.size() == MOST_TEXTS) {
+                throw new BadAnswer("a verdict has a list of more than " + MOST_TEXTS + " texts");
+            }
             found.add(json.nextString());
         }
         json.endArray();

@@ -113,6 +113,17 @@ class JudgeTest {
     }
 
     @Test
+    void whatAFullRequestLeavesOverIsSentToo() {
+        service.answering = this::hang;
+        Asking asking = asking(new Limits().delay(NEVER).batchChars(10).requests(1));
+        CompletableFuture<Outcome> first = asking.ask("a".repeat(10)), second = asking.ask("b".repeat(10));
+        CompletableFuture<Outcome> rest = asking.ask("c");
+        released.countDown();
+        assertTrue(got(first).decided() && got(second).decided());
+        assertTrue(got(rest).decided(), "it was held until its deadline");
+    }
+
+    @Test
     void documentsWithAnotherPatienceHaveTheirOwnRequest() {
         Asking asking = asking(new Limits().delay(Duration.ofMillis(200)));
         CompletableFuture<Outcome> first = asking.ask("a");
@@ -140,6 +151,40 @@ class JudgeTest {
         outcomes.forEach(outcome -> assertTrue(got(outcome).decided()));
         assertEquals(40, service.calls.size());
         assertTrue(most.get() <= 2, "at once: " + most);
+    }
+
+    @Test
+    void partsOfARequestThatWasTooLargeWaitForTheirTurnToo() {
+        AtomicInteger now = new AtomicInteger(), most = new AtomicInteger();
+        service.answering = call -> {
+            most.accumulateAndGet(now.incrementAndGet(), Math::max);
+            Thread.sleep(5); // so that requests at once would be seen
+            now.decrementAndGet();
+            call.answer(413, "{}");
+        };
+        Asking asking = asking(new Limits().delay(NEVER).batch(64).requests(2));
+        List<CompletableFuture<Outcome>> outcomes = IntStream.range(0, 64).mapToObj(i -> asking.ask("m" + i))
+                .toList();
+        outcomes.forEach(outcome -> assertEquals(Reason.TOO_LONG, got(outcome).reason()));
+        assertEquals(2 * 64 - 1, service.calls.size());
+        assertTrue(most.get() <= 2, "at once: " + most);
+    }
+
+    @Test
+    void partsThatAreNotSentInTimeAreUndecidedWithoutBlameForTheService() {
+        service.answering = call -> {
+            if (call.bodies().size() > 1) {
+                call.answer(413, "{}");
+            } else {
+                hang(call);
+            }
+        };
+        Asking asking = asking(new Limits().delay(NEVER).batch(4).requests(1).failures(2));
+        List<CompletableFuture<Outcome>> outcomes = IntStream.range(0, 4)
+                .mapToObj(i -> asking.ask("m" + i, 1_000)).toList();
+        outcomes.forEach(outcome -> assertEquals(Reason.TIMEOUT, got(outcome).reason()));
+        assertTrue(asking.counted("requests", "failed") <= 1, "only one was under way");
+        assertEquals(List.of(), asking.log);
     }
 
     // remembering
@@ -339,6 +384,28 @@ class JudgeTest {
         assertEquals(List.of(), asking.log, "busy is not dead");
     }
 
+    @Test
+    void aServiceThatStaysBusyIsToldOnceInTheLog() throws Exception {
+        service.answering = call -> call.answer(503, "{}", "Retry-After", "5");
+        Asking asking = asking(new Limits().failures(1));
+        assertEquals(Reason.BUSY, got(asking.ask("m", 4_000)).reason());
+        assertEquals(1, asking.log.size(), asking.log::toString);
+        assertTrue(asking.log.get(0).contains("status 503"), asking.log.get(0));
+        service.answering = FakeService.Call::judge;
+        await(() -> got(asking.ask("n" + System.nanoTime())).decided());
+        assertEquals(2, asking.log.size(), asking.log::toString);
+        assertTrue(asking.log.get(1).contains("again"), asking.log.get(1));
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"3600", "99999999999999999999"})
+    void aLongPauseIsHeldUpToTheLongestOne(String pause) {
+        service.answering = call -> call.answer(503, "{}", "Retry-After", pause);
+        Asking asking = asking(new Limits().pause(NEVER, NEVER));
+        assertEquals(Reason.BUSY, got(asking.ask("a", 60_000)).reason());
+        assertEquals(Reason.PAUSED, got(asking.ask("b", 60_000)).reason(), "the pause counted as absent");
+    }
+
     @ParameterizedTest
     @ValueSource(ints = {429, 503})
     void whoCannotWaitForThePauseIsUndecidedAtOnce(int status) {
@@ -405,6 +472,17 @@ class JudgeTest {
     }
 
     @Test
+    void anErrorInAPipelineIsTheServersAndDoesNotHarmOthers() throws Exception {
+        Asking asking = asking(new Limits().delay(NEVER).batch(2));
+        Error broken = new AssertionError("the next processor");
+        asking.judge.judge(new Message("a", null), Asking.LONG, outcome -> {
+            throw broken;
+        });
+        assertTrue(asking.outcome("b").decided());
+        assertEquals(List.of(broken), asking.threads.uncaught);
+    }
+
+    @Test
     void closingAnswersEverybodyAndLeavesNoThread() throws Exception {
         service.answering = this::hang;
         Set<Thread> before = Thread.getAllStackTraces().keySet();
@@ -461,9 +539,10 @@ class JudgeTest {
 
     @ParameterizedTest
     @ValueSource(strings = {"ftp://a", "http:/a", "a", "http://user:secret@a", "http://a?token=secret",
-            "http://a#secret"})
+            "http://a#secret", "http://user:se cret@a", "http://secret:99999", "http://", ""})
     void anEndpointThatCannotBeIsNotRepeated(String endpoint) {
-        BadOption error = assertThrows(BadOption.class, () -> new Asking(URI.create(endpoint), new Limits()));
+        BadOption error = assertThrows(BadOption.class, () -> Endpoints.parse(endpoint));
+        assertNull(error.getCause());
         assertEquals("endpoint", error.option());
         assertFalse(error.getMessage().contains("secret"));
     }
@@ -477,11 +556,30 @@ class JudgeTest {
         assertNull(error.getCause());
     }
 
-    @Test
-    void aTokenInTheOpenIsWarnedOf() {
-        try (Asking asking = new Asking(URI.create("http://logs.example"), new Limits(), "t0ken", null)) {
+    @ParameterizedTest
+    @ValueSource(strings = {"http://logs.example", "HTTP://logs.example", "http://127.evil.example",
+            "http://localhost.example"})
+    void aTokenInTheOpenIsWarnedOf(String endpoint) {
+        try (Asking asking = new Asking(Endpoints.parse(endpoint), new Limits(), "t0ken", null)) {
             assertTrue(asking.log.get(0).contains("https"), asking.log.toString());
             assertFalse(asking.log.get(0).contains("t0ken"));
         }
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"https://logs.example", "http://127.0.0.1:8765", "http://localhost",
+            "http://[::1]"})
+    void aTokenThatNobodyElseCanReadIsNot(String endpoint) {
+        try (Asking asking = new Asking(Endpoints.parse(endpoint), new Limits(), "t0ken", null)) {
+            assertEquals(List.of(), asking.log);
+        }
+    }
+
+    @Test
+    void theLongestPauseIsNotShorterThanTheFirst() {
+        BadOption error = assertThrows(BadOption.class,
+                () -> new Limits().pause(Duration.ofSeconds(5), Duration.ofSeconds(1)));
+        assertEquals("breaker.longest_pause", error.option());
+        assertTrue(error.getMessage().contains("[5s], got [1s]"), error.getMessage());
     }
 }

@@ -43,6 +43,7 @@ class ProcessorOptionsTest {
                 Arguments.of("field", 5),
                 Arguments.of("field", " "),
                 Arguments.of("target_field", List.of("a")),
+                Arguments.of("target_field", "message"),
                 Arguments.of("ignore_missing", "yes"),
                 Arguments.of("properties", "label"),
                 Arguments.of("properties", List.of()),
@@ -63,6 +64,15 @@ class ProcessorOptionsTest {
                 () -> ProcessorOptions.read(new HashMap<>(Map.of(option, value))));
         assertEquals(option, error.option());
         assertTrue(error.getMessage().startsWith("must be "), error.getMessage());
+    }
+
+    @Test
+    void theTargetDoesNotReplaceTheMessage() {
+        Map<String, Object> parent = new HashMap<>(Map.of("field", "event.text", "target_field", "event"));
+        BadOption error = assertThrows(BadOption.class, () -> ProcessorOptions.read(parent));
+        assertEquals("target_field", error.option());
+        Map<String, Object> sibling = new HashMap<>(Map.of("field", "event.text", "target_field", "event.o"));
+        assertEquals("event.o", ProcessorOptions.read(sibling).targetField());
     }
 
     @Test

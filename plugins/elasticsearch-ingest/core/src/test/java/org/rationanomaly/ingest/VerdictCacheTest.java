@@ -72,6 +72,31 @@ class VerdictCacheTest {
     }
 
     @Test
+    void everyTextOfAVerdictCounts() {
+        VerdictCache cache = cache(1_000_000);
+        cache.put(message("a"), outcome("normal"));
+        long bare = cache.weight();
+        List<String> texts = List.of("x".repeat(1_000), "");
+        Verdict verdict = new Verdict("k", "t", "normal", 0.5, null, null, null, null,
+                "m".repeat(1_000), texts, null, texts, texts, texts, null);
+        cache.put(message("a"), Outcome.of(verdict, null));
+        assertTrue(cache.weight() >= bare + 5 * 2 * 1_000, "weight: " + cache.weight());
+    }
+
+    @Test
+    void messagesHaveAnOrderThatAgreesWithEquality() {
+        List<Message> messages = List.of(new Message("Aa", null), new Message("Aa", "INFO"),
+                new Message("Aa", "WARN"), new Message("BB", null));
+        assertEquals("Aa".hashCode(), "BB".hashCode());
+        for (int i = 0; i < messages.size(); i++) {
+            for (int j = 0; j < messages.size(); j++) {
+                assertEquals(Integer.signum(i - j),
+                        Integer.signum(messages.get(i).compareTo(messages.get(j))), i + " " + j);
+            }
+        }
+    }
+
+    @Test
     void neitherWhatIsUndecidedNorWhatIsHugeIsKept() {
         VerdictCache cache = cache(10_000);
         cache.put(message("a"), outcome(Verdict.UNDECIDED));

@@ -69,6 +69,16 @@ class WireTest {
     }
 
     @Test
+    void aListHasAnEnd() throws Exception {
+        String answer = "{\"records\": [{\"verdict\": 0}], \"verdicts\": [{\"template\": \"a\","
+                + " \"label\": \"normal\", \"score\": 0.1, \"links\": [%s\"\"]}]}";
+        assertEquals(1_000, Wire.decode(bytes(answer.formatted("\"\",".repeat(999))), 1).get(0).verdict()
+                .links().size());
+        assertThrows(Wire.BadAnswer.class,
+                () -> Wire.decode(bytes(answer.formatted("\"\",".repeat(1_000))), 1));
+    }
+
+    @Test
     void neitherDepthNorEncodingBreaksTheReader() {
         String deep = "{\"later\": " + "[".repeat(100_000) + "]".repeat(100_000) + "}";
         assertThrows(Wire.BadAnswer.class, () -> Wire.decode(bytes(deep), 1));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 package org.rationanomaly.elasticsearch;
 
-import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.List;
@@ -18,6 +17,7 @@ import org.elasticsearch.common.unit.ByteSizeValue;
 import org.elasticsearch.common.util.concurrent.EsExecutors;
 import org.elasticsearch.core.TimeValue;
 import org.rationanomaly.ingest.BadOption;
+import org.rationanomaly.ingest.Endpoints;
 import org.rationanomaly.ingest.Judge;
 import org.rationanomaly.ingest.Limits;
 import org.rationanomaly.ingest.Log;
@@ -34,15 +34,19 @@ final class NodeSettings {
             PREFIX + "ssl.certificate_authorities", List.of(), Function.identity(), Property.NodeScope);
     static final Setting<Integer> QUEUE = count("queue", 50_000);
     static final Setting<Integer> BATCH = count("batch", 1_000);
-    static final Setting<TimeValue> DELAY = duration("delay", TimeValue.timeValueMillis(3));
-    static final Setting<Integer> REQUESTS = count("requests", 4);
+    static final Setting<TimeValue> DELAY =
+            duration("delay", TimeValue.timeValueMillis(3), TimeValue.timeValueSeconds(1));
+    static final Setting<Integer> REQUESTS =
+            Setting.intSetting(PREFIX + "requests", 4, 1, 64, Property.NodeScope);
     static final Setting<ByteSizeValue> CACHE = Setting.memorySizeSetting(
             PREFIX + "cache.size", ByteSizeValue.ofMb(16), Property.NodeScope);
-    static final Setting<TimeValue> TTL = duration("cache.ttl", TimeValue.timeValueMinutes(5));
+    static final Setting<TimeValue> TTL =
+            duration("cache.ttl", TimeValue.timeValueMinutes(5), TimeValue.timeValueHours(24));
     static final Setting<Integer> FAILURES = count("breaker.failures", 3);
-    static final Setting<TimeValue> PAUSE = duration("breaker.pause", TimeValue.timeValueSeconds(5));
+    static final Setting<TimeValue> PAUSE =
+            duration("breaker.pause", TimeValue.timeValueSeconds(5), TimeValue.timeValueHours(1));
     static final Setting<TimeValue> LONGEST_PAUSE =
-            duration("breaker.longest_pause", TimeValue.timeValueSeconds(60));
+            duration("breaker.longest_pause", TimeValue.timeValueSeconds(60), TimeValue.timeValueHours(1));
 
     static final List<Setting<?>> ALL = List.of(
             ENDPOINT, TOKEN, AUTHORITIES, QUEUE, BATCH, DELAY, REQUESTS, CACHE, TTL,
@@ -54,9 +58,9 @@ final class NodeSettings {
         return Setting.intSetting(PREFIX + name, otherwise, 1, Property.NodeScope);
     }
 
-    private static Setting<TimeValue> duration(String name, TimeValue otherwise) {
+    private static Setting<TimeValue> duration(String name, TimeValue otherwise, TimeValue most) {
         TimeValue least = TimeValue.timeValueMillis(1);
-        return Setting.timeSetting(PREFIX + name, otherwise, least, Property.NodeScope);
+        return Setting.timeSetting(PREFIX + name, otherwise, least, most, Property.NodeScope);
     }
 
     /**
@@ -65,19 +69,31 @@ final class NodeSettings {
     static Judge judge(Settings settings, Path config) {
         try {
             return new Judge(
-                    URI.create(ENDPOINT.get(settings)),
+                    Endpoints.parse(ENDPOINT.get(settings)),
                     token(settings),
                     tls(AUTHORITIES.get(settings), config),
                     limits(settings),
                     EsExecutors.daemonThreadFactory(settings, "rationanomaly"),
                     new ServerLog());
         } catch (BadOption error) {
-            String name = PREFIX + error.option();
-            throw new IllegalArgumentException("[" + name + "] " + error.getMessage(), error);
+            throw named(error);
         }
     }
 
-    static String token(Settings settings) {
+    /** Use the token of the keystore from now on. */
+    static void reload(Settings settings, Judge judge) {
+        try {
+            judge.token(token(settings));
+        } catch (BadOption error) {
+            throw named(error);
+        }
+    }
+
+    private static IllegalArgumentException named(BadOption error) {
+        return new IllegalArgumentException("[" + PREFIX + error.option() + "] " + error.getMessage(), error);
+    }
+
+    private static String token(Settings settings) {
         try (SecureString token = TOKEN.get(settings)) {
             return token.length() == 0 ? null : token.toString();
         }

@@ -61,7 +61,7 @@ public final class RationAnomalyPlugin extends Plugin implements IngestPlugin, A
     /** The token can be changed while the node runs: {@code POST _nodes/reload_secure_settings}. */
     @Override
     public void reload(Settings settings) {
-        judge.token(NodeSettings.token(settings));
+        NodeSettings.reload(settings, judge);
     }
 
     @Override
