@@ -42,7 +42,7 @@ opentelemetry: install .venv/installed-opentelemetry
 # The ingest processor, in Java, for each server that it is proved on; then the real servers, one after the other. Maven and a Java of 21
 # or newer are needed; Maven Central gives the rest.
 INGEST = plugins/elasticsearch-ingest
-MVN = JAVA_HOME=$$($(BIN)/python $(INGEST)/tests/servers.py java) mvn --batch-mode --quiet --file $(INGEST)/pom.xml
+MVN = JAVA_HOME=$$($(BIN)/python $(INGEST)/tests/servers.py java) && export JAVA_HOME && mvn --batch-mode --quiet --file $(INGEST)/pom.xml
 
 elasticsearch-ingest: install
 	$(MVN) package

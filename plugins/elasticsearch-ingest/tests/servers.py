@@ -295,7 +295,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("command", nargs="*", help="behind --: what to run with it")
     given = parser.parse_args(arguments)
     if given.kind == "java":
-        print(java_home())
+        try:
+            print(java_home())
+        except ServerError as error:
+            print(error, file=sys.stderr)
+            return 1
         return 0
     if given.version is None:
         parser.error(f"which version of {given.kind}?")
