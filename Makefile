@@ -2,7 +2,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: install lint test soak opentelemetry training bench readme fuzz
+.PHONY: install lint test soak opentelemetry elasticsearch-ingest training bench readme fuzz
 
 install: .venv/installed
 
@@ -29,6 +29,7 @@ lint: install
 test: lint
 	$(BIN)/python -m pytest
 	$(MAKE) opentelemetry
+	$(MAKE) elasticsearch-ingest
 	$(MAKE) training
 
 # The long run of the loss harness: minutes. It fails if a line is missing, or was repeated under another id.
@@ -37,6 +38,16 @@ soak: install
 
 opentelemetry: install .venv/installed-opentelemetry
 	cd plugins/opentelemetry && ../../$(BIN)/ruff check . && ../../$(BIN)/ruff format --check . && ../../$(BIN)/mypy && ../../$(BIN)/python -m pytest
+
+# The ingest processor, in Java, for each server that it is proved on; then the real servers, one after the other. Maven and a Java of 21
+# or newer are needed; Maven Central gives the rest.
+INGEST = plugins/elasticsearch-ingest
+MVN = JAVA_HOME=$$($(BIN)/python $(INGEST)/tests/servers.py java) && export JAVA_HOME && mvn --batch-mode --quiet --file $(INGEST)/pom.xml
+
+elasticsearch-ingest: install
+	$(MVN) package
+	$(MVN) package -DskipTests -pl elasticsearch -am -Delasticsearch.version=8.19.16
+	cd $(INGEST) && ../../$(BIN)/ruff check . && ../../$(BIN)/ruff format --check . && ../../$(BIN)/python -m pytest
 
 training: install .venv/installed-training
 	cd training && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy && ../$(BIN)/python -m pytest
