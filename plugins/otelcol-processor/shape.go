@@ -1,0 +1,299 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rationanomalyprocessor // import "github.com/rationanomaly/ra-sdk/plugins/otelcol-processor"
+
+import (
+	"bytes"
+	"strings"
+)
+
+const (
+	// The service shortens longer bodies in the middle, so their values may be cut.
+	maxShaped = 1024
+
+	// A shape with more values is not worth the comparisons of one with another.
+	maxValues = 24
+
+	lookBack = 32
+)
+
+// span is a stretch of a body.
+type span struct{ start, end int }
+
+// shaper reduces bodies to shapes: two bodies of one shape differ in nothing but values that the masks of the service
+// replace whatever they are, so a verdict on the one holds for the other.
+//
+// Those values are long numbers, long hexadecimal numbers, UUIDs, IPv4 addresses and times. What the masks may keep, such
+// as short numbers, codes and zeros, stays in the shape, and so does the length of a value, on which masks depend.
+type shaper struct {
+	shape  []byte
+	values []span
+}
+
+// reduce sets the shape and the values of a body. It reports whether there is a shape; there is none for a body of more than
+// maxShaped bytes or maxValues values, or with equal values: what is said of one of them cannot be told from what is said
+// of the other.
+func (s *shaper) reduce(body string) bool {
+	s.shape, s.values = s.shape[:0], s.values[:0]
+	if len(body) > maxShaped {
+		return false
+	}
+	copied := 0
+	for at := 0; at < len(body); {
+		if !alphanumeric(body[at]) {
+			at++
+			continue
+		}
+		end := wordEnd(body, at)
+		stop, mark := valueAt(body, at, end)
+		if mark == 0 {
+			at = end
+			continue
+		}
+		if len(s.values) == maxValues {
+			return false
+		}
+		s.shape = append(s.shape, body[copied:at]...)
+		s.shape = appendMark(s.shape, mark, stop-at)
+		s.values = append(s.values, span{at, stop})
+		at, copied = stop, stop
+	}
+	s.shape = append(s.shape, body[copied:]...)
+	return distinct(body, s.values)
+}
+
+// Marks of values: control characters, which bodies hardly contain. One that does may share the shape of another body
+// only if it was written to, and then has a value where the other has a mark.
+const (
+	markNumber = 0x01
+	markHex    = 0x02
+	markUUID   = 0x03
+	markIP     = 0x04
+	markTime   = 0x05
+)
+
+func appendMark(shape []byte, mark byte, length int) []byte {
+	if mark == markIP {
+		length = 0 // no mask depends on it
+	}
+	return append(shape, 0x00, mark, byte(length), byte(length>>8))
+}
+
+// valueAt returns the end of the value that begins with the word body[at:end], and its mark, 0 if there is none.
+func valueAt(body string, at, end int) (int, byte) {
+	if stop, ok := uuidAt(body, at, end); ok {
+		return stop, markUUID
+	}
+	if stop, ok := ipAt(body, at, end); ok {
+		return stop, markIP
+	}
+	if stop, ok := timeAt(body, at, end); ok {
+		return stop, markTime
+	}
+	if isLongNumber(body, at, end) {
+		return end, markNumber
+	}
+	if isLongHex(body, at, end) {
+		return end, markHex
+	}
+	return 0, 0
+}
+
+// isLongNumber reports whether a word is a number that is masked for its length alone.
+func isLongNumber(body string, at, end int) bool {
+	length := end - at
+	if length < 5 || body[at] == '0' || !allDigits(body[at:end]) {
+		return false
+	}
+	if length >= 8 && (strings.HasPrefix(body[at:], "19") || strings.HasPrefix(body[at:], "20")) {
+		return false // may be a date
+	}
+	if at >= 2 && body[at-1] == '-' && alphanumeric(body[at-2]) {
+		return false // may be a code, such as ORA-12541
+	}
+	// numbers of five digits, and negative ones, also in their unsigned form, may be codes after some words
+	mayBeCode := length == 5 || (length == 10 && (body[at] == '3' || body[at] == '4')) || (at > 0 && body[at-1] == '-')
+	return !mayBeCode || !afterCodeWord(body, at)
+}
+
+// isLongHex reports whether a word is a hexadecimal number that is masked whatever it is.
+func isLongHex(body string, at, end int) bool {
+	if (at > 0 && body[at-1] == '_') || (end < len(body) && body[end] == '_') {
+		return false // no word boundary
+	}
+	digits := body[at:end]
+	if len(digits) > 2 && digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X') {
+		digits = digits[2:]
+		return len(digits) > 8 && allHex(digits) && strings.Trim(digits, "0") != ""
+	}
+	if len(digits) < 8 || !allHex(digits) {
+		return false
+	}
+	letters := 0
+	for i := range len(digits) {
+		if !digit(digits[i]) {
+			letters++
+		}
+	}
+	if letters == 0 || letters == len(digits) {
+		return false
+	}
+	return letters > 1 || digit(digits[len(digits)-1]) // 1048576B is an amount
+}
+
+func uuidAt(body string, at, end int) (int, bool) {
+	const length = 36
+	if end-at != 8 || len(body)-at < length {
+		return 0, false
+	}
+	for i := range length {
+		c := body[at+i]
+		if i == 8 || i == 13 || i == 18 || i == 23 {
+			if c != '-' {
+				return 0, false
+			}
+		} else if !hexadecimal(c) {
+			return 0, false
+		}
+	}
+	stop := at + length
+	return stop, stop == len(body) || !wordByte(body[stop])
+}
+
+func ipAt(body string, at, end int) (int, bool) {
+	if at > 0 && (body[at-1] == '_' || body[at-1] == '.') {
+		return 0, false
+	}
+	for group := 0; ; group++ {
+		if end-at > 3 || !allDigits(body[at:end]) {
+			return 0, false
+		}
+		if group == 3 {
+			return end, end == len(body) || (body[end] != '_' && !layout(body[end:], ".d"))
+		}
+		if end+1 >= len(body) || body[end] != '.' || !digit(body[end+1]) {
+			return 0, false
+		}
+		at = end + 1
+		end = wordEnd(body, at)
+	}
+}
+
+// timeAt finds a time of day with seconds, and a date in ISO 8601 with one.
+func timeAt(body string, at, end int) (int, bool) {
+	if at > 0 && (body[at-1] == ':' || body[at-1] == '.' || body[at-1] == '_' || body[at-1] == '-' || body[at-1] == '/') {
+		return 0, false
+	}
+	if clock, ok := clockAt(body, at); ok {
+		return clock, true
+	}
+	if end-at != 4 || !layout(body[at:], "dddd-dd-dd") || len(body) <= at+len("dddd-dd-dd") {
+		return 0, false
+	}
+	between := at + len("dddd-dd-dd")
+	if body[between] != 'T' && body[between] != ' ' {
+		return 0, false
+	}
+	return clockAt(body, between+1)
+}
+
+func clockAt(body string, at int) (int, bool) {
+	if !layout(body[at:], "dd:dd:dd") {
+		return 0, false
+	}
+	stop := at + len("dd:dd:dd")
+	if stop+1 < len(body) && (body[stop] == '.' || body[stop] == ',') && digit(body[stop+1]) {
+		stop++
+		for stop < len(body) && digit(body[stop]) {
+			stop++
+		}
+	}
+	if stop == len(body) {
+		return stop, true
+	}
+	next := body[stop]
+	return stop, next != ':' && next != '.' && next != ',' && next != '_' && (!alphanumeric(next) || next == 'Z')
+}
+
+// layout reports whether text begins as the layout says, in which d is a digit.
+func layout(text, wanted string) bool {
+	if len(text) < len(wanted) {
+		return false
+	}
+	for i := range len(wanted) {
+		if wanted[i] == 'd' {
+			if !digit(text[i]) {
+				return false
+			}
+		} else if text[i] != wanted[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// codeWords are the ends of the words that a code may follow, in lower case.
+var codeWords = [][]byte{
+	[]byte("tatus"), []byte("code"), []byte("rror"), []byte("rrno"), []byte("xit"), []byte("eventid"), []byte("hresult"),
+	[]byte("bugcheck"), []byte("esult"), []byte("eturned"), []byte("sqlstate"),
+}
+
+// afterCodeWord reports whether one of the codeWords stands shortly before a place.
+func afterCodeWord(body string, at int) bool {
+	before := body[max(0, at-lookBack):at]
+	var low [lookBack]byte
+	for i := range len(before) {
+		low[i] = before[i] | 0x20
+	}
+	for _, word := range codeWords {
+		if bytes.Contains(low[:len(before)], word) {
+			return true
+		}
+	}
+	return false
+}
+
+// distinct reports whether all values differ.
+func distinct(body string, values []span) bool {
+	for i, one := range values {
+		for _, other := range values[:i] {
+			if body[one.start:one.end] == body[other.start:other.end] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func wordEnd(body string, at int) int {
+	for at < len(body) && alphanumeric(body[at]) {
+		at++
+	}
+	return at
+}
+
+func digit(c byte) bool { return c-'0' < 10 }
+
+func hexadecimal(c byte) bool { return digit(c) || (c|0x20)-'a' < 6 }
+
+func alphanumeric(c byte) bool { return digit(c) || (c|0x20)-'a' < 26 }
+
+func wordByte(c byte) bool { return alphanumeric(c) || c == '_' }
+
+func allDigits(text string) bool {
+	for i := range len(text) {
+		if !digit(text[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func allHex(text string) bool {
+	for i := range len(text) {
+		if !hexadecimal(text[i]) {
+			return false
+		}
+	}
+	return true
+}
