@@ -13,8 +13,8 @@ import (
 
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configcompression"
+	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/confmaptest"
-	"go.opentelemetry.io/collector/confmap/xconfmap"
 
 	"github.com/rationanomaly/ra-sdk/plugins/otelcol-processor/internal/metadata"
 )
@@ -27,7 +27,7 @@ func loadConfig(t *testing.T, name string) *Config {
 	require.NoError(t, err)
 	cfg := createDefaultConfig()
 	require.NoError(t, sub.Unmarshal(cfg))
-	require.NoError(t, xconfmap.Validate(cfg))
+	require.NoError(t, confmap.Validate(cfg))
 	return cfg.(*Config)
 }
 
@@ -94,7 +94,7 @@ func TestValidateSpeaksInYAMLKeys(t *testing.T) {
 		t.Run(test.expected, func(t *testing.T) {
 			cfg := createDefaultConfig().(*Config)
 			test.change(cfg)
-			assert.ErrorContains(t, xconfmap.Validate(cfg), test.expected)
+			assert.ErrorContains(t, confmap.Validate(cfg), test.expected)
 		})
 	}
 }

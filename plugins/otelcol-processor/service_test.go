@@ -60,7 +60,7 @@ func (s *fakeService) revise(revision string) {
 	s.revision = revision
 }
 
-func readAsk(t *testing.T, r *http.Request) wireAsk {
+func readAsk(t testing.TB, r *http.Request) wireAsk {
 	var ask wireAsk
 	body := r.Body
 	if r.Header.Get("Content-Encoding") == "gzip" {

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rationanomalyprocessor
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func shapeOf(body string) string {
+	var s shaper
+	if !s.reduce(body) {
+		return "none: " + body
+	}
+	return string(s.shape)
+}
+
+// Values that no verdict depends on.
+func TestShapesThatAreOne(t *testing.T) {
+	for _, bodies := range [][]string{
+		{"block blk_1234567 stored", "block blk_7654321 stored"},
+		{"blk_-123456789 stored", "blk_-987654321 stored"},
+		{"from 10.0.0.1:50010 to", "from 192.168.17.254:50020 to"},
+		{"peer 10.0.0.1.", "peer 10.0.0.17."},
+		{"id 3f0c9a77e1", "id a01b2c3d4e"},
+		{"at 0x7fff5694dc58", "at 0x7ffe00001230"},
+		{"request 5b8efff7-9803-4103-a269-b633813fc60c", "request 12345678-1234-1234-1234-123456789012"},
+		{"2026-03-14 10:00:00.123 started", "2025-12-31 23:59:59.999 started"},
+		{"2026-03-14T10:00:00Z started", "2025-12-31T23:59:59Z started"},
+		{"Mar 14 10:00:00 started", "Mar 14 23:59:59 started"},
+		{"took 1234567 ns", "took 7654321 ns"},
+	} {
+		assert.Equal(t, shapeOf(bodies[0]), shapeOf(bodies[1]), bodies)
+		assert.NotEqual(t, bodies[0], shapeOf(bodies[0]))
+	}
+}
+
+// Values that decide, or that may, and whatever else differs.
+func TestShapesThatDiffer(t *testing.T) {
+	for _, bodies := range [][]string{
+		{"0 errors", "14 errors"},
+		{"exit code 0", "exit code 137"},
+		{"HTTP 200", "HTTP 500"},
+		{"error 10061", "error 10054"},
+		{"error code: 10061", "error code: 10054"},
+		{"returned -2147467259", "returned -2147024891"},
+		{"status 3221225477", "status 3221225786"},
+		{"ORA-12541 no listener", "ORA-12170 no listener"},
+		{"%ASA-6-302013: Built", "%ASA-6-106015: Built"},
+		{"AADSTS50034", "AADSTS50126"},
+		{"SQLSTATE 42703", "SQLSTATE 42883"},
+		{"0x80070005", "0x80070002"},
+		{"at 0x0000000000000000", "at 0x7fff5694dc58"},
+		{"took 12345 ms", "took 123456 ms"}, // as long as masks may depend on the length
+		{"value 012345", "value 123456"},
+		{"20260314103000 started", "98765432103000 started"},
+		{"a deadbeef", "a facefeed"},
+		{"1048576B", "2097152B"},
+		{"version 1.2.3", "version 1.2.4"},
+		{"10.0.0.1 is up", "10.0.0.1 is down"},
+		{"load 0.00001", "load 0.00002"},
+	} {
+		assert.NotEqual(t, shapeOf(bodies[0]), shapeOf(bodies[1]), bodies)
+	}
+}
+
+func TestBodiesWithoutAShape(t *testing.T) {
+	var s shaper
+	assert.False(t, s.reduce("moved 1234567 to 1234567"), "equal values cannot be told apart")
+	assert.True(t, s.reduce("moved 1234567 to 7654321"))
+	assert.False(t, s.reduce(strings.Repeat("a", maxShaped+1)))
+	var many strings.Builder
+	for i := range maxValues + 1 {
+		fmt.Fprintf(&many, "%d ", 1_000_000+i)
+	}
+	assert.False(t, s.reduce(many.String()))
+}
+
+func TestPhrases(t *testing.T) {
+	tests := []struct {
+		name, rationale, general, body, other, expected string
+	}{
+		{"no value", "The disk failed.", "The disk failed.", "unit 1234567 failed", "unit 7654321 failed", "The disk failed."},
+		{"a quote", `It says "unit 1234567 failed".`, `It says "unit <num> failed".`, "unit 1234567 failed", "unit 7654321 failed", `It says "unit 7654321 failed".`},
+		{
+			"several values, in another order",
+			"10.0.0.9 refused 1234567, says 10.0.0.9.", "<ip> refused <num>, says <ip>.",
+			"1234567 refused by 10.0.0.9", "7654321 refused by 10.0.0.1",
+			"10.0.0.1 refused 7654321, says 10.0.0.1.",
+		},
+		{
+			"a value that is a part of another",
+			"x 1234567890 y 12345", "x <num> y <num>", "12345 and 1234567890", "99999 and 8888888888", "x 8888888888 y 99999",
+		},
+		{
+			"a value that the knowledge has too",
+			"Port 65535 is the last. Unit 65535 has it.", "Port 65535 is the last. Unit <num> has it.",
+			"unit 65535 failed", "unit 11111 failed", "Port 65535 is the last. Unit <num> has it.",
+		},
+		{"none", "", "", "unit 1234567 failed", "unit 7654321 failed", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			var first, other shaper
+			assert.True(t, first.reduce(test.body))
+			assert.True(t, other.reduce(test.other))
+			assert.Equal(t, first.shape, other.shape)
+			said := phraseOf(test.rationale, test.general, test.body, first.values)
+			assert.Equal(t, test.expected, said.with(test.other, other.values))
+			if test.general == test.expected {
+				return
+			}
+			assert.Equal(t, test.rationale, said.with(test.body, first.values))
+		})
+	}
+}
+
+func TestCutKeepsCharactersWhole(t *testing.T) {
+	assert.Equal(t, strings.Repeat("é", maxCharacters), cut(strings.Repeat("é", maxCharacters+1)))
+	assert.Equal(t, strings.Repeat("é", maxCharacters), cut(strings.Repeat("é", maxCharacters)))
+	assert.Equal(t, strings.Repeat("a", maxCharacters), cut(strings.Repeat("a", maxCharacters+1)))
+}
