@@ -116,7 +116,7 @@ func (a *asker) joined(ctx context.Context) bool {
 	return true
 }
 
-// submit returns the questions for some keys; build makes the record of one that is new. nil: the queue is full.
+// submit returns the question for a key, which build makes if it is new; nil if the queue is full.
 func (a *asker) submit(k key, build func() *question) *question {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -24,15 +24,14 @@ type span struct{ start, end int }
 // replace whatever they are, so a verdict on the one holds for the other.
 //
 // Those values are long numbers, long hexadecimal numbers, UUIDs, IPv4 addresses and times. What the masks may keep, such
-// as short numbers, codes and zeros, stays in the shape, and so does the length of a value, on which masks depend.
+// as short numbers, codes and zeros, stays in the shape, and so does the length of a value where masks may depend on it.
 type shaper struct {
 	shape  []byte
 	values []span
 }
 
 // reduce sets the shape and the values of a body. It reports whether there is a shape; there is none for a body of more than
-// maxShaped bytes or maxValues values, or with equal values: what is said of one of them cannot be told from what is said
-// of the other.
+// maxShaped bytes or maxValues values.
 func (s *shaper) reduce(body string) bool {
 	s.shape, s.values = s.shape[:0], s.values[:0]
 	if len(body) > maxShaped {
@@ -54,12 +53,23 @@ func (s *shaper) reduce(body string) bool {
 			return false
 		}
 		s.shape = append(s.shape, body[copied:at]...)
-		s.shape = appendMark(s.shape, mark, stop-at)
+		s.shape = appendMark(s.shape, mark, lengthAt(body, at, stop, mark), s.first(body, span{at, stop}))
 		s.values = append(s.values, span{at, stop})
 		at, copied = stop, stop
 	}
 	s.shape = append(s.shape, body[copied:]...)
-	return distinct(body, s.values)
+	return true
+}
+
+// first returns the place of the first value that equals another one. It is part of the shape: what is said of equal values
+// cannot be told apart, so it holds only where the same ones are equal.
+func (s *shaper) first(body string, value span) int {
+	for i, known := range s.values {
+		if body[known.start:known.end] == body[value.start:value.end] {
+			return i
+		}
+	}
+	return len(s.values)
 }
 
 // Marks of values: control characters, which bodies hardly contain. One that does may share the shape of another body
@@ -72,11 +82,24 @@ const (
 	markTime   = 0x05
 )
 
-func appendMark(shape []byte, mark byte, length int) []byte {
-	if mark == markIP {
-		length = 0 // no mask depends on it
+func appendMark(shape []byte, mark byte, length, first int) []byte {
+	return append(shape, 0x00, mark, byte(length), byte(length>>8), byte(first))
+}
+
+// lengthAt returns the length of a value if a mask may depend on it, or else 0. Of numbers it does where they may belong to a
+// prefix of an address, a UUID or a fraction.
+func lengthAt(body string, at, stop int, mark byte) int {
+	switch mark {
+	case markIP:
+		return 0
+	case markNumber, markHex:
+		ofName := at >= 2 && body[at-1] == '-' && body[at-2] == '_' // blk_-608999687919862906
+		alone := at == 0 || ofName || (body[at-1] != '-' && body[at-1] != '/' && body[at-1] != '.')
+		if alone && (stop == len(body) || (body[stop] != '-' && body[stop] != '.')) {
+			return 0
+		}
 	}
-	return append(shape, 0x00, mark, byte(length), byte(length>>8))
+	return stop - at
 }
 
 // valueAt returns the end of the value that begins with the word body[at:end], and its mark, 0 if there is none.
@@ -251,18 +274,6 @@ func afterCodeWord(body string, at int) bool {
 		}
 	}
 	return false
-}
-
-// distinct reports whether all values differ.
-func distinct(body string, values []span) bool {
-	for i, one := range values {
-		for _, other := range values[:i] {
-			if body[one.start:one.end] == body[other.start:other.end] {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 func wordEnd(body string, at int) int {
