@@ -234,10 +234,12 @@ func outcome(err error) string {
 
 // answer takes the verdicts over, and returns the questions that have their answer. The others wait for the model.
 func (a *asker) answer(ctx context.Context, batch []*question, found []judged) []*question {
-	a.take(batch, found)
 	if a.wait == 0 {
+		a.take(batch, found, true)
 		return batch
 	}
+	// not remembered as undecided yet: batches that come meanwhile share the questions, and wait, too
+	a.take(batch, found, false)
 	var warm, cold []*question
 	for _, q := range batch {
 		if q.reason == reasonPending {
@@ -258,20 +260,23 @@ func (a *asker) answer(ctx context.Context, batch []*question, found []judged) [
 		defer func() { <-a.patient }()
 		// where this fails, what was said before holds
 		if found, err := a.request(ctx, cold, a.wait); err == nil {
-			a.take(cold, found)
+			a.take(cold, found, true)
 		}
 		a.settle(cold)
 	})
 	return warm
 }
 
-func (a *asker) take(batch []*question, found []judged) {
+// take sets the answers. Undecided ones are remembered only if they are final.
+func (a *asker) take(batch []*question, found []judged, final bool) {
 	for i, q := range batch {
 		q.verdict, q.reason = found[i].verdict(q), ""
 		if q.verdict.label == labelUndecided {
 			q.reason = reasonPending
 		}
-		a.cache.put(q.key, q.verdict)
+		if final || q.reason == "" {
+			a.cache.put(q.key, q.verdict)
+		}
 	}
 }
 

@@ -227,6 +227,43 @@ func TestWaitHoldsColdRecords(t *testing.T) {
 	assert.InDelta(t, 0.3, attributesOf(sink.AllLogs()...)[1]["ra.score"], 0)
 }
 
+// A batch that comes while another waits for the model waits with it.
+func TestWaitHoldsTheBatchesThatComeMeanwhile(t *testing.T) {
+	waiting, proceed := make(chan struct{}), make(chan struct{})
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		ask := readAsk(t, r)
+		answer := answerTo(ask)
+		if ask.WaitMs > 0 {
+			close(waiting)
+			<-proceed
+			answer.Verdicts[0].Label, answer.Verdicts[0].Score = labelNormal, pointer(0.3)
+		}
+		writeJSON(w, answer)
+	}))
+	defer service.Close()
+	cfg := testConfig(service.URL)
+	cfg.Wait = time.Minute
+	j, err := newJudging(processortest.NewNopSettings(typ), cfg)
+	require.NoError(t, err)
+	require.NoError(t, j.start(t.Context(), componenttest.NewNopHost()))
+	defer func() { assert.NoError(t, j.shutdown(context.Background())) }()
+	var first sync.WaitGroup
+	first.Go(func() {
+		_, err := j.process(t.Context(), logsOf("cold start"))
+		assert.NoError(t, err)
+	})
+	<-waiting
+
+	second := new(reader)
+	j.read(second, logsOf("cold start"))
+	require.NotNil(t, second.places[0].question)
+	close(proceed)
+	j.await(t.Context(), second.places)
+	first.Wait()
+
+	assert.Equal(t, labelNormal, second.places[0].verdict.label)
+}
+
 func TestMinSeverityAndResourcesChooseWhatIsJudged(t *testing.T) {
 	service, sink := newFakeService(t), new(consumertest.LogsSink)
 	cfg := testConfig(service.URL)

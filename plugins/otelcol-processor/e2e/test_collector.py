@@ -106,8 +106,13 @@ class Running:
         return found
 
     def await_records(self, count):
-        await_that(lambda: self.output.exists() and self.output.read_bytes().count(b'"body":{') >= count, f"{count} records arrive")
+        await_that(lambda: self.arrived() >= count, f"{count} records arrive")
         return self.records()
+
+    def arrived(self):
+        ended = [name for name, process in self.processes.items() if process.poll() is not None]
+        assert not ended, f"{ended} ended: {(self.folder / 'collector.log').read_text()}"
+        return self.output.read_bytes().count(b'"body":{') if self.output.exists() else 0
 
 
 def plain(attributes):
