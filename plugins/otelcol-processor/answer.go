@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 )
 
 const (
@@ -21,12 +22,13 @@ type verdict struct {
 	category  string
 	template  string
 	rationale phrase
+	reason    string // of the undecided, if it is not that the model has not judged yet
 }
 
 func (v *verdict) size() int {
 	size := len(v.category) + len(v.template)
 	for _, part := range v.rationale.parts {
-		size += len(part)
+		size += partBytes + len(part)
 	}
 	return size
 }
@@ -34,9 +36,9 @@ func (v *verdict) size() int {
 // The types of the wire format, plugins/contract. What is not named here is passed over.
 type (
 	wireRecord struct {
-		Body       string            `json:"body"`
-		Severity   string            `json:"severity,omitempty"`
-		Attributes map[string]string `json:"attributes,omitempty"`
+		Body       string         `json:"body"`
+		Severity   string         `json:"severity,omitempty"`
+		Attributes map[string]any `json:"attributes,omitempty"` // string or json.RawMessage
 	}
 	wireAsk struct {
 		Records []wireRecord `json:"records"`
@@ -66,11 +68,12 @@ type judged struct {
 	own string // the rationale in the record's own words, or the verdict's
 }
 
-// decodeAnswer decodes an answer to a request of count records. It fails for whatever is not one verdict for each.
-func decodeAnswer(data []byte, count int) ([]judged, error) {
-	var answer wireAnswer
-	if err := json.Unmarshal(data, &answer); err != nil {
-		return nil, fmt.Errorf("the answer is not the JSON of /v1/verdicts: %w", err)
+// decodeAnswer decodes an answer to a request of count records. It fails for whatever is not one verdict for each. It reads
+// no more than that takes: what an answer claims to hold must not decide how much memory it gets.
+func decodeAnswer(data io.Reader, count int) ([]judged, error) {
+	answer, err := readAnswer(json.NewDecoder(data), count)
+	if err != nil {
+		return nil, fmt.Errorf("the answer is not that of /v1/verdicts: %w", err)
 	}
 	if len(answer.Records) != count {
 		return nil, fmt.Errorf("the answer has %d records where %d were sent", len(answer.Records), count)
@@ -92,6 +95,63 @@ func decodeAnswer(data []byte, count int) ([]judged, error) {
 		}
 	}
 	return found, nil
+}
+
+func readAnswer(decoder *json.Decoder, count int) (answer wireAnswer, err error) {
+	if err = expect(decoder, json.Delim('{')); err != nil {
+		return answer, err
+	}
+	for decoder.More() {
+		name, err := decoder.Token()
+		if err != nil {
+			return answer, err
+		}
+		switch name {
+		case "records":
+			answer.Records, err = readList[wireReference](decoder, count)
+		case "verdicts":
+			answer.Verdicts, err = readList[wireVerdict](decoder, count)
+		default:
+			err = decoder.Decode(new(json.RawMessage))
+		}
+		if err != nil {
+			return answer, err
+		}
+	}
+	if err = expect(decoder, json.Delim('}')); err != nil {
+		return answer, err
+	}
+	if _, err = decoder.Token(); !errors.Is(err, io.EOF) {
+		return answer, errors.New("something follows it")
+	}
+	return answer, nil
+}
+
+// readList reads a list of at most so many elements.
+func readList[T any](decoder *json.Decoder, most int) ([]T, error) {
+	if err := expect(decoder, json.Delim('[')); err != nil {
+		return nil, err
+	}
+	var list []T
+	for decoder.More() {
+		if len(list) == most {
+			return nil, fmt.Errorf("a list has more than %d elements, one for each record", most)
+		}
+		var element T
+		if err := decoder.Decode(&element); err != nil {
+			return nil, err
+		}
+		list = append(list, element)
+	}
+	return list, expect(decoder, json.Delim(']'))
+}
+
+func expect(decoder *json.Decoder, wanted json.Delim) error {
+	found, err := decoder.Token()
+	if err == nil && found != wanted {
+		err = fmt.Errorf("%v stands where %v is expected", found, wanted)
+	}
+	return err
 }
 
 func (v *wireVerdict) check() error {

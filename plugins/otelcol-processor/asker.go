@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -27,24 +28,29 @@ type question struct {
 	record wireRecord
 	values []span // of the body, if the verdict holds for its shape
 	size   int
+	asked  time.Time
 
-	done    chan struct{} // closed when there is an answer
-	verdict *verdict      // the answer: a verdict, or
-	reason  string        // why there is none
+	interim atomic.Pointer[verdict] // undecided, while the model is waited for
+	done    chan struct{}           // closed when there is an answer
+	verdict *verdict                // the answer: a verdict, or
+	reason  string                  // why there is none
 }
 
 // asker asks the service what the cache does not know: it joins the questions of concurrent batches into requests.
 type asker struct {
-	client    *client
-	cache     *cache
-	breaker   *breaker
-	queue     QueueConfig
-	maxBatch  int
-	join      time.Duration
-	wait      time.Duration
-	logger    *zap.Logger
-	telemetry *metadata.TelemetryBuilder
-	changed   func(error) // told when the breaker opens, and with nil when it closes
+	client     *client
+	cache      *cache
+	breaker    *breaker
+	queue      QueueConfig
+	maxBatch   int
+	join       time.Duration
+	wait       time.Duration
+	probeEvery time.Duration
+	logger     *zap.Logger
+	telemetry  *metadata.TelemetryBuilder
+	changed    func(error) // told when the breaker opens, and with nil when it closes
+	announced  sync.Mutex  // guards wasOpen, and keeps what changed is told in order
+	wasOpen    bool
 
 	mu      sync.Mutex // guards the three below
 	pending map[key]*question
@@ -60,20 +66,21 @@ type asker struct {
 
 func newAsker(cfg *Config, c *cache, logger *zap.Logger, telemetry *metadata.TelemetryBuilder) *asker {
 	return &asker{
-		cache:     c,
-		breaker:   newBreaker(),
-		queue:     cfg.Queue,
-		maxBatch:  cfg.MaxBatch,
-		join:      cfg.Join,
-		wait:      cfg.Wait,
-		logger:    logger,
-		telemetry: telemetry,
-		changed:   func(error) {},
-		pending:   map[key]*question{},
-		arrived:   make(chan struct{}, 1),
-		full:      make(chan struct{}, 1),
-		requests:  make(chan struct{}, cfg.Queue.Requests),
-		patient:   make(chan struct{}, patientRequests),
+		cache:      c,
+		breaker:    newBreaker(),
+		queue:      cfg.Queue,
+		maxBatch:   cfg.MaxBatch,
+		join:       cfg.Join,
+		wait:       cfg.Wait,
+		probeEvery: firstPause,
+		logger:     logger,
+		telemetry:  telemetry,
+		changed:    func(error) {},
+		pending:    map[key]*question{},
+		arrived:    make(chan struct{}, 1),
+		full:       make(chan struct{}, 1),
+		requests:   make(chan struct{}, cfg.Queue.Requests),
+		patient:    make(chan struct{}, patientRequests),
 	}
 }
 
@@ -167,45 +174,72 @@ func (a *asker) next() []*question {
 
 // ask makes a request, and smaller ones where the service does not take it.
 func (a *asker) ask(ctx context.Context, batch []*question) {
-	if reason, allowed := a.breaker.allow(); !allowed {
+	period, reason, allowed := a.breaker.allow()
+	if !allowed {
 		a.fail(batch, reason)
 		return
 	}
-	found, err := a.request(ctx, batch, 0)
+	found, revision, err := a.request(ctx, batch, 0)
+	a.learn(period, err)
+	var refused *unacceptable
+	switch {
+	case err == nil:
+		a.settle(a.answer(ctx, batch, found, revision))
+	case errors.As(err, &refused):
+		a.halve(ctx, batch, err)
+	default:
+		a.fail(batch, reasonOf(err))
+	}
+}
+
+// learn tells the breaker, and who watches it, what became of a request.
+func (a *asker) learn(p period, err error) {
 	var failed *failure
 	switch {
 	case err == nil:
-		a.settle(a.answer(ctx, batch, found))
-		if a.breaker.succeed() {
-			a.logger.Info("The RationAnomaly service answers again.")
-			a.changed(nil)
-		}
-	case ctx.Err() != nil:
-		a.breaker.abandon()
-		a.fail(batch, reasonShutdown)
-	case errors.Is(err, errTooLarge):
-		a.breaker.abandon()
-		a.halve(ctx, batch, err)
-	case errors.As(err, &failed):
-		a.fail(batch, failed.reason)
-		if a.breaker.fail(failed.reason, failed.after, failed.atOnce) {
-			a.logger.Warn("The RationAnomaly service gives no verdicts. Records pass undecided until it does.", zap.Error(err))
-			a.changed(err)
-		}
+		a.breaker.succeed(p)
+	case !errors.As(err, &failed):
+		a.breaker.answered(p)
+	case failed.reason == reasonShutdown:
+		a.breaker.abandon(p)
+	default:
+		a.breaker.fail(p, failed)
 	}
+	a.announce()
 }
 
-func (a *asker) halve(ctx context.Context, batch []*question, err error) {
-	if len(batch) == 1 {
-		a.logger.Debug("A record is too large for the RationAnomaly service.", zap.Error(err))
-		a.fail(batch, reasonRefused)
+// announce says that the breaker has opened or closed. It asks for the state that holds now, so that what is said last is true.
+func (a *asker) announce() {
+	a.announced.Lock()
+	defer a.announced.Unlock()
+	failed := a.breaker.state()
+	if (failed != nil) == a.wasOpen {
 		return
 	}
-	a.ask(ctx, batch[:len(batch)/2])
-	a.ask(ctx, batch[len(batch)/2:])
+	a.wasOpen = failed != nil
+	if failed != nil {
+		a.logger.Warn("The RationAnomaly service gives no verdicts. Records pass undecided until it does.", zap.Error(failed))
+		a.changed(failed)
+		return
+	}
+	a.logger.Info("The RationAnomaly service answers again.")
+	a.changed(nil)
 }
 
-func (a *asker) request(ctx context.Context, batch []*question, wait time.Duration) ([]judged, error) {
+// halve asks for the halves of a batch that the service does not take. A single record that it does not take is remembered.
+func (a *asker) halve(ctx context.Context, batch []*question, err error) {
+	if len(batch) > 1 {
+		a.ask(ctx, batch[:len(batch)/2])
+		a.ask(ctx, batch[len(batch)/2:])
+		return
+	}
+	a.logger.Debug("The RationAnomaly service does not take a record.", zap.Error(err))
+	a.cache.put(batch[0].key, &verdict{label: labelUndecided, reason: reasonRefused}, "")
+	a.fail(batch, reasonRefused)
+}
+
+// request asks for verdicts, and returns them and the revision that they are of.
+func (a *asker) request(ctx context.Context, batch []*question, wait time.Duration) ([]judged, string, error) {
 	records := make([]wireRecord, len(batch))
 	for i, q := range batch {
 		records[i] = q.record
@@ -215,69 +249,96 @@ func (a *asker) request(ctx context.Context, batch []*question, wait time.Durati
 	a.telemetry.ProcessorRationanomalyRequestDuration.Record(ctx, time.Since(started).Seconds())
 	a.telemetry.ProcessorRationanomalyRequests.Add(ctx, 1, metric.WithAttributes(attribute.String("outcome", outcome(err))))
 	if err == nil {
-		a.cache.revise(revision)
+		a.cache.revise(revision, started)
 	}
-	return found, err
+	return found, revision, err
 }
 
 func outcome(err error) string {
-	var failed *failure
-	switch {
-	case err == nil:
+	if err == nil {
 		return "ok"
-	case errors.As(err, &failed):
-		return failed.reason
-	default:
-		return reasonRefused
 	}
+	return reasonOf(err)
+}
+
+func reasonOf(err error) string {
+	var failed *failure
+	if errors.As(err, &failed) {
+		return failed.reason
+	}
+	return reasonRefused
 }
 
 // answer takes the verdicts over, and returns the questions that have their answer. The others wait for the model.
-func (a *asker) answer(ctx context.Context, batch []*question, found []judged) []*question {
-	if a.wait == 0 {
-		a.take(batch, found, true)
-		return batch
-	}
-	// not remembered as undecided yet: batches that come meanwhile share the questions, and wait, too
-	a.take(batch, found, false)
+func (a *asker) answer(ctx context.Context, batch []*question, found []judged, revision string) []*question {
 	var warm, cold []*question
-	for _, q := range batch {
-		if q.reason == reasonPending {
-			cold = append(cold, q)
-		} else {
-			warm = append(warm, q)
+	var undecided []*verdict
+	for i, q := range batch {
+		v := found[i].verdict(q)
+		if a.wait > 0 && v.label == labelUndecided {
+			cold, undecided = append(cold, q), append(undecided, v)
+			continue
 		}
+		a.take(q, v, revision)
+		warm = append(warm, q)
 	}
 	if len(cold) == 0 {
 		return batch
 	}
-	select {
-	case a.patient <- struct{}{}:
-	default:
+	// not remembered as undecided yet: batches that come meanwhile share the questions, and wait, too
+	for i, q := range cold {
+		q.interim.Store(undecided[i])
+	}
+	left := a.wait - time.Since(cold[0].asked)
+	if left < time.Millisecond || !a.begin(a.patient) {
+		a.giveUp(cold, revision)
 		return batch
 	}
 	a.work.Go(func() {
 		defer func() { <-a.patient }()
-		// where this fails, what was said before holds
-		if found, err := a.request(ctx, cold, a.wait); err == nil {
-			a.take(cold, found, true)
-		}
-		a.settle(cold)
+		a.wakeWhenJudged(ctx, cold, revision, left)
 	})
 	return warm
 }
 
-// take sets the answers. Undecided ones are remembered only if they are final.
-func (a *asker) take(batch []*question, found []judged, final bool) {
-	for i, q := range batch {
-		q.verdict, q.reason = found[i].verdict(q), ""
-		if q.verdict.label == labelUndecided {
-			q.reason = reasonPending
-		}
-		if final || q.reason == "" {
-			a.cache.put(q.key, q.verdict)
+func (a *asker) begin(slots chan struct{}) bool {
+	select {
+	case slots <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// wakeWhenJudged asks for verdicts that the service may wait for. Where it gives none, what it said before holds.
+func (a *asker) wakeWhenJudged(ctx context.Context, cold []*question, revision string, wait time.Duration) {
+	period, _, allowed := a.breaker.allow()
+	if allowed {
+		found, newer, err := a.request(ctx, cold, wait)
+		a.learn(period, err)
+		if err == nil {
+			for i, q := range cold {
+				a.take(q, found[i].verdict(q), newer)
+			}
+			a.settle(cold)
+			return
 		}
 	}
+	a.giveUp(cold, revision)
+	a.settle(cold)
+}
+
+// giveUp takes over that questions are undecided.
+func (a *asker) giveUp(cold []*question, revision string) {
+	for _, q := range cold {
+		a.take(q, q.interim.Load(), revision)
+	}
+}
+
+// take sets an answer, and remembers it.
+func (a *asker) take(q *question, v *verdict, revision string) {
+	q.verdict = v
+	a.cache.put(q.key, v, revision)
 }
 
 // verdict is what the service said of a question, for all records of its key.
@@ -286,7 +347,7 @@ func (j *judged) verdict(q *question) *verdict {
 	if j.Score != nil && j.Label != labelUndecided {
 		found.score = *j.Score
 	}
-	found.rationale = phraseOf(j.own, value(j.Rationale), q.record.Body, q.values)
+	found.rationale = phraseOf(j.own, value(j.Rationale), &q.record, q.values)
 	return found
 }
 
@@ -317,18 +378,60 @@ func (a *asker) queued() int {
 	return len(a.pending)
 }
 
-// watch empties the cache when the service's verdicts change, until the context ends.
+// sweepEvery is how often what has expired is taken from the cache.
+const sweepEvery = time.Minute
+
+// watch keeps the cache and the breaker true while there is nothing to ask, until the context ends. The cache is emptied when
+// the service's verdicts change; every is how often it is asked whether they have, 0: never.
 func (a *asker) watch(ctx context.Context, every time.Duration) {
-	ticker := time.NewTicker(every)
-	defer ticker.Stop()
+	checks := make(<-chan time.Time)
+	if every > 0 {
+		ticker := time.NewTicker(every)
+		defer ticker.Stop()
+		checks = ticker.C
+	}
+	probes, sweeps := time.NewTicker(a.probeEvery), time.NewTicker(sweepEvery)
+	defer probes.Stop()
+	defer sweeps.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
-		}
-		if a.cache.revise(a.client.revision(ctx)) {
-			a.logger.Info("The verdicts of the RationAnomaly service have changed. The cache is emptied.")
+		case <-sweeps.C:
+			a.cache.entries()
+		case <-probes.C:
+			a.probe(ctx)
+		case <-checks:
+			a.check(ctx)
 		}
 	}
 }
+
+func (a *asker) check(ctx context.Context) {
+	if a.breaker.state() != nil {
+		return
+	}
+	asked := time.Now()
+	if a.cache.revise(a.client.revision(ctx), asked) {
+		a.logger.Info("The verdicts of the RationAnomaly service have changed. The cache is emptied.")
+	}
+}
+
+// probe asks for nothing, so that the breaker closes even if all records that pass are known.
+func (a *asker) probe(ctx context.Context) {
+	if a.breaker.state() == nil {
+		return
+	}
+	period, _, allowed := a.breaker.allow()
+	if !allowed {
+		return
+	}
+	_, _, err := a.request(ctx, nil, 0)
+	if err == nil {
+		err = errNothingAsked
+	}
+	a.learn(period, err)
+}
+
+// errNothingAsked stands for an answer that shows only that the service is there.
+var errNothingAsked = errors.New("nothing was asked")

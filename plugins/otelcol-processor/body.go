@@ -3,6 +3,7 @@
 package rationanomalyprocessor // import "github.com/rationanomaly/ra-sdk/plugins/otelcol-processor"
 
 import (
+	"encoding/json"
 	"strings"
 	"unicode/utf8"
 
@@ -54,8 +55,11 @@ var attributeKinds = func() map[string]attributeKind {
 	return kinds
 }()
 
-// pair is a string attribute that the service reads.
-type pair struct{ key, value string }
+// pair is an attribute that the service reads.
+type pair struct {
+	key, value string
+	isJSON     bool // the value is the JSON of an object
+}
 
 // said is what is sent of a record, but for the names that its resource has for the program.
 type said struct {
@@ -78,14 +82,36 @@ func say(record plog.LogRecord) said {
 
 func appendUsed(attributes []pair, key string, value pcommon.Value) []pair {
 	kind := attributeKinds[key]
-	if kind == unused || value.Type() != pcommon.ValueTypeStr {
-		return attributes
+	switch {
+	case kind == causing && value.Type() == pcommon.ValueTypeMap:
+		if object, ok := errorObject(value.Map()); ok {
+			return append(attributes, pair{key, object, true})
+		}
+	case kind != unused && value.Type() == pcommon.ValueTypeStr:
+		if text := value.Str(); text != "" && (kind != naming || len(text) < maxNameBytes) {
+			return append(attributes, pair{key, cut(text), false})
+		}
 	}
-	text := value.Str()
-	if text == "" || (kind == naming && len(text) >= maxNameBytes) {
-		return attributes
+	return attributes
+}
+
+// errorObject returns an error that a logger wrote as an object as JSON. Of a large one it is what the service reads.
+func errorObject(object pcommon.Map) (string, bool) {
+	raw := object.AsRaw()
+	encoded, err := json.Marshal(raw)
+	if err != nil || len(encoded) > maxCharacters {
+		known := map[string]string{}
+		for _, key := range []string{"type", "name", "message", "msg", "stack", "stack_trace"} {
+			if text, ok := raw[key].(string); ok {
+				known[key] = cut(text)
+			}
+		}
+		if len(known) == 0 {
+			return "", false
+		}
+		encoded, err = json.Marshal(known)
 	}
-	return append(attributes, pair{key, cut(text)})
+	return string(encoded), err == nil
 }
 
 // bodyOf returns a body as text. Of a map it is the message, if there is one, and its exception joins the attributes.
@@ -169,10 +195,14 @@ func (s *said) wire(names []pair) wireRecord {
 	if len(names)+len(s.attributes) == 0 {
 		return record
 	}
-	record.Attributes = map[string]string{}
+	record.Attributes = map[string]any{}
 	for _, attributes := range [][]pair{names, s.attributes} {
 		for _, a := range attributes {
-			record.Attributes[strings.Clone(a.key)] = strings.Clone(a.value)
+			if a.isJSON {
+				record.Attributes[strings.Clone(a.key)] = json.RawMessage(a.value)
+			} else {
+				record.Attributes[strings.Clone(a.key)] = strings.Clone(a.value)
+			}
 		}
 	}
 	return record
@@ -184,4 +214,13 @@ func (s *said) size() int {
 		size += len(a.key) + len(a.value)
 	}
 	return size
+}
+
+// textOf returns the text of an attribute of a wireRecord.
+func textOf(attribute any) string {
+	if raw, ok := attribute.(json.RawMessage); ok {
+		return string(raw)
+	}
+	text, _ := attribute.(string)
+	return text
 }

@@ -20,12 +20,17 @@ type breaker struct {
 	now func() time.Time
 
 	mu       sync.Mutex
+	period   period // changes whenever the breaker opens, closes or lets a trial through
 	failures int
 	pause    time.Duration
 	until    time.Time // zero: closed
 	trying   bool
-	reason   string
+	last     *failure
 }
+
+// period is what a request was allowed in. What it brings counts only in the same one: requests that were under way when the
+// breaker opened say nothing about the service after that.
+type period uint64
 
 func newBreaker() *breaker { return &breaker{now: time.Now} }
 
@@ -33,59 +38,101 @@ func newBreaker() *breaker { return &breaker{now: time.Now} }
 func (b *breaker) blocked() (reason string, blocked bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.reason, b.refuses()
+	if !b.refuses() {
+		return "", false
+	}
+	return b.last.reason, true
 }
 
-// allow reports whether a request may be made. Each that was must be followed by succeed, fail or abandon.
-func (b *breaker) allow() (reason string, allowed bool) {
+// allow reports whether a request may be made. Each that was must be followed by succeed, answer, fail or abandon.
+func (b *breaker) allow() (p period, reason string, allowed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.refuses() {
-		return b.reason, false
+		return 0, b.last.reason, false
 	}
-	b.trying = !b.until.IsZero()
-	return "", true
+	if b.isOpen() {
+		b.trying = true
+		b.period++
+	}
+	return b.period, "", true
 }
 
-func (b *breaker) refuses() bool {
-	return !b.until.IsZero() && (b.trying || b.now().Before(b.until))
-}
+func (b *breaker) isOpen() bool { return !b.until.IsZero() }
 
-// succeed closes the breaker. It reports whether it was open.
-func (b *breaker) succeed() (changed bool) {
+func (b *breaker) refuses() bool { return b.isOpen() && (b.trying || b.now().Before(b.until)) }
+
+// succeed says that a request brought verdicts: all is well.
+func (b *breaker) succeed(p period) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	changed = !b.until.IsZero()
-	b.failures, b.pause, b.until, b.trying, b.reason = 0, 0, time.Time{}, false, ""
-	return changed
+	if p == b.period {
+		b.close()
+		b.failures, b.pause = 0, 0
+	}
 }
 
-// fail counts a failure. after: when the service wants to be asked again; 0: it did not say. It reports whether the breaker
-// opened.
-func (b *breaker) fail(reason string, after time.Duration, atOnce bool) (changed bool) {
+// answered says that the service answers, though nothing shows that it gives verdicts: the next failure opens the breaker
+// again, for longer.
+func (b *breaker) answered(p period) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if p == b.period {
+		b.close()
+	}
+}
+
+func (b *breaker) close() {
+	if b.isOpen() {
+		b.period++
+	}
+	b.until, b.trying = time.Time{}, false
+}
+
+// fail counts a failure.
+func (b *breaker) fail(p period, f *failure) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	asked := b.now().Add(min(f.after, maxPause))
+	if p != b.period {
+		if b.isOpen() && asked.After(b.until) { // whenever it was asked, the service wants to be left alone
+			b.until = asked
+		}
+		return
+	}
 	b.failures++
-	b.reason = reason
-	b.trying = false
-	wasOpen := !b.until.IsZero()
-	if !wasOpen && !atOnce && b.failures < tolerated {
-		return false
+	b.last = f
+	if !b.isOpen() && !f.atOnce && b.failures < tolerated {
+		return
 	}
+	b.trying = false
+	b.period++
 	b.pause = min(max(2*b.pause, firstPause), longPause)
-	b.until = b.now().Add(max(b.pause, min(after, maxPause)))
-	return !wasOpen
+	b.until = later(b.until, later(asked, b.now().Add(b.pause)))
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // abandon says that nothing was learned.
-func (b *breaker) abandon() {
+func (b *breaker) abandon(p period) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.trying = false
+	if p == b.period {
+		b.trying = false
+	}
 }
 
-func (b *breaker) open() bool {
+// state returns the failure that keeps the breaker open; nil: it is closed.
+func (b *breaker) state() *failure {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return !b.until.IsZero()
+	if b.isOpen() {
+		return b.last
+	}
+	return nil
 }

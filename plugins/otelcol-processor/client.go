@@ -36,12 +36,15 @@ const (
 	revisionHeader = "RA-Revision"
 
 	// What an answer may take: some bytes whatever it says, and some for each record.
-	answerBytes, answerBytesPerRecord = 64 << 10, 16 << 10
+	answerBytes, answerBytesPerRecord = 256 << 10, 4 << 10
 
 	maxErrorBytes = 4 << 10
 )
 
-var errTooLarge = errors.New("the service takes smaller requests only")
+// unacceptable is the answer to a request because of a record in it, or because there are too many.
+type unacceptable struct{ err error }
+
+func (u *unacceptable) Error() string { return u.err.Error() }
 
 // failure is a request that brought no verdicts.
 type failure struct {
@@ -81,7 +84,7 @@ func newClient(ctx context.Context, cfg *Config, host component.Host, set compon
 }
 
 // judge asks for verdicts, one for each record, and the revision that they are of. wait is how long the service may wait for
-// the model. Errors are a *failure or errTooLarge.
+// the model. Errors are a *failure or *unacceptable.
 func (c *client) judge(ctx context.Context, records []wireRecord, wait time.Duration) ([]judged, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout+wait)
 	defer cancel()
@@ -97,20 +100,38 @@ func (c *client) judge(ctx context.Context, records []wireRecord, wait time.Dura
 	if response.StatusCode != http.StatusOK {
 		return nil, "", refusal(response)
 	}
-	most := answerBytes + answerBytesPerRecord*len(records)
-	data, err := io.ReadAll(io.LimitReader(response.Body, int64(most)+1))
-	if err != nil {
-		return nil, "", broken(ctx, err)
-	}
-	if len(data) > most {
-		err = fmt.Errorf("the answer to %d records has more than %d bytes", len(records), most)
-		return nil, "", &failure{reason: reasonInvalidAnswer, err: err}
-	}
+	data := &boundedReader{from: response.Body, left: answerBytes + answerBytesPerRecord*len(records)}
 	found, err := decodeAnswer(data, len(records))
-	if err != nil {
+	switch {
+	case err == nil:
+		return found, response.Header.Get(revisionHeader), nil
+	case data.err != nil && !errors.Is(data.err, errLongAnswer):
+		return nil, "", broken(ctx, data.err)
+	default:
 		return nil, "", &failure{reason: reasonInvalidAnswer, err: err}
 	}
-	return found, response.Header.Get(revisionHeader), nil
+}
+
+var errLongAnswer = errors.New("the answer is longer than verdicts on these records can be")
+
+// boundedReader reads at most so many bytes, and remembers what broke it.
+type boundedReader struct {
+	from io.Reader
+	left int
+	err  error
+}
+
+func (r *boundedReader) Read(to []byte) (int, error) {
+	if r.left <= 0 {
+		r.err = errLongAnswer
+		return 0, r.err
+	}
+	count, err := r.from.Read(to[:min(len(to), r.left)])
+	r.left -= count
+	if err != nil && !errors.Is(err, io.EOF) {
+		r.err = err
+	}
+	return count, err
 }
 
 func (c *client) request(ctx context.Context, records []wireRecord, wait time.Duration) (*http.Request, error) {
@@ -139,6 +160,7 @@ func (c *client) revision(ctx context.Context) string {
 	if err != nil {
 		return ""
 	}
+	request.Header.Set("Content-Encoding", "identity") // or else the transport would compress nothing to something
 	response, err := c.http.Do(request)
 	if err != nil {
 		return ""
@@ -154,6 +176,9 @@ func (c *client) revision(ctx context.Context) string {
 func (c *client) close() { c.http.CloseIdleConnections() }
 
 func broken(ctx context.Context, err error) *failure {
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return &failure{reason: reasonShutdown, err: err}
+	}
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return &failure{reason: reasonTimeout, err: err}
 	}
@@ -165,8 +190,8 @@ func refusal(response *http.Response) error {
 	text, _ := io.ReadAll(io.LimitReader(response.Body, maxErrorBytes))
 	err := fmt.Errorf("the service answered %s: %s", response.Status, message(text))
 	switch response.StatusCode {
-	case http.StatusRequestEntityTooLarge:
-		return fmt.Errorf("%w: %w", errTooLarge, err)
+	case http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return &unacceptable{err}
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return &failure{reason: reasonUnauthorized, atOnce: true, err: err}
 	case http.StatusTooManyRequests:
@@ -193,8 +218,9 @@ func message(text []byte) string {
 
 func retryAfter(response *http.Response) time.Duration {
 	text := response.Header.Get("Retry-After")
-	if seconds, err := strconv.ParseInt(text, 10, 32); err == nil {
-		return time.Duration(max(seconds, 0)) * time.Second
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(min(max(seconds, 0), int64(maxPause/time.Second))) * time.Second
 	}
 	if at, err := http.ParseTime(text); err == nil {
 		return max(time.Until(at), 0)

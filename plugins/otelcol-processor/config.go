@@ -20,6 +20,7 @@ import (
 const (
 	maxWait  = time.Minute // the most that the service takes as wait_ms
 	maxJoin  = time.Second
+	minCheck = 100 * time.Millisecond
 	maxBatch = 50_000 // the service's own limit, unless its operator changed it
 
 	cacheByShape = "shape"
@@ -88,6 +89,9 @@ type CacheConfig struct {
 	// Size is the most verdicts that are remembered; 0 remembers none.
 	Size int `mapstructure:"size"`
 
+	// Bytes is the most bytes that they take, roughly.
+	Bytes int `mapstructure:"bytes"`
+
 	// TTL is how long a verdict is remembered.
 	TTL time.Duration `mapstructure:"ttl"`
 
@@ -137,7 +141,7 @@ func createDefaultConfig() component.Config {
 		Join:         5 * time.Millisecond,
 		MaxBatch:     1000,
 		Queue:        QueueConfig{Records: 10_000, Bytes: 32 << 20, Requests: 4},
-		Cache:        CacheConfig{By: cacheByShape, Size: 100_000, TTL: 10 * time.Minute, Check: 10 * time.Second},
+		Cache:        CacheConfig{By: cacheByShape, Size: 100_000, Bytes: 64 << 20, TTL: 10 * time.Minute, Check: 10 * time.Second},
 		Attributes: AttributesConfig{
 			Label:     "ra.label",
 			Score:     "ra.score",
@@ -157,14 +161,17 @@ func (cfg *Config) Validate() error {
 		within("wait", cfg.Wait, 0, maxWait),
 		within("join", cfg.Join, 0, maxJoin),
 		within("max_batch", cfg.MaxBatch, 1, maxBatch),
-		within("queue::records", cfg.Queue.Records, cfg.MaxBatch, 10_000_000),
-		within("queue::bytes", cfg.Queue.Bytes, 1<<20, 1<<32),
+		within("queue::records", cfg.Queue.Records, 1, 10_000_000),
+		within("queue::bytes", cfg.Queue.Bytes, 1<<20, 1<<30),
 		within("queue::requests", cfg.Queue.Requests, 1, 256),
 		within("cache::size", cfg.Cache.Size, 0, 10_000_000),
+		within("cache::bytes", cfg.Cache.Bytes, 1<<20, 1<<30),
 		within("cache::ttl", cfg.Cache.TTL, time.Second, 24*time.Hour),
-		within("cache::check", cfg.Cache.Check, 0, time.Hour),
 		within("drop_normal_below", cfg.DropNormalBelow, 0, 1),
 		within("keep_normal_ratio", cfg.KeepNormalRatio, 0, 1),
+		cfg.validateTogether(),
+		cfg.validateCompression(),
+		cfg.validateCheck(),
 		cfg.validateCacheBy(),
 		cfg.Attributes.validateNames(),
 		validateSeverity(cfg.MinSeverity),
@@ -179,7 +186,37 @@ func (cfg *Config) validateEndpoint() error {
 	if err != nil || (parsed.Scheme != "http" && parsed.Scheme != "https") || parsed.Host == "" {
 		return fmt.Errorf("`endpoint` must be an http or https URL such as http://127.0.0.1:8765, got %q", endpoint)
 	}
+	if parsed.RawQuery != "" || parsed.ForceQuery || parsed.Fragment != "" {
+		return fmt.Errorf("`endpoint` must have no query and no fragment, because paths are added to it, got %q", endpoint)
+	}
 	return nil
+}
+
+func (cfg *Config) validateTogether() error {
+	var errs error
+	if cfg.Queue.Records < cfg.MaxBatch {
+		errs = fmt.Errorf("`queue::records` must be at least `max_batch`, which is %d, got %d", cfg.MaxBatch, cfg.Queue.Records)
+	}
+	if cfg.KeepNormalRatio > 0 && cfg.DropNormalBelow == 0 {
+		errs = errors.Join(errs, errors.New("`keep_normal_ratio` keeps a share of what `drop_normal_below` drops: set that, too, or neither"))
+	}
+	return errs
+}
+
+// validateCompression allows what the service unpacks.
+func (cfg *Config) validateCompression() error {
+	compression := cfg.ClientConfig.Compression
+	if compression == configcompression.TypeGzip || !compression.IsCompressed() {
+		return nil
+	}
+	return fmt.Errorf("`compression` must be gzip or none, got %q", compression)
+}
+
+func (cfg *Config) validateCheck() error {
+	if cfg.Cache.Check == 0 {
+		return nil
+	}
+	return within("cache::check", cfg.Cache.Check, minCheck, time.Hour)
 }
 
 func (cfg *Config) validateCacheBy() error {

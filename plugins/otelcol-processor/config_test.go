@@ -49,7 +49,7 @@ func TestLoadAll(t *testing.T) {
 	assert.Equal(t, 2*time.Millisecond, cfg.Join)
 	assert.Equal(t, 500, cfg.MaxBatch)
 	assert.Equal(t, QueueConfig{Records: 2000, Bytes: 4 << 20, Requests: 2}, cfg.Queue)
-	assert.Equal(t, CacheConfig{By: "body", Size: 1000, TTL: time.Minute, Check: 30 * time.Second}, cfg.Cache)
+	assert.Equal(t, CacheConfig{By: "body", Size: 1000, Bytes: 2 << 20, TTL: time.Minute, Check: 30 * time.Second}, cfg.Cache)
 	assert.Equal(t, AttributesConfig{
 		Label:     "my.label",
 		Category:  "ra.category",
@@ -75,13 +75,19 @@ func TestValidateSpeaksInYAMLKeys(t *testing.T) {
 		{func(c *Config) { c.Wait = -time.Second }, "`wait` must be from 0s to 1m0s, got -1s"},
 		{func(c *Config) { c.Join = 2 * time.Second }, "`join` must be from 0s to 1s, got 2s"},
 		{func(c *Config) { c.MaxBatch = 0 }, "`max_batch` must be from 1 to 50000, got 0"},
-		{func(c *Config) { c.Queue.Records = 10 }, "`queue::records` must be from 1000 to 10000000, got 10"},
-		{func(c *Config) { c.Queue.Bytes = 1 }, "`queue::bytes` must be from 1048576 to 4294967296, got 1"},
+		{func(c *Config) { c.Queue.Records = 10 }, "`queue::records` must be at least `max_batch`, which is 1000, got 10"},
+		{func(c *Config) { c.Queue.Bytes = 1 }, "`queue::bytes` must be from 1048576 to 1073741824, got 1"},
 		{func(c *Config) { c.Queue.Requests = 0 }, "`queue::requests` must be from 1 to 256, got 0"},
 		{func(c *Config) { c.Cache.By = "id" }, "`cache::by` must be \"shape\" or \"body\", got \"id\""},
 		{func(c *Config) { c.Cache.Size = -1 }, "`cache::size` must be from 0 to 10000000, got -1"},
 		{func(c *Config) { c.Cache.TTL = 0 }, "`cache::ttl` must be from 1s to 24h0m0s, got 0s"},
-		{func(c *Config) { c.Cache.Check = -1 }, "`cache::check` must be from 0s to 1h0m0s, got -1ns"},
+		{func(c *Config) { c.Cache.Check = -1 }, "`cache::check` must be from 100ms to 1h0m0s, got -1ns"},
+		{func(c *Config) { c.Cache.Check = 1 }, "`cache::check` must be from 100ms to 1h0m0s, got 1ns"},
+		{func(c *Config) { c.Cache.Bytes = 1 }, "`cache::bytes` must be from 1048576 to 1073741824, got 1"},
+		{func(c *Config) { c.ClientConfig.Endpoint = "http://ra:1/?a=b" }, "`endpoint` must have no query and no fragment"},
+		{func(c *Config) { c.ClientConfig.Endpoint = "http://ra:1#a" }, "`endpoint` must have no query and no fragment"},
+		{func(c *Config) { c.ClientConfig.Compression = configcompression.TypeZstd }, "`compression` must be gzip or none, got \"zstd\""},
+		{func(c *Config) { c.KeepNormalRatio = 0.1 }, "`keep_normal_ratio` keeps a share of what `drop_normal_below` drops"},
 		{func(c *Config) { c.Attributes.Label = "" }, "`attributes::label` must not be empty: without it nothing tells a verdict"},
 		{func(c *Config) { c.Attributes.Reason = "ra.score" }, "`attributes::score` and `attributes::reason` must differ, got \"ra.score\" for both"},
 		{func(c *Config) { c.MinSeverity = "loud" }, "`min_severity` must be one of trace, debug, info, warn, error, fatal, got \"loud\""},

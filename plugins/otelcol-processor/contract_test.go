@@ -64,8 +64,8 @@ func contractCases(t *testing.T) map[string]contractCase {
 	return cases
 }
 
-// reasonOf is what an answer of the service means to a record.
-var reasonOf = map[int]string{
+// reasonOfStatus is what an answer of the service means to a record.
+var reasonOfStatus = map[int]string{
 	400: "refused", 401: "unauthorized", 404: "refused", 405: "refused", 413: "refused", 415: "refused", 421: "refused",
 	422: "refused", 429: "busy", 503: "not_ready",
 }
@@ -98,7 +98,7 @@ func TestContract(t *testing.T) {
 				attributes, sent := play(t, ask, response.Status, response.Headers, response.Body)
 				if response.Status != http.StatusOK {
 					for _, found := range attributes {
-						assert.Equal(t, undecided(reasonOf[response.Status]), found)
+						assert.Equal(t, undecided(reasonOfStatus[response.Status]), found)
 					}
 					return
 				}
@@ -214,7 +214,7 @@ func TestContractAnswersDecode(t *testing.T) {
 				continue
 			}
 			expected := expectedAttributes(t, exchange.Response.Body)
-			answers, err := decodeAnswer(exchange.Response.Body, len(expected))
+			answers, err := decodeAnswer(bytes.NewReader(exchange.Response.Body), len(expected))
 			require.NoError(t, err, name)
 			for i, answer := range answers {
 				assert.Equal(t, expected[i]["ra.label"], answer.Label)
@@ -222,7 +222,7 @@ func TestContractAnswersDecode(t *testing.T) {
 				assert.Equal(t, orEmpty(expected[i]["log.record.template"]), *answer.Template)
 				assert.Equal(t, orEmpty(expected[i]["ra.category"]), value(answer.Category))
 			}
-			_, err = decodeAnswer(exchange.Response.Body, len(expected)+1)
+			_, err = decodeAnswer(bytes.NewReader(exchange.Response.Body), len(expected)+1)
 			require.Error(t, err)
 			decoded++
 		}
@@ -248,7 +248,7 @@ func TestRequestsKeepToTheDescription(t *testing.T) {
 	}
 	require.NoError(t, json.Unmarshal(data, &document))
 	schemas := document.Components.Schemas
-	encoded, err := json.Marshal(wireAsk{Records: []wireRecord{{Body: "a", Severity: "INFO", Attributes: map[string]string{"a": "b"}}}, WaitMs: 1})
+	encoded, err := json.Marshal(wireAsk{Records: []wireRecord{{Body: "a", Severity: "INFO", Attributes: map[string]any{"a": "b"}}}, WaitMs: 1})
 	require.NoError(t, err)
 	var ask map[string]any
 	require.NoError(t, json.Unmarshal(encoded, &ask))

@@ -186,6 +186,7 @@ func TestTheBreakerKeepsToRetryAfter(t *testing.T) {
 	cfg := testConfig(service.URL)
 	j, err := newJudging(set, cfg)
 	require.NoError(t, err)
+	j.asker.probeEvery = time.Hour // the records try it
 	host := &reportingHost{componenttest.NewNopHost(), make(chan componentstatus.Status, 2)}
 	require.NoError(t, j.start(t.Context(), host))
 	defer func() { assert.NoError(t, j.shutdown(context.Background())) }()

@@ -4,6 +4,8 @@ package rationanomalyprocessor // import "github.com/rationanomaly/ra-sdk/plugin
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"regexp"
 	"strings"
 	"sync"
@@ -33,7 +35,6 @@ type judging struct {
 	keyer     keyer
 	cache     *cache
 	asker     *asker
-	sampler   sampler
 	hurried   chan struct{} // closed: nothing is held any longer
 	hurryOnce sync.Once
 	stop      context.CancelFunc
@@ -63,8 +64,7 @@ func newJudging(set processor.Settings, cfg *Config) (*judging, error) {
 		exclude:   exclude,
 		ours:      map[string]struct{}{},
 		keyer:     newKeyer(),
-		cache:     newCache(cfg.Cache.Size, cfg.Cache.TTL),
-		sampler:   sampler{ratio: cfg.KeepNormalRatio},
+		cache:     newCache(cfg.Cache.Size, cfg.Cache.Bytes, cfg.Cache.TTL),
 		hurried:   make(chan struct{}),
 		stop:      func() {},
 		readers:   sync.Pool{New: func() any { return new(reader) }},
@@ -92,7 +92,7 @@ func (j *judging) observe() error {
 		return err
 	}
 	return register(t.RegisterProcessorRationanomalyBreakerOpenCallback, func() int64 {
-		if j.asker.breaker.open() {
+		if j.asker.breaker.state() != nil {
 			return 1
 		}
 		return 0
@@ -115,9 +115,11 @@ func (j *judging) start(ctx context.Context, host component.Host) error {
 	running, stop := context.WithCancel(context.Background())
 	j.stop = stop
 	j.work.Go(func() { j.asker.run(running) })
-	if j.cfg.Cache.Check > 0 && j.cfg.Cache.Size > 0 {
-		j.work.Go(func() { j.asker.watch(running, j.cfg.Cache.Check) })
+	check := j.cfg.Cache.Check
+	if j.cfg.Cache.Size == 0 {
+		check = 0
 	}
+	j.work.Go(func() { j.asker.watch(running, check) })
 	return nil
 }
 
@@ -219,7 +221,7 @@ func (j *judging) lookUp(r *reader, p *place, names []pair, now time.Time, reaso
 		return
 	}
 	p.question = j.asker.submit(p.key, func() *question {
-		q := &question{key: p.key, record: said.wire(names), size: said.size(), done: make(chan struct{})}
+		q := &question{key: p.key, record: said.wire(names), size: said.size(), asked: now, done: make(chan struct{})}
 		if p.shaped {
 			q.values = append(q.values, r.shaper.values...)
 		}
@@ -230,20 +232,29 @@ func (j *judging) lookUp(r *reader, p *place, names []pair, now time.Time, reaso
 	}
 }
 
-// appendKey writes what a verdict depends on. shape stands in the place of the body if it is not nil.
+// appendKey writes what a verdict depends on. shape stands in the place of the body if it is not nil. All texts have their
+// lengths before them, so that no text can be taken for two.
 func appendKey(buffer []byte, s *said, names []pair, shape []byte) []byte {
 	for _, attributes := range [][]pair{names, s.attributes} {
+		buffer = binary.AppendUvarint(buffer, uint64(len(attributes)))
 		for _, a := range attributes {
-			buffer = append(append(buffer, a.key...), 0)
-			buffer = append(append(buffer, a.value...), 0)
+			buffer = appendText(appendText(buffer, a.key), a.value)
+			if a.isJSON {
+				buffer = append(buffer, 'J')
+			} else {
+				buffer = append(buffer, 'T')
+			}
 		}
-		buffer = append(buffer, 1)
 	}
-	buffer = append(append(buffer, s.severity...), 0)
+	buffer = appendText(buffer, s.severity)
 	if shape != nil {
 		return append(append(buffer, 'S'), shape...)
 	}
 	return append(append(buffer, 'B'), s.body...)
+}
+
+func appendText(buffer []byte, text string) []byte {
+	return append(binary.AppendUvarint(buffer, uint64(len(text))), text...)
 }
 
 // await waits for the answers, for as long as a batch may be held.
@@ -256,7 +267,7 @@ func (j *judging) await(ctx context.Context, places []place) {
 			continue
 		}
 		if timer == nil {
-			ticking := time.NewTimer(j.cfg.ClientConfig.Timeout + j.cfg.Wait + j.cfg.Join)
+			ticking := time.NewTimer(max(j.cfg.ClientConfig.Timeout, j.cfg.Wait))
 			defer ticking.Stop()
 			timer = ticking.C
 		}
@@ -275,7 +286,8 @@ func (j *judging) await(ctx context.Context, places []place) {
 		case <-p.question.done:
 			p.verdict, p.reason = p.question.verdict, p.question.reason
 		default:
-			p.reason = expired
+			// the service may have said already that the model has not judged it
+			p.verdict, p.reason = p.question.interim.Load(), expired
 		}
 	}
 }
@@ -296,6 +308,9 @@ func (j *judging) annotate(ctx context.Context, r *reader) {
 		}
 		if p.verdict != nil && p.verdict.label == labelUndecided {
 			p.reason = reasonPending
+			if p.verdict.reason != "" {
+				p.reason = p.verdict.reason
+			}
 		}
 		j.write(r, p)
 		if p.decided() {
@@ -358,6 +373,7 @@ func (j *judging) reduce(ctx context.Context, logs plog.Logs, places []place) (p
 	}
 	dropped, at := 0, 0
 	logs.ResourceLogs().RemoveIf(func(resource plog.ResourceLogs) bool {
+		ofOthers := dropped
 		resource.ScopeLogs().RemoveIf(func(scope plog.ScopeLogs) bool {
 			before := dropped
 			scope.LogRecords().RemoveIf(func(plog.LogRecord) bool {
@@ -370,7 +386,7 @@ func (j *judging) reduce(ctx context.Context, logs plog.Logs, places []place) (p
 			})
 			return dropped > before && scope.LogRecords().Len() == 0
 		})
-		return dropped > 0 && resource.ScopeLogs().Len() == 0
+		return dropped > ofOthers && resource.ScopeLogs().Len() == 0
 	})
 	j.telemetry.ProcessorRationanomalyDropped.Add(ctx, int64(dropped))
 	if dropped > 0 && logs.ResourceLogs().Len() == 0 {
@@ -380,25 +396,21 @@ func (j *judging) reduce(ctx context.Context, logs plog.Logs, places []place) (p
 }
 
 func (j *judging) drops(p *place) bool {
-	return p.decided() && p.verdict.label == labelNormal && p.verdict.score < j.cfg.DropNormalBelow && !j.sampler.keeps()
+	return p.decided() && p.verdict.label == labelNormal && p.verdict.score < j.cfg.DropNormalBelow && !j.samples(p.record)
 }
 
-// sampler chooses a share of what it is asked about, evenly.
-type sampler struct {
-	ratio float64
-	mu    sync.Mutex
-	owed  float64
-}
-
-func (s *sampler) keeps() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.owed += s.ratio
-	if s.owed < 1 {
+// samples reports whether a record belongs to the share that is kept. It goes by what the record is, so that a batch that is
+// offered again is sampled as before.
+func (j *judging) samples(record plog.LogRecord) bool {
+	if j.cfg.KeepNormalRatio == 0 {
 		return false
 	}
-	s.owed--
-	return true
+	trace, span := record.TraceID(), record.SpanID()
+	identity := binary.LittleEndian.AppendUint64(nil, uint64(record.Timestamp()))
+	identity = append(append(identity, trace[:]...), span[:]...)
+	identity = append(identity, record.Body().AsString()...)
+	const places = 1 << 53
+	return float64(j.keyer.key(identity).low%places) < j.cfg.KeepNormalRatio*places
 }
 
 // wants reports whether the records of a resource are judged.
@@ -472,28 +484,59 @@ func (t *tally) report(ctx context.Context, to *metadata.TelemetryBuilder) {
 type draining struct {
 	processor.Logs
 	hurry func()
-	calls sync.WaitGroup
+
+	mu      sync.Mutex
+	calls   int
+	closed  bool
+	drained chan struct{} // closed when it is closed, and no call is under way
 }
 
+var errClosed = errors.New("the processor is shut down")
+
 func newDraining(logs processor.Logs, hurry func()) *draining {
-	return &draining{Logs: logs, hurry: hurry}
+	return &draining{Logs: logs, hurry: hurry, drained: make(chan struct{})}
 }
 
 func (d *draining) ConsumeLogs(ctx context.Context, logs plog.Logs) error {
-	d.calls.Add(1)
-	defer d.calls.Done()
+	if !d.enter() {
+		return errClosed
+	}
+	defer d.leave()
 	return d.Logs.ConsumeLogs(ctx, logs)
+}
+
+func (d *draining) enter() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed {
+		d.calls++
+	}
+	return !d.closed
+}
+
+func (d *draining) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.calls--
+	if d.closed && d.calls == 0 {
+		close(d.drained)
+	}
+}
+
+func (d *draining) close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.closed && d.calls == 0 {
+		close(d.drained)
+	}
+	d.closed = true
 }
 
 func (d *draining) Shutdown(ctx context.Context) error {
 	d.hurry()
-	drained := make(chan struct{})
-	go func() {
-		d.calls.Wait()
-		close(drained)
-	}()
+	d.close()
 	select {
-	case <-drained:
+	case <-d.drained:
 	case <-ctx.Done():
 	}
 	return d.Logs.Shutdown(ctx)

@@ -20,6 +20,7 @@ import (
 
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
+	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/processor/processortest"
 
@@ -143,7 +144,7 @@ func TestWhatAVerdictDependsOnIsSent(t *testing.T) {
 		Records: []wireRecord{{
 			Body:       "payment rejected",
 			Severity:   "ERROR",
-			Attributes: map[string]string{"service.name": "payments", "exception.message": "card declined"},
+			Attributes: map[string]any{"service.name": "payments", "exception.message": "card declined"},
 		}},
 		Fill: true,
 	}, asked[0])
@@ -216,14 +217,16 @@ func TestWaitHoldsColdRecords(t *testing.T) {
 	defer service.Close()
 	sink := new(consumertest.LogsSink)
 	cfg := testConfig(service.URL)
-	cfg.Wait = 2 * time.Second
+	cfg.Wait = time.Minute
 	p := started(t, cfg, sink)
 
 	require.NoError(t, p.ConsumeLogs(t.Context(), logsOf("all good", "cold start")))
 
 	require.Len(t, asks, 2)
 	assert.Zero(t, asks[0].WaitMs)
-	assert.Equal(t, wireAsk{Records: []wireRecord{{Body: "cold start"}}, WaitMs: 2000, Fill: true}, asks[1])
+	assert.Equal(t, []wireRecord{{Body: "cold start"}}, asks[1].Records)
+	assert.Positive(t, asks[1].WaitMs)
+	assert.LessOrEqual(t, asks[1].WaitMs, int64(60_000), "what is left of it")
 	assert.InDelta(t, 0.3, attributesOf(sink.AllLogs()...)[1]["ra.score"], 0)
 }
 
@@ -307,20 +310,34 @@ func TestNormalRecordsAreDroppedOnlyIfTheOperatorSaysSo(t *testing.T) {
 	telemetry := componenttest.NewTelemetry()
 	defer func() { assert.NoError(t, telemetry.Shutdown(context.Background())) }()
 	p := startedWith(t, metadatatest.NewSettings(telemetry), cfg, sink)
-	bodies := []string{"it failed", "cold start"}
-	for range 8 {
-		bodies = append(bodies, "all good")
+	logs := logsOf("it failed", "cold start")
+	records := logs.ResourceLogs().At(0).ScopeLogs().At(0).LogRecords()
+	const normal = 4000
+	for i := range normal {
+		record := records.AppendEmpty()
+		record.Body().SetStr("all good")
+		record.SetTimestamp(pcommon.Timestamp(i))
 	}
+	again, empty := plog.NewLogs(), logs.ResourceLogs().AppendEmpty()
+	empty.Resource().Attributes().PutStr("service.name", "idle")
+	logs.CopyTo(again)
 
-	require.NoError(t, p.ConsumeLogs(t.Context(), logsOf(bodies...)))
+	require.NoError(t, p.ConsumeLogs(t.Context(), logs))
 
 	labels := map[any]int{}
 	for _, attributes := range attributesOf(sink.AllLogs()...) {
 		labels[attributes["ra.label"]]++
 	}
-	assert.Equal(t, map[any]int{"abnormal": 1, "undecided": 1, "normal": 2}, labels)
+	kept := labels["normal"]
+	assert.Equal(t, map[any]int{"abnormal": 1, "undecided": 1, "normal": kept}, labels)
+	assert.InDelta(t, normal/4, kept, 300)
+	assert.Equal(t, 2, sink.AllLogs()[0].ResourceLogs().Len(), "a resource that was empty before stays")
 	metadatatest.AssertEqualProcessorRationanomalyDropped(t, telemetry,
-		[]metricdata.DataPoint[int64]{{Value: 6}}, metricdatatest.IgnoreTimestamp())
+		[]metricdata.DataPoint[int64]{{Value: int64(normal - kept)}}, metricdatatest.IgnoreTimestamp())
+
+	sink.Reset()
+	require.NoError(t, p.ConsumeLogs(t.Context(), again))
+	assert.Equal(t, kept+2, sink.LogRecordCount(), "a batch that is offered again is sampled as before")
 }
 
 func TestABatchOfWhichNothingIsLeftEndsHere(t *testing.T) {
@@ -371,7 +388,7 @@ func TestVerifyShutdown(t *testing.T) {
 func TestTheCacheFollowsTheRevision(t *testing.T) {
 	service := newFakeService(t)
 	cfg := testConfig(service.URL)
-	cfg.Cache.Check = time.Millisecond
+	cfg.Cache.Check = minCheck
 	p := started(t, cfg, consumertest.NewNop())
 	require.NoError(t, p.ConsumeLogs(t.Context(), logsOf("all good")))
 	require.NoError(t, p.ConsumeLogs(t.Context(), logsOf("all good")))

@@ -31,10 +31,10 @@ type shaper struct {
 }
 
 // reduce sets the shape and the values of a body. It reports whether there is a shape; there is none for a body of more than
-// maxShaped bytes or maxValues values.
+// maxShaped bytes or maxValues values, or with a byte that marks values.
 func (s *shaper) reduce(body string) bool {
 	s.shape, s.values = s.shape[:0], s.values[:0]
-	if len(body) > maxShaped {
+	if len(body) > maxShaped || strings.IndexByte(body, markBegin) >= 0 {
 		return false
 	}
 	copied := 0
@@ -44,7 +44,8 @@ func (s *shaper) reduce(body string) bool {
 			continue
 		}
 		end := wordEnd(body, at)
-		stop, mark := valueAt(body, at, end)
+		afterIP := copied > 0 && copied == at-1 && len(s.shape) >= markBytes && s.shape[len(s.shape)-markBytes+1] == markIP
+		stop, mark := valueAt(body, at, end, afterIP)
 		if mark == 0 {
 			at = end
 			continue
@@ -72,18 +73,25 @@ func (s *shaper) first(body string, value span) int {
 	return len(s.values)
 }
 
-// Marks of values: control characters, which bodies hardly contain. One that does may share the shape of another body
-// only if it was written to, and then has a value where the other has a mark.
+// Marks of values. No body that has a shape has their first byte, so nobody can write a body that looks like one with values.
 const (
+	markBegin = 0x00
+	markBytes = 5
+
 	markNumber = 0x01
 	markHex    = 0x02
 	markUUID   = 0x03
 	markIP     = 0x04
-	markTime   = 0x05
+	markTime   = 0x10 // and what else there is of a time:
+
+	withDate  = 0x01
+	withT     = 0x02
+	withDot   = 0x04
+	withComma = 0x08
 )
 
 func appendMark(shape []byte, mark byte, length, first int) []byte {
-	return append(shape, 0x00, mark, byte(length), byte(length>>8), byte(first))
+	return append(shape, markBegin, mark, byte(length), byte(length>>8), byte(first))
 }
 
 // lengthAt returns the length of a value if a mask may depend on it, or else 0. Of numbers it does where they may belong to a
@@ -94,7 +102,7 @@ func lengthAt(body string, at, stop int, mark byte) int {
 		return 0
 	case markNumber, markHex:
 		ofName := at >= 2 && body[at-1] == '-' && body[at-2] == '_' // blk_-608999687919862906
-		alone := at == 0 || ofName || (body[at-1] != '-' && body[at-1] != '/' && body[at-1] != '.')
+		alone := at == 0 || ofName || (body[at-1] != '-' && body[at-1] != ':' && body[at-1] != '.')
 		if alone && (stop == len(body) || (body[stop] != '-' && body[stop] != '.')) {
 			return 0
 		}
@@ -102,16 +110,23 @@ func lengthAt(body string, at, stop int, mark byte) int {
 	return stop - at
 }
 
-// valueAt returns the end of the value that begins with the word body[at:end], and its mark, 0 if there is none.
-func valueAt(body string, at, end int) (int, byte) {
-	if stop, ok := uuidAt(body, at, end); ok {
-		return stop, markUUID
+// valueAt returns the end of the value that begins with the word body[at:end], and its mark, 0 if there is none. afterIP:
+// between it and an IPv4 address there is one byte.
+func valueAt(body string, at, end int, afterIP bool) (int, byte) {
+	afterSlash := at > 0 && (body[at-1] == '/' || body[at-1] == '\\')
+	if !afterSlash || at < 2 || !digit(body[at-2]) { // the beginning of a UUID may be taken for a prefix length
+		if stop, ok := uuidAt(body, at, end); ok {
+			return stop, markUUID
+		}
 	}
 	if stop, ok := ipAt(body, at, end); ok {
 		return stop, markIP
 	}
-	if stop, ok := timeAt(body, at, end); ok {
-		return stop, markTime
+	if afterSlash || (!afterIP && inColons(body, at)) {
+		return 0, 0
+	}
+	if stop, mark := timeAt(body, at, end); mark != 0 {
+		return stop, mark
 	}
 	if isLongNumber(body, at, end) {
 		return end, markNumber
@@ -120,6 +135,21 @@ func valueAt(body string, at, end int) (int, byte) {
 		return end, markHex
 	}
 	return 0, 0
+}
+
+// inColons reports whether a word may belong to an IPv6 address: it stands behind a colon, and before that is a group of one.
+func inColons(body string, at int) bool {
+	if at == 0 || body[at-1] != ':' {
+		return false
+	}
+	begin := at - 1
+	for begin > 0 && alphanumeric(body[begin-1]) {
+		begin--
+	}
+	if begin == at-1 {
+		return begin > 0 && body[begin-1] == ':'
+	}
+	return allHex(body[begin : at-1])
 }
 
 // isLongNumber reports whether a word is a number that is masked for its length alone.
@@ -184,7 +214,7 @@ func uuidAt(body string, at, end int) (int, bool) {
 }
 
 func ipAt(body string, at, end int) (int, bool) {
-	if at > 0 && (body[at-1] == '_' || body[at-1] == '.') {
+	if at > 0 && (body[at-1] == '_' || body[at-1] == '.' || body[at-1] == '-') {
 		return 0, false
 	}
 	for group := 0; ; group++ {
@@ -202,40 +232,55 @@ func ipAt(body string, at, end int) (int, bool) {
 	}
 }
 
-// timeAt finds a time of day with seconds, and a date in ISO 8601 with one.
-func timeAt(body string, at, end int) (int, bool) {
-	if at > 0 && (body[at-1] == ':' || body[at-1] == '.' || body[at-1] == '_' || body[at-1] == '-' || body[at-1] == '/') {
-		return 0, false
+// timeAt finds a time of day with seconds, and a date in ISO 8601 with one. It returns its end and its mark.
+func timeAt(body string, at, end int) (int, byte) {
+	if at > 0 && (body[at-1] == ':' || body[at-1] == '.' || body[at-1] == '_' || body[at-1] == '-') {
+		return 0, 0
 	}
-	if clock, ok := clockAt(body, at); ok {
-		return clock, true
+	if stop, mark := clockAt(body, at); mark != 0 {
+		return stop, mark
 	}
-	if end-at != 4 || !layout(body[at:], "dddd-dd-dd") || len(body) <= at+len("dddd-dd-dd") {
-		return 0, false
+	const date = "dddd-dd-dd"
+	if end-at != 4 || !layout(body[at:], date) || len(body) <= at+len(date) {
+		return 0, 0
 	}
-	between := at + len("dddd-dd-dd")
-	if body[between] != 'T' && body[between] != ' ' {
-		return 0, false
+	between := body[at+len(date)]
+	if between != 'T' && between != ' ' {
+		return 0, 0
 	}
-	return clockAt(body, between+1)
+	stop, mark := clockAt(body, at+len(date)+1)
+	if mark == 0 {
+		return 0, 0
+	}
+	if between == 'T' {
+		mark |= withT
+	}
+	return stop, mark | withDate
 }
 
-func clockAt(body string, at int) (int, bool) {
+func clockAt(body string, at int) (int, byte) {
 	if !layout(body[at:], "dd:dd:dd") {
-		return 0, false
+		return 0, 0
 	}
-	stop := at + len("dd:dd:dd")
+	stop, mark := at+len("dd:dd:dd"), byte(markTime)
 	if stop+1 < len(body) && (body[stop] == '.' || body[stop] == ',') && digit(body[stop+1]) {
+		mark |= withDot
+		if body[stop] == ',' {
+			mark ^= withDot | withComma
+		}
 		stop++
 		for stop < len(body) && digit(body[stop]) {
 			stop++
 		}
 	}
 	if stop == len(body) {
-		return stop, true
+		return stop, mark
 	}
 	next := body[stop]
-	return stop, next != ':' && next != '.' && next != ',' && next != '_' && (!alphanumeric(next) || next == 'Z')
+	if next == ':' || next == '.' || next == ',' || next == '_' || (alphanumeric(next) && next != 'Z') {
+		return 0, 0
+	}
+	return stop, mark
 }
 
 // layout reports whether text begins as the layout says, in which d is a digit.

@@ -3,6 +3,7 @@
 package rationanomalyprocessor
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -66,6 +67,19 @@ func TestShapesThatDiffer(t *testing.T) {
 		{"load 0.00001", "load 0.00002"},
 		{"moved 1234567 to 1234567", "moved 1234567 to 7654321"}, // what is said of equal values cannot be told apart
 		{"1234567 1234567 7654321", "1234567 7654321 7654321"},
+		// masks that begin within a value
+		{"leader is 10.0.0.1/1221000000 now", "leader is 10.0.0.1/1252643090 now"},
+		{"node 10.0.0.1/ab34cd56ef failed", "node 10.0.0.1/12345cd6ef failed"},
+		{"node 10.0.0.1/5b8efff7-9803-4103-a269-b633813fc60c", "node 10.0.0.1/12345678-1234-1234-1234-123456789012"},
+		{"via fe80::21000000 now", "via fe80::31000001 now"},
+		{"via fe80:0:0:0:0:0:0:21000000", "via fe80:0:0:0:0:0:0:31000001"},
+		{"offset -255.127.1.2 set", "offset -10.0.0.1 set"},
+		{"port 10.0.0.1:50010", "port 10.0.0.1:500100"},
+		{`C:\a\2004-11-11T18:06:49 gone`, `C:\a\2004-11-11 18:06:49 gone`},
+		{"open /b/2026-03-14T10:00:00.5", "open /b/2026-03-14 10:00:00.5"},
+		{"at 2026-03-14T10:00:00 up", "at 2026-03-14 10:00:00 up"},
+		{"at 10:00:00.4 up", "at 10:00:00,4 up"},
+		{"at 10:00:00 up", "at 10:00:00.123 up"},
 	} {
 		assert.NotEqual(t, shapeOf(bodies[0]), shapeOf(bodies[1]), bodies)
 	}
@@ -74,6 +88,7 @@ func TestShapesThatDiffer(t *testing.T) {
 func TestBodiesWithoutAShape(t *testing.T) {
 	var s shaper
 	assert.False(t, s.reduce(strings.Repeat("a", maxShaped+1)))
+	assert.False(t, s.reduce("block \x00\x01\x00\x00\x00 failed"), "it looks like a shape")
 	var many strings.Builder
 	for i := range maxValues + 1 {
 		fmt.Fprintf(&many, "%d ", 1_000_000+i)
@@ -84,30 +99,63 @@ func TestBodiesWithoutAShape(t *testing.T) {
 func TestPhrases(t *testing.T) {
 	tests := []struct {
 		name, rationale, general, body, other, expected string
+		attributes                                      map[string]any
 	}{
-		{"no value", "The disk failed.", "The disk failed.", "unit 1234567 failed", "unit 7654321 failed", "The disk failed."},
-		{"a quote", `It says "unit 1234567 failed".`, `It says "unit <num> failed".`, "unit 1234567 failed", "unit 7654321 failed", `It says "unit 7654321 failed".`},
+		{"no value", "The disk failed.", "The disk failed.", "unit 1234567 failed", "unit 7654321 failed", "The disk failed.", nil},
+		{"a quote", `It says "unit 1234567 failed".`, `It says "unit <num> failed".`, "unit 1234567 failed", "unit 7654321 failed", `It says "unit 7654321 failed".`, nil},
 		{
 			"several values, in another order",
 			"10.0.0.9 refused 1234567, says 10.0.0.9.", "<ip> refused <num>, says <ip>.",
 			"1234567 refused by 10.0.0.9", "7654321 refused by 10.0.0.1",
-			"10.0.0.1 refused 7654321, says 10.0.0.1.",
+			"10.0.0.1 refused 7654321, says 10.0.0.1.", nil,
 		},
 		{
 			"a value that is a part of another",
-			"x 1234567890 y 12345", "x <num> y <num>", "12345 and 1234567890", "99999 and 8888888888", "x 8888888888 y 99999",
+			"x 1234567890 y 12345", "x <num> y <num>", "12345 and 1234567890", "99999 and 8888888888", "x <num> y <num>", nil,
 		},
 		{
 			"a value that the knowledge has too",
 			"Port 65535 is the last. Unit 65535 has it.", "Port 65535 is the last. Unit <num> has it.",
-			"unit 65535 failed", "unit 11111 failed", "Port 65535 is the last. Unit <num> has it.",
+			"unit 65535 failed", "unit 11111 failed", "Port 65535 is the last. Unit <num> has it.", nil,
 		},
 		{
 			"equal values",
 			"1234567 was moved to 1234567.", "<num> was moved to <num>.",
-			"moved 1234567 to 1234567", "moved 7654321 to 7654321", "7654321 was moved to 7654321.",
+			"moved 1234567 to 1234567", "moved 7654321 to 7654321", "7654321 was moved to 7654321.", nil,
 		},
-		{"none", "", "", "unit 1234567 failed", "unit 7654321 failed", ""},
+		{
+			"a value that a word of all bodies has",
+			"query on HikariPool-10000 took 10000 ms", "query on <id> took <num> ms",
+			"query on HikariPool-10000 took 10000 ms", "query on HikariPool-10000 took 12873 ms",
+			"query on <id> took <num> ms", nil,
+		},
+		{
+			"a value that is a part of a word of all bodies",
+			"Host node12345x refused port 12345.", "Host <id> refused port <num>.",
+			"node12345x refused port 12345", "node12345x refused port 54321", "Host <id> refused port <num>.", nil,
+		},
+		{
+			"a value that an exception has, too",
+			"Order 1234567 is unknown.", "Order <num> is unknown.",
+			"order 1234567 failed", "order 7654321 failed", "Order <num> is unknown.",
+			map[string]any{"error": "no order 1234567"},
+		},
+		{
+			"a value that an exception has in an object",
+			"Order 1234567 is unknown.", "Order <num> is unknown.",
+			"order 1234567 failed", "order 7654321 failed", "Order <num> is unknown.",
+			map[string]any{"error": json.RawMessage(`{"message":"no order 1234567"}`)},
+		},
+		{
+			"a piece of a value",
+			"At 10:00:00 it failed.", "At <time> it failed.",
+			"2026-03-14 10:00:00.123 it failed", "2026-03-15 11:30:00.123 it failed", "At <time> it failed.", nil,
+		},
+		{
+			"a value in a longer word of the rationale",
+			"unit 12345678 failed", "unit <num> failed", "unit 1234567 failed", "unit 7654321 failed", "unit <num> failed", nil,
+		},
+		{"none", "", "", "unit 1234567 failed", "unit 7654321 failed", "", nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -115,7 +163,7 @@ func TestPhrases(t *testing.T) {
 			assert.True(t, first.reduce(test.body))
 			assert.True(t, other.reduce(test.other))
 			assert.Equal(t, first.shape, other.shape)
-			said := phraseOf(test.rationale, test.general, test.body, first.values)
+			said := phraseOf(test.rationale, test.general, &wireRecord{Body: test.body, Attributes: test.attributes}, first.values)
 			assert.Equal(t, test.expected, said.with(test.other, other.values))
 			if test.general == test.expected {
 				return
