@@ -30,10 +30,11 @@ const (
 // Config is the configuration of the processor.
 type Config struct {
 	// ClientConfig says where the service is and how to reach it. Its timeout bounds how long a batch is held for an
-	// answer, in addition to Wait.
+	// answer, or Wait if that is longer.
 	ClientConfig confighttp.ClientConfig `mapstructure:",squash"`
 
-	// Wait is how long a batch may be held for templates that the model has not judged yet; 0: not at all.
+	// Wait is how long a batch may be held for templates that the model has not judged yet; 0: not at all. It begins with
+	// the batch, as the timeout does.
 	Wait time.Duration `mapstructure:"wait"`
 
 	// Join is how long a request may be held for further records of concurrent batches.

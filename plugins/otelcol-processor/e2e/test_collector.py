@@ -28,14 +28,14 @@ RA = Path(sys.executable).with_name("ra")
 PATIENCE_S = float(os.environ.get("RA_PATIENCE", "300"))  # far more than is needed: what is awaited comes, or the test fails
 CONFIG = """
 receivers:
-  filelog: {{include: ['{folder}/in.log'], start_at: beginning, poll_interval: 50ms, max_batches: 0}}
+  file_log: {{include: ['{folder}/in.log'], start_at: beginning, poll_interval: 50ms, max_batches: 0}}
 processors:
   rationanomaly: {{endpoint: 'http://127.0.0.1:{port}', timeout: {timeout}, wait: {wait}, cache: {{check: 0s}}}}
 exporters:
   file: {{path: '{folder}/out.json', flush_interval: 100ms}}
 service:
   telemetry: {{metrics: {{level: none}}, logs: {{level: warn}}}}
-  pipelines: {{logs: {{receivers: [filelog], processors: [rationanomaly], exporters: [file]}}}}
+  pipelines: {{logs: {{receivers: [file_log], processors: [rationanomaly], exporters: [file]}}}}
 """
 
 
