@@ -114,15 +114,16 @@ func lengthAt(body string, at, stop int, mark byte) int {
 // between it and an IPv4 address there is one byte.
 func valueAt(body string, at, end int, afterIP bool) (int, byte) {
 	afterSlash := at > 0 && (body[at-1] == '/' || body[at-1] == '\\')
-	if !afterSlash || at < 2 || !digit(body[at-2]) { // the beginning of a UUID may be taken for a prefix length
-		if stop, ok := uuidAt(body, at, end); ok {
-			return stop, markUUID
-		}
+	if !afterIP && inColons(body, at) || afterSlash && at > 1 && digit(body[at-2]) {
+		return 0, 0 // its beginning may be taken for the rest of an address
+	}
+	if stop, ok := uuidAt(body, at, end); ok {
+		return stop, markUUID
 	}
 	if stop, ok := ipAt(body, at, end); ok {
 		return stop, markIP
 	}
-	if afterSlash || (!afterIP && inColons(body, at)) {
+	if afterSlash {
 		return 0, 0
 	}
 	if stop, mark := timeAt(body, at, end); mark != 0 {

@@ -71,6 +71,8 @@ func TestShapesThatDiffer(t *testing.T) {
 		{"leader is 10.0.0.1/1221000000 now", "leader is 10.0.0.1/1252643090 now"},
 		{"node 10.0.0.1/ab34cd56ef failed", "node 10.0.0.1/12345cd6ef failed"},
 		{"node 10.0.0.1/5b8efff7-9803-4103-a269-b633813fc60c", "node 10.0.0.1/12345678-1234-1234-1234-123456789012"},
+		{"node 10.0.0.1/50.106.0.255 failed", "node 10.0.0.1/127.0.0.0 failed"},
+		{"via fe80::153.10.255.108 now", "via fe80::2.50.1.127 now"},
 		{"via fe80::21000000 now", "via fe80::31000001 now"},
 		{"via fe80:0:0:0:0:0:0:21000000", "via fe80:0:0:0:0:0:0:31000001"},
 		{"offset -255.127.1.2 set", "offset -10.0.0.1 set"},
