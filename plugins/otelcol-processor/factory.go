@@ -45,6 +45,7 @@ func createLogs(
 		processorhelper.WithShutdown(judging.shutdown),
 	)
 	if err != nil {
+		judging.telemetry.Shutdown()
 		return nil, err
 	}
 	return newDraining(helper, judging.hurry), nil

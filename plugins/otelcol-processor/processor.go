@@ -73,7 +73,11 @@ func newJudging(set processor.Settings, cfg *Config) (*judging, error) {
 		j.ours[name] = struct{}{}
 	}
 	j.asker = newAsker(cfg, j.cache, set.Logger, telemetry)
-	return j, j.observe()
+	if err := j.observe(); err != nil {
+		telemetry.Shutdown()
+		return nil, err
+	}
+	return j, nil
 }
 
 // observe registers the metrics that are read when they are asked for.

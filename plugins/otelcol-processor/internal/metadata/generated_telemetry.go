@@ -132,37 +132,37 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.ProcessorRationanomalyCacheEntries, err = builder.meter.Int64ObservableGauge(
 		"otelcol_processor_rationanomaly_cache_entries",
 		metric.WithDescription("Number of verdicts in the cache. [Alpha]"),
-		metric.WithUnit("{entries}"),
+		metric.WithUnit("{entry}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProcessorRationanomalyCacheHits, err = builder.meter.Int64Counter(
 		"otelcol_processor_rationanomaly_cache_hits",
 		metric.WithDescription("Number of log records whose verdict was in the cache. [Alpha]"),
-		metric.WithUnit("{records}"),
+		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProcessorRationanomalyCacheMisses, err = builder.meter.Int64Counter(
 		"otelcol_processor_rationanomaly_cache_misses",
 		metric.WithDescription("Number of log records whose verdict was not in the cache. [Alpha]"),
-		metric.WithUnit("{records}"),
+		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProcessorRationanomalyDropped, err = builder.meter.Int64Counter(
 		"otelcol_processor_rationanomaly_dropped",
 		metric.WithDescription("Number of normal log records dropped because of drop_normal_below. [Alpha]"),
-		metric.WithUnit("{records}"),
+		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProcessorRationanomalyQueueRecords, err = builder.meter.Int64ObservableGauge(
 		"otelcol_processor_rationanomaly_queue_records",
 		metric.WithDescription("Number of distinct log records that wait for an answer of the service. [Alpha]"),
-		metric.WithUnit("{records}"),
+		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProcessorRationanomalyRecords, err = builder.meter.Int64Counter(
 		"otelcol_processor_rationanomaly_records",
 		metric.WithDescription("Number of log records that got a verdict, by label. [Alpha]"),
-		metric.WithUnit("{records}"),
+		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProcessorRationanomalyRequestDuration, err = builder.meter.Float64Histogram(
@@ -175,19 +175,19 @@ func NewTelemetryBuilder(settings component.TelemetrySettings, options ...Teleme
 	builder.ProcessorRationanomalyRequests, err = builder.meter.Int64Counter(
 		"otelcol_processor_rationanomaly_requests",
 		metric.WithDescription("Number of requests to the service, by outcome, which is ok or the reason of a failure. [Alpha]"),
-		metric.WithUnit("{requests}"),
+		metric.WithUnit("{request}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProcessorRationanomalySkipped, err = builder.meter.Int64Counter(
 		"otelcol_processor_rationanomaly_skipped",
 		metric.WithDescription("Number of log records that were not judged because of min_severity, include or exclude. [Alpha]"),
-		metric.WithUnit("{records}"),
+		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	builder.ProcessorRationanomalyUndecided, err = builder.meter.Int64Counter(
 		"otelcol_processor_rationanomaly_undecided",
 		metric.WithDescription("Number of undecided log records, by reason. [Alpha]"),
-		metric.WithUnit("{records}"),
+		metric.WithUnit("{record}"),
 	)
 	errs = errors.Join(errs, err)
 	return &builder, errs

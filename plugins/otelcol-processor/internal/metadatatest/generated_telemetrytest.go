@@ -42,7 +42,7 @@ func AssertEqualProcessorRationanomalyCacheEntries(t *testing.T, tt *componentte
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_rationanomaly_cache_entries",
 		Description: "Number of verdicts in the cache. [Alpha]",
-		Unit:        "{entries}",
+		Unit:        "{entry}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
 		},
@@ -56,7 +56,7 @@ func AssertEqualProcessorRationanomalyCacheHits(t *testing.T, tt *componenttest.
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_rationanomaly_cache_hits",
 		Description: "Number of log records whose verdict was in the cache. [Alpha]",
-		Unit:        "{records}",
+		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
@@ -72,7 +72,7 @@ func AssertEqualProcessorRationanomalyCacheMisses(t *testing.T, tt *componenttes
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_rationanomaly_cache_misses",
 		Description: "Number of log records whose verdict was not in the cache. [Alpha]",
-		Unit:        "{records}",
+		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
@@ -88,7 +88,7 @@ func AssertEqualProcessorRationanomalyDropped(t *testing.T, tt *componenttest.Te
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_rationanomaly_dropped",
 		Description: "Number of normal log records dropped because of drop_normal_below. [Alpha]",
-		Unit:        "{records}",
+		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
@@ -104,7 +104,7 @@ func AssertEqualProcessorRationanomalyQueueRecords(t *testing.T, tt *componentte
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_rationanomaly_queue_records",
 		Description: "Number of distinct log records that wait for an answer of the service. [Alpha]",
-		Unit:        "{records}",
+		Unit:        "{record}",
 		Data: metricdata.Gauge[int64]{
 			DataPoints: dps,
 		},
@@ -118,7 +118,7 @@ func AssertEqualProcessorRationanomalyRecords(t *testing.T, tt *componenttest.Te
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_rationanomaly_records",
 		Description: "Number of log records that got a verdict, by label. [Alpha]",
-		Unit:        "{records}",
+		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
@@ -149,7 +149,7 @@ func AssertEqualProcessorRationanomalyRequests(t *testing.T, tt *componenttest.T
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_rationanomaly_requests",
 		Description: "Number of requests to the service, by outcome, which is ok or the reason of a failure. [Alpha]",
-		Unit:        "{requests}",
+		Unit:        "{request}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
@@ -165,7 +165,7 @@ func AssertEqualProcessorRationanomalySkipped(t *testing.T, tt *componenttest.Te
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_rationanomaly_skipped",
 		Description: "Number of log records that were not judged because of min_severity, include or exclude. [Alpha]",
-		Unit:        "{records}",
+		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
@@ -181,7 +181,7 @@ func AssertEqualProcessorRationanomalyUndecided(t *testing.T, tt *componenttest.
 	want := metricdata.Metrics{
 		Name:        "otelcol_processor_rationanomaly_undecided",
 		Description: "Number of undecided log records, by reason. [Alpha]",
-		Unit:        "{records}",
+		Unit:        "{record}",
 		Data: metricdata.Sum[int64]{
 			Temporality: metricdata.CumulativeTemporality,
 			IsMonotonic: true,
