@@ -9,12 +9,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/config/configmiddleware"
+	"go.opentelemetry.io/collector/extension/extensionmiddleware"
 )
 
 // Why a record is undecided.
@@ -61,6 +65,7 @@ func (f *failure) Unwrap() error { return f.err }
 // client speaks to the service.
 type client struct {
 	http     *http.Client
+	kept     *transportKeeper
 	endpoint string
 	timeout  time.Duration
 	fill     bool
@@ -69,7 +74,11 @@ type client struct {
 func newClient(ctx context.Context, cfg *Config, host component.Host, set component.TelemetrySettings) (*client, error) {
 	settings := cfg.ClientConfig
 	settings.Timeout = 0 // of requests that may wait for the model; their contexts have deadlines
-	found, err := settings.ToClient(ctx, host.GetExtensions(), set)
+	kept := &transportKeeper{}
+	extensions := map[component.ID]component.Component{keeperID: kept}
+	maps.Copy(extensions, host.GetExtensions())
+	settings.Middlewares = append(slices.Clone(settings.Middlewares), configmiddleware.Config{ID: keeperID})
+	found, err := settings.ToClient(ctx, extensions, set)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +86,7 @@ func newClient(ctx context.Context, cfg *Config, host component.Host, set compon
 	found.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &client{
 		http:     found,
+		kept:     kept,
 		endpoint: strings.TrimRight(cfg.ClientConfig.Endpoint, "/"),
 		timeout:  cfg.ClientConfig.Timeout,
 		fill:     cfg.Attributes.Rationale != "",
@@ -173,7 +183,30 @@ func (c *client) revision(ctx context.Context) string {
 	return response.Header.Get(revisionHeader)
 }
 
-func (c *client) close() { c.http.CloseIdleConnections() }
+func (c *client) close() {
+	if transport, ok := c.kept.transport.(interface{ CloseIdleConnections() }); ok {
+		transport.CloseIdleConnections()
+	}
+}
+
+var keeperID = component.MustNewID("rationanomaly_transport")
+
+// transportKeeper is a middleware that keeps the innermost transport of a client. confighttp wraps it in others that do not
+// pass CloseIdleConnections on.
+type transportKeeper struct {
+	component.StartFunc
+	component.ShutdownFunc
+	transport http.RoundTripper
+}
+
+var _ extensionmiddleware.HTTPClient = (*transportKeeper)(nil)
+
+func (k *transportKeeper) GetHTTPRoundTripper(context.Context) (extensionmiddleware.WrapHTTPRoundTripperFunc, error) {
+	return func(_ context.Context, transport http.RoundTripper) (http.RoundTripper, error) {
+		k.transport = transport
+		return transport, nil
+	}, nil
+}
 
 func broken(ctx context.Context, err error) *failure {
 	if errors.Is(ctx.Err(), context.Canceled) {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -334,4 +335,35 @@ func TestRequestsThatAShutdownEnds(t *testing.T) {
 	require.Len(t, points, 1)
 	outcome, _ := points[0].Attributes.Value("outcome")
 	assert.Equal(t, "shutdown", outcome.AsString())
+}
+
+// A shutdown leaves no connections behind that wait for the next request.
+func TestAShutdownClosesConnections(t *testing.T) {
+	open := make(chan http.ConnState, 100)
+	service := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeJSON(w, answerTo(readAsk(t, r)))
+	}))
+	service.Config.ConnState = func(_ net.Conn, state http.ConnState) { open <- state }
+	service.Start()
+	defer service.Close()
+	cfg := testConfig(service.URL)
+	cfg.ClientConfig.Keepalive.Get().IdleConnTimeout = time.Hour
+	p, err := NewFactory().CreateLogs(t.Context(), processortest.NewNopSettings(typ), cfg, consumertest.NewNop())
+	require.NoError(t, err)
+	require.NoError(t, p.Start(t.Context(), componenttest.NewNopHost()))
+	require.NoError(t, p.ConsumeLogs(t.Context(), logsOf("all good")))
+
+	require.NoError(t, p.Shutdown(t.Context()))
+
+	timeout := time.After(time.Minute)
+	for {
+		select {
+		case state := <-open:
+			if state == http.StateClosed {
+				return
+			}
+		case <-timeout:
+			t.Fatal("the connection is open")
+		}
+	}
 }
