@@ -5,10 +5,13 @@ package rationanomalyprocessor
 import (
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func shapeOf(body string) string {
@@ -179,4 +182,23 @@ func TestCutKeepsCharactersWhole(t *testing.T) {
 	assert.Equal(t, strings.Repeat("é", maxCharacters), cut(strings.Repeat("é", maxCharacters+1)))
 	assert.Equal(t, strings.Repeat("é", maxCharacters), cut(strings.Repeat("é", maxCharacters)))
 	assert.Equal(t, strings.Repeat("a", maxCharacters), cut(strings.Repeat("a", maxCharacters+1)))
+}
+
+// Bodies of one shape are masked to one text by the service. e2e/test_shapes.py makes the file with the masks.
+func TestBodiesOfOneShapeAreMaskedToOneText(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("testdata", "masked.jsonl"))
+	require.NoError(t, err)
+	masked, shaped := map[string][2]string{}, 0
+	for line := range strings.Lines(string(data)) {
+		var pair [2]string // a body, and what the masks make of it
+		require.NoError(t, json.Unmarshal([]byte(line), &pair))
+		shape := shapeOf(pair[0])
+		other, known := masked[shape]
+		if known {
+			shaped++
+			assert.Equal(t, other[1], pair[1], "%q and %q", other[0], pair[0])
+		}
+		masked[shape] = pair
+	}
+	assert.Greater(t, shaped, 500)
 }
