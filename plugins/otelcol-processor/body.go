@@ -61,16 +61,16 @@ type pair struct {
 	isJSON     bool // the value is the JSON of an object
 }
 
-// said is what is sent of a record, but for the names that its resource has for the program.
-type said struct {
+// input is what is sent of a record, but for the names that its resource has for the program.
+type input struct {
 	body       string
 	severity   string
 	attributes []pair // the resource's are not among them
 }
 
-// say reads a record.
-func say(record plog.LogRecord) said {
-	var found said
+// readRecord reads what is sent of a record.
+func readRecord(record plog.LogRecord) input {
+	var found input
 	found.severity = severityOf(record)
 	record.Attributes().Range(func(key string, value pcommon.Value) bool {
 		found.attributes = appendUsed(found.attributes, key, value)
@@ -190,7 +190,7 @@ func namesOf(resource pcommon.Resource) []pair {
 }
 
 // wire returns what is sent, with the names of the resource. It is free from the memory of the batch.
-func (s *said) wire(names []pair) wireRecord {
+func (s *input) wire(names []pair) wireRecord {
 	record := wireRecord{Body: strings.Clone(s.body), Severity: strings.Clone(s.severity)}
 	if len(names)+len(s.attributes) == 0 {
 		return record
@@ -208,7 +208,7 @@ func (s *said) wire(names []pair) wireRecord {
 	return record
 }
 
-func (s *said) size() int {
+func (s *input) size() int {
 	size := len(s.body) + len(s.severity)
 	for _, a := range s.attributes {
 		size += len(a.key) + len(a.value)

@@ -288,16 +288,16 @@ func (m *ResourceMatch) compile() (*regexp.Regexp, error) {
 	return regexp.Compile(`\A(?:` + m.Pattern + `)\z`)
 }
 
-func within[T int | float64 | time.Duration](key string, value, least, most T) error {
-	// not value < least: NaN must fail
-	if value >= least && value <= most {
+func within[T int | float64 | time.Duration](key string, value, low, high T) error {
+	// not value < low: NaN must fail
+	if value >= low && value <= high {
 		return nil
 	}
-	return fmt.Errorf("`%s` must be from %v to %v, got %v", key, least, most, value)
+	return fmt.Errorf("`%s` must be from %v to %v, got %v", key, low, high, value)
 }
 
-// ours are the attributes that the processor may write.
-func (a *AttributesConfig) ours() []string {
+// ownAttributes are the attributes that the processor may write.
+func (a *AttributesConfig) ownAttributes() []string {
 	names := []string{a.Label, a.Score, a.Category, a.Rationale, a.Template, a.Reason}
 	return slices.DeleteFunc(names, func(name string) bool { return name == "" })
 }

@@ -30,7 +30,7 @@ func createLogs(
 	cfg component.Config,
 	next consumer.Logs,
 ) (processor.Logs, error) {
-	judging, err := newJudging(set, cfg.(*Config))
+	judging, err := newLogsProcessor(set, cfg.(*Config))
 	if err != nil {
 		return nil, err
 	}
@@ -48,5 +48,5 @@ func createLogs(
 		judging.telemetry.Shutdown()
 		return nil, err
 	}
-	return newDraining(helper, judging.hurry), nil
+	return newDraining(helper, judging.release), nil
 }

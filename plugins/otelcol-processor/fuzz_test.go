@@ -51,7 +51,7 @@ func FuzzShape(f *testing.F) {
 		if !shaped {
 			return
 		}
-		said := phraseOf(body, "general", &wireRecord{Body: body}, s.values)
-		require.Contains(t, []string{body, "general"}, said.with(body, s.values))
+		adapted := phraseOf(body, "general", &wireRecord{Body: body}, s.values)
+		require.Contains(t, []string{body, "general"}, adapted.with(body, s.values))
 	})
 }

@@ -184,7 +184,7 @@ func TestTheBreakerKeepsToRetryAfter(t *testing.T) {
 	sink := new(consumertest.LogsSink)
 	set := processortest.NewNopSettings(typ)
 	cfg := testConfig(service.URL)
-	j, err := newJudging(set, cfg)
+	j, err := newLogsProcessor(set, cfg)
 	require.NoError(t, err)
 	j.asker.probeEvery = time.Hour // the records try it
 	host := &reportingHost{componenttest.NewNopHost(), make(chan componentstatus.Status, 2)}

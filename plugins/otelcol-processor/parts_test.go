@@ -296,7 +296,7 @@ func TestNamesOfAnswersAreCaseSensitive(t *testing.T) {
 
 // No text of a record can be taken for another one's.
 func TestKeysAreUnambiguous(t *testing.T) {
-	records := []said{
+	records := []input{
 		{body: "Z", severity: "A\x00SX"},
 		{body: "X\x00SZ", severity: "A"},
 		{body: "b", attributes: []pair{{"error", "a\x00err\x00c", false}}},
@@ -313,6 +313,6 @@ func TestKeysAreUnambiguous(t *testing.T) {
 	}
 	names := []pair{{"app", "a", false}}
 	assert.NotEqual(t,
-		appendKey(nil, &said{body: "b"}, names, nil),
-		appendKey(nil, &said{body: "b", attributes: names}, nil, nil))
+		appendKey(nil, &input{body: "b"}, names, nil),
+		appendKey(nil, &input{body: "b", attributes: names}, nil, nil))
 }

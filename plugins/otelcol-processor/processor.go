@@ -23,26 +23,26 @@ import (
 	"github.com/rationanomaly/ra-sdk/plugins/otelcol-processor/internal/metadata"
 )
 
-// judging puts verdicts on log records.
-type judging struct {
-	cfg       *Config
-	set       component.TelemetrySettings
-	telemetry *metadata.TelemetryBuilder
-	least     plog.SeverityNumber
-	include   []resourceMatcher
-	exclude   []resourceMatcher
-	ours      map[string]struct{}
-	keyer     keyer
-	cache     *cache
-	asker     *asker
-	hurried   chan struct{} // closed: nothing is held any longer
-	hurryOnce sync.Once
-	stop      context.CancelFunc
-	work      sync.WaitGroup
-	readers   sync.Pool
+// logsProcessor puts verdicts on log records.
+type logsProcessor struct {
+	cfg           *Config
+	set           component.TelemetrySettings
+	telemetry     *metadata.TelemetryBuilder
+	minSeverity   plog.SeverityNumber
+	include       []resourceMatcher
+	exclude       []resourceMatcher
+	ownAttributes map[string]struct{}
+	keyer         keyer
+	cache         *cache
+	asker         *asker
+	released      chan struct{} // closed: nothing is held any longer
+	releaseOnce   sync.Once
+	stop          context.CancelFunc
+	work          sync.WaitGroup
+	readers       sync.Pool
 }
 
-func newJudging(set processor.Settings, cfg *Config) (*judging, error) {
+func newLogsProcessor(set processor.Settings, cfg *Config) (*logsProcessor, error) {
 	telemetry, err := metadata.NewTelemetryBuilder(set.TelemetrySettings)
 	if err != nil {
 		return nil, err
@@ -55,22 +55,22 @@ func newJudging(set processor.Settings, cfg *Config) (*judging, error) {
 	if err != nil {
 		return nil, err
 	}
-	j := &judging{
-		cfg:       cfg,
-		set:       set.TelemetrySettings,
-		telemetry: telemetry,
-		least:     severities[strings.ToLower(cfg.MinSeverity)],
-		include:   include,
-		exclude:   exclude,
-		ours:      map[string]struct{}{},
-		keyer:     newKeyer(),
-		cache:     newCache(cfg.Cache.Size, cfg.Cache.Bytes, cfg.Cache.TTL),
-		hurried:   make(chan struct{}),
-		stop:      func() {},
-		readers:   sync.Pool{New: func() any { return new(reader) }},
+	j := &logsProcessor{
+		cfg:           cfg,
+		set:           set.TelemetrySettings,
+		telemetry:     telemetry,
+		minSeverity:   severities[strings.ToLower(cfg.MinSeverity)],
+		include:       include,
+		exclude:       exclude,
+		ownAttributes: map[string]struct{}{},
+		keyer:         newKeyer(),
+		cache:         newCache(cfg.Cache.Size, cfg.Cache.Bytes, cfg.Cache.TTL),
+		released:      make(chan struct{}),
+		stop:          func() {},
+		readers:       sync.Pool{New: func() any { return new(reader) }},
 	}
-	for _, name := range cfg.Attributes.ours() {
-		j.ours[name] = struct{}{}
+	for _, name := range cfg.Attributes.ownAttributes() {
+		j.ownAttributes[name] = struct{}{}
 	}
 	j.asker = newAsker(cfg, j.cache, set.Logger, telemetry)
 	if err := j.observe(); err != nil {
@@ -81,7 +81,7 @@ func newJudging(set processor.Settings, cfg *Config) (*judging, error) {
 }
 
 // observe registers the metrics that are read when they are asked for.
-func (j *judging) observe() error {
+func (j *logsProcessor) observe() error {
 	register := func(with func(metric.Int64Callback) error, read func() int64) error {
 		return with(func(_ context.Context, observer metric.Int64Observer) error {
 			observer.Observe(read())
@@ -103,7 +103,7 @@ func (j *judging) observe() error {
 	})
 }
 
-func (j *judging) start(ctx context.Context, host component.Host) error {
+func (j *logsProcessor) start(ctx context.Context, host component.Host) error {
 	client, err := newClient(ctx, j.cfg, host, j.set)
 	if err != nil {
 		return err
@@ -127,11 +127,11 @@ func (j *judging) start(ctx context.Context, host component.Host) error {
 	return nil
 }
 
-// hurry lets everything go that is held for an answer, now and later.
-func (j *judging) hurry() { j.hurryOnce.Do(func() { close(j.hurried) }) }
+// release lets everything go that is held for an answer, now and later.
+func (j *logsProcessor) release() { j.releaseOnce.Do(func() { close(j.released) }) }
 
-func (j *judging) shutdown(context.Context) error {
-	j.hurry()
+func (j *logsProcessor) shutdown(context.Context) error {
+	j.release()
 	j.stop()
 	j.work.Wait()
 	if j.asker.client != nil {
@@ -160,7 +160,7 @@ type place struct {
 }
 
 // process puts verdicts on a batch. It never fails: where there is no verdict, records are undecided.
-func (j *judging) process(ctx context.Context, logs plog.Logs) (plog.Logs, error) {
+func (j *logsProcessor) process(ctx context.Context, logs plog.Logs) (plog.Logs, error) {
 	r := j.readers.Get().(*reader)
 	defer func() {
 		clear(r.places) // the batch must not live on here
@@ -174,7 +174,7 @@ func (j *judging) process(ctx context.Context, logs plog.Logs) (plog.Logs, error
 }
 
 // read looks all records up, and asks for those that are not known.
-func (j *judging) read(r *reader, logs plog.Logs) {
+func (j *logsProcessor) read(r *reader, logs plog.Logs) {
 	now := time.Now()
 	reason := j.silent()
 	for _, resource := range logs.ResourceLogs().All() {
@@ -196,9 +196,9 @@ func (j *judging) read(r *reader, logs plog.Logs) {
 }
 
 // silent returns why the service is not asked now; empty: it is.
-func (j *judging) silent() string {
+func (j *logsProcessor) silent() string {
 	select {
-	case <-j.hurried:
+	case <-j.released:
 		return reasonShutdown
 	default:
 	}
@@ -209,14 +209,14 @@ func (j *judging) silent() string {
 }
 
 // lookUp finds the verdict on a record in the cache, or asks for it unless there is a reason not to.
-func (j *judging) lookUp(r *reader, p *place, names []pair, now time.Time, reason string) {
-	said := say(p.record)
-	p.shaped = j.cfg.Cache.By == cacheByShape && r.shaper.reduce(said.body)
+func (j *logsProcessor) lookUp(r *reader, p *place, names []pair, now time.Time, reason string) {
+	read := readRecord(p.record)
+	p.shaped = j.cfg.Cache.By == cacheByShape && r.shaper.reduce(read.body)
 	text := []byte(nil)
 	if p.shaped {
 		text = r.shaper.shape
 	}
-	r.buffer = appendKey(r.buffer[:0], &said, names, text)
+	r.buffer = appendKey(r.buffer[:0], &read, names, text)
 	p.key = j.keyer.key(r.buffer)
 	if p.verdict = j.cache.get(p.key, now); p.verdict != nil {
 		return
@@ -225,7 +225,7 @@ func (j *judging) lookUp(r *reader, p *place, names []pair, now time.Time, reaso
 		return
 	}
 	p.question = j.asker.submit(p.key, func() *question {
-		q := &question{key: p.key, record: said.wire(names), size: said.size(), asked: now, done: make(chan struct{})}
+		q := &question{key: p.key, record: read.wire(names), size: read.size(), asked: now, done: make(chan struct{})}
 		if p.shaped {
 			q.values = append(q.values, r.shaper.values...)
 		}
@@ -238,7 +238,7 @@ func (j *judging) lookUp(r *reader, p *place, names []pair, now time.Time, reaso
 
 // appendKey writes what a verdict depends on. shape stands in the place of the body if it is not nil. All texts have their
 // lengths before them, so that no text can be taken for two.
-func appendKey(buffer []byte, s *said, names []pair, shape []byte) []byte {
+func appendKey(buffer []byte, s *input, names []pair, shape []byte) []byte {
 	for _, attributes := range [][]pair{names, s.attributes} {
 		buffer = binary.AppendUvarint(buffer, uint64(len(attributes)))
 		for _, a := range attributes {
@@ -262,7 +262,7 @@ func appendText(buffer []byte, text string) []byte {
 }
 
 // await waits for the answers, for as long as a batch may be held.
-func (j *judging) await(ctx context.Context, places []place) {
+func (j *logsProcessor) await(ctx context.Context, places []place) {
 	var timer <-chan time.Time
 	expired := "" // why nothing is waited for any longer
 	for i := range places {
@@ -282,7 +282,7 @@ func (j *judging) await(ctx context.Context, places []place) {
 				expired = reasonTimeout
 			case <-ctx.Done():
 				expired = reasonTimeout
-			case <-j.hurried:
+			case <-j.released:
 				expired = reasonShutdown
 			}
 		}
@@ -297,7 +297,7 @@ func (j *judging) await(ctx context.Context, places []place) {
 }
 
 // annotate writes the verdicts into the records, and counts them.
-func (j *judging) annotate(ctx context.Context, r *reader) {
+func (j *logsProcessor) annotate(ctx context.Context, r *reader) {
 	counts := tally{labels: map[string]int64{}, reasons: map[string]int64{}}
 	for i := range r.places {
 		p := &r.places[i]
@@ -330,10 +330,10 @@ func (j *judging) annotate(ctx context.Context, r *reader) {
 func (p *place) decided() bool { return p.verdict != nil && p.verdict.label != labelUndecided }
 
 // write replaces a record's attributes of the processor, whoever wrote them.
-func (j *judging) write(r *reader, p *place) {
+func (j *logsProcessor) write(r *reader, p *place) {
 	attributes, names := p.record.Attributes(), &j.cfg.Attributes
 	attributes.RemoveIf(func(key string, _ pcommon.Value) bool {
-		_, our := j.ours[key]
+		_, our := j.ownAttributes[key]
 		return our
 	})
 	v := p.verdict
@@ -360,18 +360,18 @@ func put(attributes pcommon.Map, name, text string) {
 }
 
 // rationale is the verdict's in the words of the record.
-func (j *judging) rationale(r *reader, p *place) string {
-	said := &p.verdict.rationale
-	if len(said.places) == 0 || !p.shaped {
-		return said.with("", nil)
+func (j *logsProcessor) rationale(r *reader, p *place) string {
+	rationale := &p.verdict.rationale
+	if len(rationale.places) == 0 || !p.shaped {
+		return rationale.with("", nil)
 	}
 	body, _ := bodyOf(p.record.Body(), nil)
 	r.shaper.reduce(body)
-	return said.with(body, r.shaper.values)
+	return rationale.with(body, r.shaper.values)
 }
 
 // reduce drops the normal records that the operator does not want.
-func (j *judging) reduce(ctx context.Context, logs plog.Logs, places []place) (plog.Logs, error) {
+func (j *logsProcessor) reduce(ctx context.Context, logs plog.Logs, places []place) (plog.Logs, error) {
 	if j.cfg.DropNormalBelow == 0 {
 		return logs, nil
 	}
@@ -399,13 +399,13 @@ func (j *judging) reduce(ctx context.Context, logs plog.Logs, places []place) (p
 	return logs, nil
 }
 
-func (j *judging) drops(p *place) bool {
+func (j *logsProcessor) drops(p *place) bool {
 	return p.decided() && p.verdict.label == labelNormal && p.verdict.score < j.cfg.DropNormalBelow && !j.samples(p.record)
 }
 
 // samples reports whether a record belongs to the share that is kept. It goes by what the record is, so that a batch that is
 // offered again is sampled as before.
-func (j *judging) samples(record plog.LogRecord) bool {
+func (j *logsProcessor) samples(record plog.LogRecord) bool {
 	if j.cfg.KeepNormalRatio == 0 {
 		return false
 	}
@@ -418,7 +418,7 @@ func (j *judging) samples(record plog.LogRecord) bool {
 }
 
 // wants reports whether the records of a resource are judged.
-func (j *judging) wants(resource pcommon.Resource) bool {
+func (j *logsProcessor) wants(resource pcommon.Resource) bool {
 	if len(j.include) == 0 && len(j.exclude) == 0 {
 		return true
 	}
@@ -430,9 +430,9 @@ func (j *judging) wants(resource pcommon.Resource) bool {
 }
 
 // isBelow reports whether a record's severity is too low for it to be judged.
-func (j *judging) isBelow(record plog.LogRecord) bool {
+func (j *logsProcessor) isBelow(record plog.LogRecord) bool {
 	number := record.SeverityNumber()
-	return number != plog.SeverityNumberUnspecified && number < j.least
+	return number != plog.SeverityNumberUnspecified && number < j.minSeverity
 }
 
 type resourceMatcher struct {
@@ -487,7 +487,7 @@ func (t *tally) report(ctx context.Context, to *metadata.TelemetryBuilder) {
 // draining is a processor whose shutdown waits until what it holds is handed on.
 type draining struct {
 	processor.Logs
-	hurry func()
+	release func()
 
 	mu      sync.Mutex
 	calls   int
@@ -497,8 +497,8 @@ type draining struct {
 
 var errClosed = errors.New("the processor is shut down")
 
-func newDraining(logs processor.Logs, hurry func()) *draining {
-	return &draining{Logs: logs, hurry: hurry, drained: make(chan struct{})}
+func newDraining(logs processor.Logs, release func()) *draining {
+	return &draining{Logs: logs, release: release, drained: make(chan struct{})}
 }
 
 func (d *draining) ConsumeLogs(ctx context.Context, logs plog.Logs) error {
@@ -537,7 +537,7 @@ func (d *draining) close() {
 }
 
 func (d *draining) Shutdown(ctx context.Context) error {
-	d.hurry()
+	d.release()
 	d.close()
 	select {
 	case <-d.drained:

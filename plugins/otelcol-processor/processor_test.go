@@ -246,7 +246,7 @@ func TestWaitHoldsTheBatchesThatComeMeanwhile(t *testing.T) {
 	defer service.Close()
 	cfg := testConfig(service.URL)
 	cfg.Wait = time.Minute
-	j, err := newJudging(processortest.NewNopSettings(typ), cfg)
+	j, err := newLogsProcessor(processortest.NewNopSettings(typ), cfg)
 	require.NoError(t, err)
 	require.NoError(t, j.start(t.Context(), componenttest.NewNopHost()))
 	defer func() { assert.NoError(t, j.shutdown(context.Background())) }()

@@ -139,7 +139,7 @@ func TestTheBreakerClosesWithoutRecordsThatAreNew(t *testing.T) {
 		writeJSON(w, answerTo(readAsk(t, r)))
 	}))
 	defer service.Close()
-	j, err := newJudging(processortest.NewNopSettings(typ), testConfig(service.URL))
+	j, err := newLogsProcessor(processortest.NewNopSettings(typ), testConfig(service.URL))
 	require.NoError(t, err)
 	j.asker.probeEvery = 10 * time.Millisecond
 	host := &reportingHost{componenttest.NewNopHost(), make(chan componentstatus.Status, 9)}
@@ -158,7 +158,7 @@ func TestTheBreakerClosesWithoutRecordsThatAreNew(t *testing.T) {
 
 // What is announced last is what holds, whatever order events come in.
 func TestStatusesComeInOrder(t *testing.T) {
-	j, err := newJudging(processortest.NewNopSettings(typ), testConfig("http://127.0.0.1:1"))
+	j, err := newLogsProcessor(processortest.NewNopSettings(typ), testConfig("http://127.0.0.1:1"))
 	require.NoError(t, err)
 	a := j.asker
 	var last error
@@ -222,7 +222,7 @@ func TestFailuresWhileTheModelIsWaitedForOpenTheBreaker(t *testing.T) {
 	defer service.Close()
 	cfg := testConfig(service.URL)
 	cfg.Wait = time.Minute
-	j, err := newJudging(processortest.NewNopSettings(typ), cfg)
+	j, err := newLogsProcessor(processortest.NewNopSettings(typ), cfg)
 	require.NoError(t, err)
 	j.asker.probeEvery = time.Hour
 	require.NoError(t, j.start(t.Context(), componenttest.NewNopHost()))
@@ -240,7 +240,7 @@ func TestColdRecordsBeyondThoseThatMayWaitAreRemembered(t *testing.T) {
 	service, sink := newFakeService(t), new(consumertest.LogsSink)
 	cfg := testConfig(service.URL)
 	cfg.Wait = time.Minute
-	j, err := newJudging(processortest.NewNopSettings(typ), cfg)
+	j, err := newLogsProcessor(processortest.NewNopSettings(typ), cfg)
 	require.NoError(t, err)
 	for range patientRequests {
 		j.asker.patient <- struct{}{}

@@ -168,12 +168,12 @@ func TestPhrases(t *testing.T) {
 			assert.True(t, first.reduce(test.body))
 			assert.True(t, other.reduce(test.other))
 			assert.Equal(t, first.shape, other.shape)
-			said := phraseOf(test.rationale, test.general, &wireRecord{Body: test.body, Attributes: test.attributes}, first.values)
-			assert.Equal(t, test.expected, said.with(test.other, other.values))
+			adapted := phraseOf(test.rationale, test.general, &wireRecord{Body: test.body, Attributes: test.attributes}, first.values)
+			assert.Equal(t, test.expected, adapted.with(test.other, other.values))
 			if test.general == test.expected {
 				return
 			}
-			assert.Equal(t, test.rationale, said.with(test.body, first.values))
+			assert.Equal(t, test.rationale, adapted.with(test.body, first.values))
 		})
 	}
 }
