@@ -16,8 +16,12 @@ import (
 	"github.com/rationanomaly/ra-sdk/plugins/otelcol-processor/internal/metadata"
 )
 
-// maxRequestBytes of bodies make a request that the service takes, whatever JSON makes of them.
+// maxRequestBytes of bodies and attributes make a request that the service takes, unless most of it has to be escaped.
 const maxRequestBytes = 2 << 20
+
+// maxRefusals is how many records in a row are asked about alone because the service takes none of them. One that takes none
+// at all must not be asked about each record of a batch.
+const maxRefusals = 16
 
 // patientRequests may wait for the model at once; what is cold beyond passes undecided.
 const patientRequests = 16
@@ -174,6 +178,19 @@ func (a *asker) next() []*question {
 
 // ask makes a request, and smaller ones where the service does not take it.
 func (a *asker) ask(ctx context.Context, batch []*question) {
+	refusals := 0
+	a.askAgain(ctx, batch, &refusals)
+	if refusals < maxRefusals {
+		return
+	}
+	if period, _, allowed := a.breaker.allow(); allowed {
+		a.learn(period, &failure{reason: reasonRefused, err: errNothingTaken})
+	}
+}
+
+var errNothingTaken = errors.New("the service takes none of the records")
+
+func (a *asker) askAgain(ctx context.Context, batch []*question, refusals *int) {
 	period, reason, allowed := a.breaker.allow()
 	if !allowed {
 		a.fail(batch, reason)
@@ -184,9 +201,10 @@ func (a *asker) ask(ctx context.Context, batch []*question) {
 	var refused *unacceptable
 	switch {
 	case err == nil:
+		*refusals = 0
 		a.settle(a.answer(ctx, batch, found, revision))
 	case errors.As(err, &refused):
-		a.halve(ctx, batch, err)
+		a.halve(ctx, batch, err, refusals)
 	default:
 		a.fail(batch, reasonOf(err))
 	}
@@ -227,12 +245,18 @@ func (a *asker) announce() {
 }
 
 // halve asks for the halves of a batch that the service does not take. A single record that it does not take is remembered.
-func (a *asker) halve(ctx context.Context, batch []*question, err error) {
+func (a *asker) halve(ctx context.Context, batch []*question, err error, refusals *int) {
 	if len(batch) > 1 {
-		a.ask(ctx, batch[:len(batch)/2])
-		a.ask(ctx, batch[len(batch)/2:])
+		for _, half := range [][]*question{batch[:len(batch)/2], batch[len(batch)/2:]} {
+			if *refusals < maxRefusals {
+				a.askAgain(ctx, half, refusals)
+			} else {
+				a.fail(half, reasonRefused)
+			}
+		}
 		return
 	}
+	*refusals++
 	a.logger.Debug("The RationAnomaly service does not take a record.", zap.Error(err))
 	a.cache.put(batch[0].key, &verdict{label: labelUndecided, reason: reasonRefused}, "")
 	a.fail(batch, reasonRefused)

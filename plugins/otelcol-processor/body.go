@@ -209,8 +209,12 @@ func (s *input) wire(names []pair) wireRecord {
 }
 
 func (s *input) size() int {
-	size := len(s.body) + len(s.severity)
-	for _, a := range s.attributes {
+	return len(s.body) + len(s.severity) + sizeOf(s.attributes)
+}
+
+func sizeOf(attributes []pair) int {
+	size := 0
+	for _, a := range attributes {
 		size += len(a.key) + len(a.value)
 	}
 	return size

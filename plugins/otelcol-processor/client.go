@@ -39,8 +39,9 @@ const (
 	// revisionHeader tells the verdicts of one model and its overrides from those of another.
 	revisionHeader = "RA-Revision"
 
-	// What an answer may take: some bytes whatever it says, and some for each record.
-	answerBytes, answerBytesPerRecord = 256 << 10, 4 << 10
+	// What an answer may take: some bytes whatever it says, some for each record, and for its template and what is quoted of it
+	// twice those of the request.
+	answerBytes, answerBytesPerRecord, answerBytesPerByte = 256 << 10, 4 << 10, 2
 
 	maxErrorBytes = 4 << 10
 )
@@ -102,6 +103,7 @@ func (c *client) judge(ctx context.Context, records []wireRecord, wait time.Dura
 	if err != nil {
 		return nil, "", &failure{reason: reasonRefused, err: err}
 	}
+	limit := answerBytes + answerBytesPerRecord*len(records) + answerBytesPerByte*int(request.ContentLength)
 	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, "", broken(ctx, err)
@@ -110,7 +112,7 @@ func (c *client) judge(ctx context.Context, records []wireRecord, wait time.Dura
 	if response.StatusCode != http.StatusOK {
 		return nil, "", refusal(response)
 	}
-	data := &boundedReader{from: response.Body, left: answerBytes + answerBytesPerRecord*len(records)}
+	data := &boundedReader{from: response.Body, left: limit}
 	found, err := decodeAnswer(data, len(records))
 	switch {
 	case err == nil:

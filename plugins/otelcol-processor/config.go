@@ -71,7 +71,7 @@ type QueueConfig struct {
 	// Records is the most distinct records that wait; more pass undecided.
 	Records int `mapstructure:"records"`
 
-	// Bytes is the most bytes of their bodies.
+	// Bytes is the most bytes of their bodies and attributes.
 	Bytes int `mapstructure:"bytes"`
 
 	// Requests is the most requests under way at once.

@@ -225,7 +225,7 @@ func (j *logsProcessor) lookUp(r *reader, p *place, names []pair, now time.Time,
 		return
 	}
 	p.question = j.asker.submit(p.key, func() *question {
-		q := &question{key: p.key, record: read.wire(names), size: read.size(), asked: now, done: make(chan struct{})}
+		q := &question{key: p.key, record: read.wire(names), size: read.size() + sizeOf(names), asked: now, done: make(chan struct{})}
 		if p.shaped {
 			q.values = append(q.values, r.shaper.values...)
 		}
@@ -404,13 +404,14 @@ func (j *logsProcessor) drops(p *place) bool {
 }
 
 // samples reports whether a record belongs to the share that is kept. It goes by what the record is, so that a batch that is
-// offered again is sampled as before.
+// offered again is sampled as before. The time at which it was observed tells records without a time apart.
 func (j *logsProcessor) samples(record plog.LogRecord) bool {
 	if j.cfg.KeepNormalRatio == 0 {
 		return false
 	}
 	trace, span := record.TraceID(), record.SpanID()
 	identity := binary.LittleEndian.AppendUint64(nil, uint64(record.Timestamp()))
+	identity = binary.LittleEndian.AppendUint64(identity, uint64(record.ObservedTimestamp()))
 	identity = append(append(identity, trace[:]...), span[:]...)
 	identity = append(identity, record.Body().AsString()...)
 	const places = 1 << 53

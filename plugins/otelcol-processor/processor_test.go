@@ -316,7 +316,11 @@ func TestNormalRecordsAreDroppedOnlyIfTheOperatorSaysSo(t *testing.T) {
 	for i := range normal {
 		record := records.AppendEmpty()
 		record.Body().SetStr("all good")
-		record.SetTimestamp(pcommon.Timestamp(i))
+		if i%2 == 0 {
+			record.SetTimestamp(pcommon.Timestamp(i))
+		} else { // as a receiver leaves it that parses no time
+			record.SetObservedTimestamp(pcommon.Timestamp(i))
+		}
 	}
 	again, empty := plog.NewLogs(), logs.ResourceLogs().AppendEmpty()
 	empty.Resource().Attributes().PutStr("service.name", "idle")

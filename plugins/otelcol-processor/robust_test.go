@@ -128,6 +128,73 @@ func TestRecordsThatTheServiceRefuses(t *testing.T) {
 	}
 }
 
+// A service that takes no record at all is not asked about each.
+func TestAServiceThatTakesNothing(t *testing.T) {
+	var requests atomic.Int64
+	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		requests.Add(1)
+		w.WriteHeader(http.StatusUnprocessableEntity)
+	}))
+	defer service.Close()
+	j, err := newLogsProcessor(processortest.NewNopSettings(typ), testConfig(service.URL))
+	require.NoError(t, err)
+	j.asker.probeEvery = time.Hour
+	require.NoError(t, j.start(t.Context(), componenttest.NewNopHost()))
+	defer func() { assert.NoError(t, j.shutdown(context.Background())) }()
+
+	for i := range tolerated {
+		require.Nil(t, j.asker.breaker.state(), i)
+		var bodies []string
+		for k := range 512 {
+			bodies = append(bodies, fmt.Sprint("body ", i, " ", k))
+		}
+		logs, err := j.process(t.Context(), logsOf(bodies...))
+		require.NoError(t, err)
+		for _, attributes := range attributesOf(logs) {
+			assert.Equal(t, undecided("refused"), attributes)
+		}
+		// the failure is counted after the last record has its answer
+		require.Eventually(t, func() bool { return j.asker.breaker.failed() == i+1 }, time.Minute, time.Millisecond)
+	}
+
+	assert.NotNil(t, j.asker.breaker.state())
+	assert.LessOrEqual(t, requests.Load(), int64(tolerated*(2*maxRefusals+9)))
+	assert.LessOrEqual(t, j.cache.entries(), tolerated*maxRefusals, "what was not asked about alone is not remembered as refused")
+}
+
+func (b *breaker) failed() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.failures
+}
+
+// Templates of what JSON has to escape are long, but no longer than what was sent.
+func TestAnswersOnRecordsThatHaveToBeEscaped(t *testing.T) {
+	service, sink := newFakeService(t), new(consumertest.LogsSink)
+	p := started(t, testConfig(service.URL), sink)
+	var bodies []string
+	for i := range 1000 {
+		bodies = append(bodies, fmt.Sprint(strings.Repeat("\x01", 1020), i))
+	}
+
+	require.NoError(t, p.ConsumeLogs(t.Context(), logsOf(bodies...)))
+
+	for _, attributes := range attributesOf(sink.AllLogs()...) {
+		require.Equal(t, "normal", attributes["ra.label"], attributes["ra.reason"])
+	}
+}
+
+// The bound of the queue counts all that a question holds.
+func TestTheQueueCountsTheNamesOfResources(t *testing.T) {
+	j, err := newLogsProcessor(processortest.NewNopSettings(typ), testConfig("http://127.0.0.1:1"))
+	require.NoError(t, err)
+	logs := logsOf("body")
+	logs.ResourceLogs().At(0).Resource().Attributes().PutStr("service.name", "orders")
+	j.read(new(reader), logs)
+	assert.Equal(t, len("body")+len("service.name")+len("orders"), j.asker.bytes)
+	assert.NoError(t, j.shutdown(context.Background()))
+}
+
 // The breaker closes though all records that pass are known, so that no request would try.
 func TestTheBreakerClosesWithoutRecordsThatAreNew(t *testing.T) {
 	var down atomic.Bool
