@@ -2,7 +2,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: install lint test soak opentelemetry elasticsearch-ingest training bench readme fuzz
+.PHONY: install lint test soak opentelemetry collector elasticsearch-ingest training bench readme fuzz
 
 install: .venv/installed
 
@@ -29,6 +29,7 @@ lint: install
 test: lint
 	$(BIN)/python -m pytest
 	$(MAKE) opentelemetry
+	$(MAKE) collector
 	$(MAKE) elasticsearch-ingest
 	$(MAKE) training
 
@@ -48,6 +49,19 @@ elasticsearch-ingest: install
 	$(MVN) package
 	$(MVN) package -DskipTests -pl elasticsearch -am -Delasticsearch.version=8.19.16
 	cd $(INGEST) && ../../$(BIN)/ruff check . && ../../$(BIN)/ruff format --check . && ../../$(BIN)/python -m pytest
+
+# The processor for the OpenTelemetry Collector, in Go, and the real Collector with it between a file and a file.
+GO ?= go
+OCB = $(CURDIR)/build/bin/builder
+
+$(OCB):
+	GOBIN=$(dir $(OCB)) $(GO) install go.opentelemetry.io/collector/cmd/builder@v0.165.0
+
+collector: install $(OCB)
+	cd plugins/otelcol-processor && test -z "$$(gofmt -l .)" && $(GO) vet ./... && $(GO) test -race ./...
+	cd examples/collector && $(OCB) --config manifest-test.yaml
+	cd examples/collector && for config in machine agent gateway; do ./build/otelcol-ra validate --config $$config.yaml || exit 1; done
+	$(BIN)/python -m pytest plugins/otelcol-processor/e2e
 
 training: install .venv/installed-training
 	cd training && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy && ../$(BIN)/python -m pytest
