@@ -2,7 +2,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: install lint test soak opentelemetry training bench refresh docs fuzz
+.PHONY: install lint test soak opentelemetry collector elasticsearch-ingest training bench refresh docs fuzz
 
 install: .venv/installed
 
@@ -30,6 +30,8 @@ lint: install
 test: lint
 	$(BIN)/python -m pytest
 	$(MAKE) opentelemetry
+	$(MAKE) collector
+	$(MAKE) elasticsearch-ingest
 	$(MAKE) training
 
 # The long run of the loss harness: minutes. It fails if a line is missing, or was repeated under another id.
@@ -38,6 +40,29 @@ soak: install
 
 opentelemetry: install .venv/installed-opentelemetry
 	cd plugins/opentelemetry && ../../$(BIN)/ruff check . && ../../$(BIN)/ruff format --check . && ../../$(BIN)/mypy && ../../$(BIN)/python -m pytest
+
+# The ingest processor, in Java, for each server that it is proved on; then the real servers, one after the other. Maven and a Java of 21
+# or newer are needed; Maven Central gives the rest.
+INGEST = plugins/elasticsearch-ingest
+MVN = JAVA_HOME=$$($(BIN)/python $(INGEST)/tests/servers.py java) && export JAVA_HOME && mvn --batch-mode --quiet --file $(INGEST)/pom.xml
+
+elasticsearch-ingest: install
+	$(MVN) package
+	$(MVN) package -DskipTests -pl elasticsearch -am -Delasticsearch.version=8.19.16
+	cd $(INGEST) && ../../$(BIN)/ruff check . && ../../$(BIN)/ruff format --check . && ../../$(BIN)/python -m pytest
+
+# The processor for the OpenTelemetry Collector, in Go, and the real Collector with it between a file and a file.
+GO ?= go
+OCB = $(CURDIR)/build/bin/builder
+
+$(OCB):
+	GOBIN=$(dir $(OCB)) $(GO) install go.opentelemetry.io/collector/cmd/builder@v0.165.0
+
+collector: install $(OCB)
+	cd plugins/otelcol-processor && test -z "$$(gofmt -l .)" && $(GO) vet ./... && $(GO) test -race ./...
+	cd examples/collector && $(OCB) --config manifest-test.yaml
+	cd examples/collector && for config in machine agent gateway; do ./build/otelcol-ra validate --config $$config.yaml || exit 1; done
+	$(BIN)/python -m pytest plugins/otelcol-processor/e2e
 
 training: install .venv/installed-training
 	cd training && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy && ../$(BIN)/python -m pytest

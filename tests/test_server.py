@@ -292,6 +292,33 @@ def test_a_batch_that_cannot_be_mined_does_not_take_others_with_it(serving, monk
     assert is_served(service)
 
 
+def test_the_revision_changes_with_an_override_and_with_the_settings(serving, monkeypatch, tmp_path):
+    monkeypatch.setattr("ra_sdk.service.OVERRIDES_S", 0.0)
+
+    def revisions(service):
+        answers = [ask(service.url, "POST", "/v1/verdicts", {"records": [{"body": "disk failed"}]}), ask(service.url, "GET", "/readyz")]
+        return [headers["RA-Revision"] for _, headers, _ in answers]
+
+    with ra_sdk.VerdictStore(tmp_path / "v.db") as store:
+        service = serving(store=tmp_path / "v.db")
+        first, before = revisions(service)
+        assert first == before
+        store.override("disk failed", "normal", by="me")
+        assert ask(service.url, "GET", "/readyz")[1]["RA-Revision"] != before, "seen without a request for verdicts"
+        assert revisions(service)[0] != before
+        store.forget("disk failed")
+        revisions(service)
+        assert revisions(service) == [before, before], "the same verdicts, the same revision"
+        assert revisions(serving(store=tmp_path / "v.db")) == [before, before], "of a service that was restarted, too"
+        assert revisions(serving(store=tmp_path / "v.db", threshold=0.7))[0] != before
+
+
+def test_a_probe_does_not_wait_for_the_mining(serving):
+    service = serving()
+    with service.door.service._mining:
+        assert ask(service.url, "GET", "/readyz", timeout=10)[0] == 200
+
+
 def test_an_operators_override_is_seen_while_running(serving, monkeypatch, tmp_path):
     monkeypatch.setattr("ra_sdk.service.core.OVERRIDES_S", 0.0)
     with ra_sdk.VerdictStore(tmp_path / "v.db") as store:

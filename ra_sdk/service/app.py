@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -38,6 +39,7 @@ __all__ = ["Door", "Outside"]
 SMALL = 32 * 1024  # bytes of a body that is decoded at once; a larger one in a thread
 OPEN = ("/healthz", "/readyz", "/openapi.json")  # for everybody: probes have no token
 JSON = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+REVISION = "RA-Revision"
 SORTS: dict[str, Callable[[tuple[Template, Verdict]], Any]] = {
     "count": lambda row: row[0].count,
     "score": lambda row: -1.0 if row[1].score is None else row[1].score,
@@ -143,11 +145,13 @@ class Door:
     async def _verdicts(self, request: Request, service: Service) -> Response:
         _need_type(request, otlp.JSON)
         data = await self.bodies.read(request)
+        revision = service.revision  # from before: what an override changes meanwhile must not be remembered as new
         try:
             texts, about, wait_s, fill = await _at_once_or_not(len(data), lambda: self._asked(data))
             judged = await service.judge(texts, wait_s, *about)
             told = fill and any(verdict.rationale for verdict in judged.verdicts)
-            return _json(await _at_once_or_not(len(data) if not told else SMALL, lambda: wire.encode_answer(judged, texts, filled=told)))
+            answer = await _at_once_or_not(len(data) if not told else SMALL, lambda: wire.encode_answer(judged, texts, filled=told))
+            return _json(answer, {REVISION: revision})
         finally:
             self.bodies.release(data)
 
@@ -202,7 +206,7 @@ class Door:
     async def _ready(self, _request: Request) -> Response:
         if self.service is None:
             return Response(b'{"status":"loading"}', 503, {**JSON, "Retry-After": "1"})
-        return _json(b'{"status":"ready"}')
+        return _json(b'{"status":"ready"}', {REVISION: await asyncio.to_thread(self.service.revised)})
 
     async def _metrics(self, _request: Request) -> Response:
         return Response(await asyncio.to_thread(self.meters.text), headers={**JSON, "Content-Type": KIND})
@@ -243,8 +247,8 @@ async def _at_once_or_not(size: int, work: Callable[[], Any]) -> Any:
     return work() if size < SMALL else await asyncio.to_thread(work)
 
 
-def _json(data: bytes) -> Response:
-    return Response(inert_json(data), headers=JSON)
+def _json(data: bytes, headers: Mapping[str, str] = MappingProxyType({})) -> Response:
+    return Response(inert_json(data), headers={**JSON, **headers})
 
 
 def _type(request: Request) -> str:

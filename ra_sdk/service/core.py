@@ -61,9 +61,9 @@ class Service:
         self._keys: OrderedDict[TemplateKey, str] = OrderedDict()
         self._keyed: dict[str, TemplateKey] = {}  # by the key of the verdict
         self._overrides: tuple[float, set[Verdict]] = (0.0, set())
+        self.revision = self._judging.revision(())  # what clients remember of another one is out of date
         self._listing: tuple[float, list[tuple[Template, Verdict]]] = (float("-inf"), [])
-        self._closing = self._hurried = False
-        self._deadline = float("inf")
+        self._closing, self._hurried, self._deadline = False, False, float("inf")
         self._trouble = RateLimited()
         self._threads = [threading.Thread(target=work, name=name, daemon=True) for work, name in ((self._mine, "ra-mine"), (self._ask, "ra-model"))]
         for thread in self._threads:
@@ -86,8 +86,7 @@ class Service:
             raise ValueError(f"names and severities must be as many as the {len(bodies)} bodies, got {len(names)} and {len(severities)}")
         if self._closing or self._waiting + len(bodies) > self.limits.queue:
             raise Overloaded(f"{self._waiting} records are waiting, and {len(bodies)} more would exceed the limit of {self.limits.queue}; try later")
-        # waiting clients must not use up all connections
-        waits = wait_s > 0 and self._patient < self.limits.connections // 2
+        waits = wait_s > 0 and self._patient < self.limits.connections // 2  # so that others can connect
         batch = Batch(bodies, names or [()] * len(bodies), severities or [None] * len(bodies), waits)
         self._waiting += len(bodies)
         try:
@@ -110,6 +109,15 @@ class Service:
         if template is None:
             return self._judging.by_key(key)
         return self._judging.look_up([template]).get(template, (self._undecided(template), False))[0]
+
+    def revised(self) -> str:
+        """The revision, after a look at the overrides; for clients that have nothing to ask."""
+        if self._mining.acquire(blocking=False):  # a probe must not wait
+            try:
+                self._see_overrides()
+            finally:
+                self._mining.release()
+        return self.revision
 
     def key(self, template: TemplateKey) -> str:
         """The key of a template's verdict."""
@@ -381,7 +389,7 @@ class Service:
             now = set(self._judging.store.overrides())
             for verdict in now ^ before:
                 self._judging.forget(verdict.template)
-            self._overrides = time.monotonic(), now
+            self._overrides, self.revision = (time.monotonic(), now), self._judging.revision(now)
 
     def _know_keys(self, templates: Sequence[TemplateKey]) -> None:
         for template in templates:

@@ -6,12 +6,14 @@ threshold needs no model call, and detectors with different thresholds can share
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ra_sdk import __version__
 from ra_sdk.errors import Closed, ModelError, StoreError
 from ra_sdk.hookspecs import Explaining
 from ra_sdk.records import SEVERITIES, THRESHOLDS, Label, Mode, Sensitivity, TemplateKey, Verdict
@@ -110,6 +112,11 @@ class Judge:
     def key(self, asked: TemplateKey) -> str:
         """The store's key for a verdict."""
         return store_key(asked.text, self.reasoner.digest, self.mode, asked.severity)
+
+    def revision(self, overrides: Iterable[Verdict]) -> str:
+        """16 hexadecimal digits for what all verdicts depend on: the model, the settings, the overrides."""
+        settings = __version__, self.reasoner.digest, self.mode, self.threshold, self.explains
+        return hashlib.sha256(repr((settings, sorted(map(repr, overrides)))).encode()).hexdigest()[:16]
 
     def by_key(self, key: str) -> Verdict | None:
         """The stored verdict with this key, or None. Raises StoreError."""
