@@ -293,7 +293,7 @@ def test_a_batch_that_cannot_be_mined_does_not_take_others_with_it(serving, monk
 
 
 def test_the_revision_changes_with_an_override_and_with_the_settings(serving, monkeypatch, tmp_path):
-    monkeypatch.setattr("ra_sdk.service.OVERRIDES_S", 0.0)
+    monkeypatch.setattr("ra_sdk.service.core.OVERRIDES_S", 0.0)
 
     def revisions(service):
         answers = [ask(service.url, "POST", "/v1/verdicts", {"records": [{"body": "disk failed"}]}), ask(service.url, "GET", "/readyz")]
