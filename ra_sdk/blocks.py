@@ -30,7 +30,7 @@ class Block:
     asked, a frame of equal height with ``timestamp`` (Datetime us, UTC), ``severity`` (String) and ``attributes`` (String: one
     JSON object each). ``checkpoint`` is what the source wants back once everything up to here is written. ``excerpt`` makes, for some rows,
     a function that reads their fields later and holds nothing of the others; without it they are cut from ``fields``. ``known_severities``:
-    the ``severity`` column, if it has been read already.
+    the ``severity`` column, if it has been read already. ``programs`` gives, for some rows, the program that writes their format, or "".
     """
 
     source: str
@@ -43,6 +43,7 @@ class Block:
     checkpoint: object = None
     excerpt: Callable[[Sequence[int]], Callable[[], pl.DataFrame]] | None = None
     known_severities: pl.Series | None = None
+    programs: Callable[[Sequence[int]], list[str]] | None = None
 
     @property
     def severities(self) -> pl.Series:

@@ -12,7 +12,7 @@ from ra_sdk.errors import BadOption
 from ra_sdk.text import json_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from ra_sdk.knowledge import Entry, Knowledge
 
@@ -126,9 +126,9 @@ def try_(line: Line, as_json: options.AsJson = False, files: Files = None) -> in
     """Show which entries match LINE, which one is chosen, and why. No model is needed: LINE is taken as abnormal."""
     from ra_sdk.cli.display import console, show_fields, show_list
 
-    detection, known = _asked(line, files)
-    verdict = known.explain(_abnormal(detection.template))
-    rows = [_row(candidate) for candidate in known.candidates(detection.template, (), _abnormal(detection.template))]
+    detection, names, known = _asked(line, files)
+    verdict = known.explain(_abnormal(detection.template), names)
+    rows = [_row(candidate) for candidate in known.candidates(detection.template, names, _abnormal(detection.template))]
     found = {"body": detection.body, "template": detection.template, "reason": verdict.rationale, "source": verdict.reason_source}
     if as_json:
         print(json_text({**found, "knowledge": list(verdict.knowledge), "candidates": rows}))
@@ -155,8 +155,8 @@ def feedback(
         return FINE
     if line is None or not reason:
         raise BadOption("`ra feedback` needs --reason and the LINE whose reason is wrong, or --export; see `ra feedback --help`")
-    detection, known = _asked(line, files, everything=undo)
-    ids = known.explain(_abnormal(detection.template)).knowledge
+    detection, names, known = _asked(line, files, everything=undo)
+    ids = known.explain(_abnormal(detection.template), names).knowledge
     if not ids:
         raise BadOption(f"no entry of the knowledge table explains {line!r}; its reason is the model's own quote")
     for name in ids:
@@ -172,12 +172,14 @@ def _known(files: Sequence[str] | None, *, everything: bool = False) -> Knowledg
     return Knowledge(PluginSet().knowledge(files or []), left_out=() if everything else None)
 
 
-def _asked(line: str, files: Sequence[str] | None, *, everything: bool = False) -> tuple[Any, Knowledge]:
-    """The line as it is read, and what is known."""
+def _asked(line: str, files: Sequence[str] | None, *, everything: bool = False) -> tuple[Any, Collection[str], Knowledge]:
+    """The line as it is read, the names for the program that wrote it, and what is known."""
     from ra_sdk.detector import Detector
+    from ra_sdk.knowledge.who import agreed
 
     with Detector(model="echo", store=":memory:", knowledge=None) as detector:
-        return detector.examine(line), _known(files, everything=everything)
+        (block,) = detector.blocks([line])
+        return block[0], agreed(block.block, [0]), _known(files, everything=everything)
 
 
 def _abnormal(template: str) -> Any:

@@ -171,7 +171,7 @@ class TableFormat:
     ``unless``: what no line of it matches. ``continuation``: lines that continue a record of it. ``until``: a record goes on to a line that
     matches this. ``comment``: lines to leave out. ``nested``: bodies may have a header of another format. ``weak``: its
     level may be a word of the message, so that a level in the header around it is right. ``trace``: lines that are one
-    record though each has a header. ``origin``: where it comes from.
+    record though each has a header. ``origin``: where it comes from. ``program``: what writes this format, if one program or product does.
     """
 
     name: str
@@ -186,6 +186,7 @@ class TableFormat:
     trace: Trace | None = None
     examples: tuple[Example, ...] = ()
     origin: str = "ra_sdk"
+    program: str = ""
 
     @cached_property
     def states_level(self) -> bool:

@@ -69,7 +69,9 @@ class RawBlock:
         return self._block(bodies, lambda: fields_of(ready))
 
     def _block(self, bodies: pl.Series, fields: Any, severities: pl.Series | None = None) -> Block:
-        return Block(self.source, self.identity, bodies, self.lines, self.last_lines, self.offsets, fields, self.checkpoint, self._excerpt, severities)
+        programs = self.records.programs if isinstance(self.records, Records) else None
+        columns = bodies, self.lines, self.last_lines, self.offsets
+        return Block(self.source, self.identity, *columns, fields, self.checkpoint, self._excerpt, severities, programs)
 
     def _excerpt(self, places: Sequence[int]) -> Callable[[], pl.DataFrame]:
         """What reads the fields of some of the records later, from copies of them."""

@@ -19,7 +19,7 @@ __all__ = ["load", "own", "users"]
 
 HERE = Path(__file__).parent / "registry"
 LAST = ("syslog", "languages", "generic")  # files whose formats are tried after all others, in this order
-_FORMAT = {"name", "about", "layout", "example", "unless", "continuation", "until", "comment", "nested", "weak", "trace"}
+_FORMAT = {"name", "about", "program", "layout", "example", "unless", "continuation", "until", "comment", "nested", "weak", "trace"}
 _LAYOUT = {"header", "time", "severity", "body"}
 _TRACE = {"same", "continues", "after"}
 _EXAMPLE = {"line", "timestamp", "severity", "body", "attributes"}
@@ -114,7 +114,7 @@ def _format(entry: _Entry, origin: str) -> TableFormat:
     patterns = {key: entry.pattern(key) for key in ("unless", "continuation", "until", "comment")}
     examples = tuple(_example(example) for example in entry.tables("example"))
     nested, weak = (entry.table.get(key) is True for key in ("nested", "weak"))
-    more: dict[str, Any] = {**patterns, "nested": nested, "weak": weak, "trace": _trace(entry), "examples": examples}
+    more: dict[str, Any] = {**patterns, "program": entry.text("program"), "nested": nested, "weak": weak, "trace": _trace(entry), "examples": examples}
     return TableFormat(name, layouts, entry.text("about"), **more, origin=origin)
 
 

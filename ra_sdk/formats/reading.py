@@ -65,6 +65,11 @@ class Records:
         found = self.reader.fields(self.texts, self.codes, now, 0)
         return found if self.outer is None else _merged(found, self.outer, now)
 
+    def programs(self, places: Sequence[int]) -> list[str]:
+        """What writes the formats of some of the records; empty where that is not one program."""
+        codes = [self.codes] * len(places) if isinstance(self.codes, int) else self.codes.gather(list(places)).to_list()
+        return [getattr(self.reader.kinds[code], "program", "") if code >= 0 else "" for code in codes]
+
     def bodies_and_severities(self, now: datetime) -> tuple[pl.Series, pl.Series]:
         """The bodies, and the column ``severity`` of ``fields`` without the work for the others."""
         import polars as pl

@@ -49,8 +49,12 @@ def _names(name: str) -> set[str]:
 
 
 def agreed(block: Block, places: Sequence[int]) -> frozenset[str]:
-    """The names for the program that wrote them on which some records agree."""
-    found = [frozenset(named(json.loads(text))) if text else frozenset[str]() for _, _, text in fields_at(block, places)]
+    """The names for the program that wrote them on which some records agree: those in their attributes, or else that of their format."""
+    formats = [""] * len(places) if block.programs is None else block.programs(places)
+    found = [
+        frozenset((named(json.loads(text)) if text else set()) or filter(None, [program]))
+        for (_, _, text), program in zip(fields_at(block, places), formats, strict=True)
+    ]
     return frozenset.intersection(*found) if found else frozenset()
 
 
