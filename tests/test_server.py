@@ -998,7 +998,7 @@ def test_log_text_and_rationales_are_inert(serving):
     service = serving(model=Parrot())
     status, headers, data = ask(service.url, "POST", "/v1/verdicts", {"records": [{"body": HOSTILE}], "wait_ms": 5_000})
     assert status == 200
-    assert headers.keys() == ["date", "content-type", "x-content-type-options", "cache-control", "content-length"]
+    assert headers.keys() == ["date", "content-type", "x-content-type-options", "cache-control", "ra-revision", "content-length"]
     assert not any(byte < 0x20 for byte in data)
     assert json.loads(data)["verdicts"][0]["rationale"].endswith(HOSTILE)
     _, headers, listed = ask(service.url, "GET", "/v1/templates")
