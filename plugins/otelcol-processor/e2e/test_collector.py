@@ -24,6 +24,7 @@ import ra_sdk
 
 ROOT = Path(__file__).resolve().parents[3]
 COLLECTOR = Path(os.environ.get("RA_COLLECTOR", ROOT / "examples" / "collector" / "build" / "otelcol-ra"))
+QUALITY = Path(__file__).with_name("quality.tsv")
 RA = Path(sys.executable).with_name("ra")
 PATIENCE_S = float(os.environ.get("RA_PATIENCE", "300"))  # far more than is needed: what is awaited comes, or the test fails
 CONFIG = """
@@ -72,7 +73,8 @@ class Running:
         self.processes = {}
 
     def serve(self, model="echo"):
-        command = [RA, "serve", "--port", str(self.port), "--model", model, "--store", ":memory:"]
+        chosen = [] if model is None else ["--model", model]
+        command = [RA, "serve", "--port", str(self.port), *chosen, "--store", ":memory:"]
         self.processes["service"] = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         await_that(lambda: ready(self.port), "the service is ready")
 
@@ -221,3 +223,23 @@ def test_the_collector_ends_in_order(running):
 
     assert len(running.records()) == 100
     assert "panic" not in (running.folder / "collector.log").read_text()
+
+
+def test_the_real_model_finds_the_faults(running):
+    """The whole way, with the model that users get: 60 lines of 30 systems, written for this test, half of them faults.
+
+    Measured: recall 1.00, precision 0.97. The floors leave room for another model.
+    """
+    labelled = [row.split("\t", 1) for row in QUALITY.read_text().splitlines()]
+    running.serve(model=None)
+    running.collect(wait="60s", timeout="90s")
+    running.append([line for _, line in labelled])
+
+    found = dict(running.await_records(len(labelled)))
+
+    labels = Counter((label, found[line]["ra.label"]) for label, line in labelled)
+    right = labels["abnormal", "abnormal"]
+    recall, precision = right / 30, right / max(right + labels["normal", "abnormal"], 1)
+    assert recall >= 0.8, labels
+    assert precision >= 0.8, labels
+    assert all(found[line].get("ra.rationale") for label, line in labelled if found[line]["ra.label"] == "abnormal")
