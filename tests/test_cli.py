@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -447,3 +448,21 @@ def test_bench_needs_a_log(ra, tmp_path, content, message):
     assert code == 1
     assert message in err
     assert repr(str(path)) in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "endpoint", "token"),
+    [
+        ([], "http://127.0.0.1:8765", False),
+        (["--port", "9000"], "http://127.0.0.1:9000", False),
+        (["--host", "::1"], "http://[::1]:8765", False),
+        (["--tokens", "t.json"], "http://127.0.0.1:8765", True),
+        (["--host", "logs.example.com", "--cert", "c.pem"], "https://logs.example.com:8765", True),
+        (["--host", "0.0.0.0"], f"http://{socket.gethostname()}:8765", True),
+    ],
+)
+def test_the_configuration_of_a_collector_fits_the_service(ra, arguments, endpoint, token):
+    code, out, err = ra("serve", *arguments, "--print-collector-config")
+    assert (code, err) == (0, "")
+    assert f"endpoint: {endpoint}\n" in out
+    assert out.count("bearertokenauth") == (3 if token else 0)

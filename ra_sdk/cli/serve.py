@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ra_sdk.cli import options
+from ra_sdk.cli.collector import collector_config
 from ra_sdk.cli.messages import say
 from ra_sdk.service.limits import MEBIBYTE, Limits
 
@@ -56,6 +57,7 @@ MaxQueue = Annotated[int, typer.Option(metavar="N", min=1, help="Most records wa
 MaxCold = Annotated[int, typer.Option(metavar="N", min=1, help="Most templates waiting for the model; more stay undecided until they come again.")]
 MaxConnections = Annotated[int, typer.Option(metavar="N", min=1, help="Most open connections; then the one idle longest is closed.")]
 Grace = Annotated[float, typer.Option(metavar="SECONDS", min=1, help="How long a shutdown may take to finish what was accepted.")]
+PrintCollector = Annotated[bool, typer.Option("--print-collector-config", help="Print how an OpenTelemetry Collector uses this service, and exit.")]
 Revoke = Annotated[bool, typer.Option("--revoke", show_default=False, help="Revoke the token; a running service refuses it at once.")]
 
 
@@ -91,8 +93,15 @@ def serve(
     gpu_layers: options.GpuLayers = None,
     _backend: options.Backend = None,
     width: options.Width = None,
+    print_collector_config: PrintCollector = False,
 ) -> int:
     """Judge over HTTP."""
+    if print_collector_config:
+        from ra_sdk.service.connections import is_loopback
+
+        with_token = tokens is not None or not is_loopback(host)
+        print(collector_config(host, port, tls=cert is not None, token=with_token), end="")
+        return 0
     from ra_sdk.service.run import Place, Serving
 
     limits = _limits(max_body * MEBIBYTE, max_queue, batch=max_batch, line=max_line, cold=max_cold, connections=max_connections, grace_s=grace)

@@ -80,7 +80,7 @@ class Service:
 
 def ra(*arguments: str) -> list[str]:
     """The command ``ra``, of the library that this Python would import."""
-    return [sys.executable, "-c", "import sys; from ra_sdk.cli import main; sys.exit(main())", *arguments]
+    return [sys.executable, "-c", "import sys; from ra_sdk.cli.app import main; sys.exit(main())", *arguments]
 
 
 def environment(folder: Path) -> dict[str, str]:

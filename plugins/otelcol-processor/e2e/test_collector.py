@@ -18,14 +18,14 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from ra_sdk.masks import mask
 
 import ra_sdk
+from ra_sdk.templates.masks import mask
 
 ROOT = Path(__file__).resolve().parents[3]
 COLLECTOR = Path(os.environ.get("RA_COLLECTOR", ROOT / "examples" / "collector" / "build" / "otelcol-ra"))
 QUALITY = Path(__file__).with_name("quality.tsv")
-RA = Path(sys.executable).with_name("ra")
+RA = [sys.executable, "-m", "ra_sdk"]
 PATIENCE_S = float(os.environ.get("RA_PATIENCE", "300"))  # far more than is needed: what is awaited comes, or the test fails
 CONFIG = """
 receivers:
@@ -74,7 +74,7 @@ class Running:
 
     def serve(self, model="echo"):
         chosen = [] if model is None else ["--model", model]
-        command = [RA, "serve", "--port", str(self.port), *chosen, "--store", ":memory:"]
+        command = [*RA, "serve", "--port", str(self.port), *chosen, "--store", ":memory:"]
         self.processes["service"] = subprocess.Popen(command, stderr=subprocess.DEVNULL)
         await_that(lambda: ready(self.port), "the service is ready")
 
@@ -243,3 +243,15 @@ def test_the_real_model_finds_the_faults(running):
     assert recall >= 0.8, labels
     assert precision >= 0.8, labels
     assert all(found[line].get("ra.rationale") for label, line in labelled if found[line]["ra.label"] == "abnormal")
+
+
+@pytest.mark.parametrize("more", [[], ["--host", "::1"], ["--host", "0.0.0.0", "--cert", "cert.pem"]])
+def test_the_printed_configuration_is_valid(tmp_path, more):
+    printed = subprocess.run([*RA, "serve", *more, "--print-collector-config"], check=True, capture_output=True, text=True).stdout
+    (tmp_path / "printed.yaml").write_text(printed)
+    (tmp_path / "yours.yaml").write_text(
+        "receivers: {otlp: {protocols: {grpc: {}}}}\nexporters: {debug: {}}\nprocessors: {memory_limiter: {check_interval: 1s, limit_mib: 200}}\n"
+    )
+    configs = [part for name in ("yours.yaml", "printed.yaml") for part in ("--config", tmp_path / name)]
+    done = subprocess.run([COLLECTOR, "validate", *configs], capture_output=True, text=True, env={**os.environ, "RA_TOKEN": "x"})
+    assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ import string
 import uuid
 from pathlib import Path
 
-from ra_sdk.masks import mask
+from ra_sdk.templates.masks import mask
 
 MASKED = Path(__file__).parents[1] / "testdata" / "masked.jsonl"
 BEFORE = (
