@@ -58,6 +58,10 @@ class ModelError(WorldError):
     """A model is missing, broken or too small for the work."""
 
 
+class NotInstalled(ModelError):
+    """The packages that bring a model, or what runs it, are not installed."""
+
+
 class StoreError(WorldError):
     """A verdict store or a state file cannot be used."""
 

@@ -466,3 +466,17 @@ def test_the_configuration_of_a_collector_fits_the_service(ra, arguments, endpoi
     assert (code, err) == (0, "")
     assert f"endpoint: {endpoint}\n" in out
     assert out.count("bearertokenauth") == (3 if token else 0)
+
+
+def test_without_a_model_keywords_take_its_place(ra, log, monkeypatch):
+    monkeypatch.delenv("RA_MODEL", raising=False)
+    monkeypatch.delenv("RA_BACKEND", raising=False)
+    monkeypatch.setattr("ra_sdk.reasoner.llama_library.find_spec", lambda _: None)
+    monkeypatch.setattr("ra_sdk.reasoner.bases.files", lambda _: [])
+    code, out, err = ra("detect", log, "--store", ":memory:", "--threads", "1")
+    assert code == 0
+    assert "model: keywords (no model)" in out
+    assert "Until then, keywords take the place of the model" in err
+    assert "pip install" in err
+    assert ra("detect", log, "--store", ":memory:", "--model", "edge")[0] == 1, "what was asked for is not replaced"
+    assert ra("detect", log, "--store", ":memory:", "--model", "keywords")[::2] == (0, "")

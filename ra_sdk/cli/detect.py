@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ra_sdk.cli import options
 from ra_sdk.cli.messages import FINE, FOUND, INTERRUPTED, LOOK, WORLD, complain, say
-from ra_sdk.errors import BadOption, RaError, SinkError
+from ra_sdk.errors import BadOption, NotInstalled, RaError, SinkError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -80,7 +80,6 @@ def _detect(
 ) -> tuple[int, int]:
     """Detect, and print what was found, however far it got. The exit code, and the number of abnormal records."""
     from ra_sdk.cli.display import TemplateTable, console, show, show_counts, show_reasons, show_row
-    from ra_sdk.detector import Detector
     from ra_sdk.sinks.jsonl import keep_apart
 
     keep_apart([*urls, *filter(None, (detecting["store"], detecting["state"], reading["checkpoint"]))], sources)
@@ -89,7 +88,7 @@ def _detect(
     try:
         with (
             _meter(output, follow) as meter,
-            Detector(progress=meter, **detecting) as detector,
+            _detector(meter, detecting) as detector,
             _sinks(detector, urls, output, table, reading) as sinks,
         ):
             code = _take(detector, sources, sinks, output, reading)
@@ -104,6 +103,21 @@ def _detect(
     if code == FINE and (detector.counts.undecided or detector.counts.unsaved):  # the model or the store failed, and it was said how
         code = WORLD
     return code, detector.counts.abnormal
+
+
+def _detector(meter: Any, detecting: Mapping[str, Any]) -> Detector:
+    """A detector with the model that was asked for. If none was, and none is installed, keywords take its place, with a warning."""
+    from ra_sdk.detector import Detector
+    from ra_sdk.reasoner.tiers import chosen
+
+    try:
+        return Detector(progress=meter, **detecting)
+    except NotInstalled as error:
+        if chosen(detecting["model"]).by != "default":
+            raise
+        say(f"warning: {error}. Until then, keywords take the place of the model: they find fewer faults and give more false alarms")
+        sizes = ("threads", "context", "gpu_layers", "width")
+        return Detector(progress=meter, **{key: value for key, value in detecting.items() if key not in sizes} | {"model": "keywords"})
 
 
 def _take(detector: Detector, sources: Sequence[str], sinks: Sequence[Sink], output: options.Output, reading: options.Given) -> int:

@@ -157,7 +157,7 @@ Sensitive = Annotated[SensitivityName, typer.Option("--sensitivity", help="low: 
 Fail = Annotated[FailOn | None, option("--fail-on", help="Exit with 3 if something abnormal was found.")]
 All = Annotated[bool, option("--all", help="Show every template in the table, normal ones too.")]
 Plugin = Annotated[list[str] | None, option("--plugin-option", metavar="NAME=VALUE", help="An option for a plugin's source or sink. Repeatable.")]
-MODEL_HELP = "One of `ra model list`, a GGUF file, hf:…, a plugin's model, or echo, which judges by keywords, for trials."
+MODEL_HELP = "One of `ra model list`, a GGUF file, hf:…, a plugin's model, or keywords, which needs no model and finds less."
 Model = Annotated[str | None, option(envvar="RA_MODEL", metavar="MODEL", help=MODEL_HELP)]
 Threads = Annotated[int | None, option(metavar="N", min=1, help="Threads that the model uses.")]
 Context = Annotated[int | None, option(metavar="N", min=1, help="Size of one template's prompt and reply, in tokens.")]
@@ -214,9 +214,9 @@ class Given(Mapping[str, Any]):
 def sizes(model: str | None, **given: int | None) -> dict[str, Any]:
     """The sizes that were given. Raises BadOption if the model is one that has none."""
     found = {name: value for name, value in given.items() if value is not None}
-    if model == "echo" and found:
+    if model in ("echo", "keywords") and found:
         name = next(iter(found)).replace("_", "-")
-        raise BadOption(f"--{name} has no effect with --model echo, which runs no model; leave it out, or name a model")
+        raise BadOption(f"--{name} has no effect with --model {model}, which runs no model; leave it out, or name a model")
     return found
 
 

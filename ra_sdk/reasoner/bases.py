@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
 
-from ra_sdk.errors import ModelError
+from ra_sdk.errors import ModelError, NotInstalled
 from ra_sdk.locks import locked
 from ra_sdk.reasoner.tiers import Tier
 
@@ -65,7 +65,7 @@ def base(tier: Tier) -> Path:
         found = parts(tier)
         there = [part for part in found if part is not None]
         if len(there) < len(found):
-            raise ModelError(_absent(tier, found))
+            raise NotInstalled(_absent(tier, found))
         if tier.sha256 is None:
             return there[0]
         _assemble(tier, there, lambda _: None)

