@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import re
 import subprocess
@@ -47,12 +48,18 @@ def command_line() -> str:
 def formats() -> str:
     """The table of all formats."""
     rows = [(name, about, example) for name, _, about, example in listed(builtin_formats())]
-    lines = [f"| `{name}` | {_cell(about)} | `` {_cell(example)} `` |" for name, about, example in rows]
+    lines = [f"| `{name}` | {_cell(about)} | <code>{_code(example)}</code> |" for name, about, example in rows]
     return "\n".join(["# List of formats\n\nWhat `ra formats` lists. Generated; do not edit.\n", "| format | about | example |", "|---|---|---|", *lines, ""])
 
 
 def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|").replace("``", "")
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _code(text: str) -> str:
+    """Text of a log, which may look like HTML or Markdown, as it is."""
+    shown = html.escape(" ".join(text.split()), quote=False)
+    return re.sub(r"[|\\`*_\[\]~#]", lambda match: f"&#{ord(match[0])};", shown)
 
 
 def _commands(command: Any, path: str) -> Iterator[tuple[str, Any]]:
