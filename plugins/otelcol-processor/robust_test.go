@@ -142,8 +142,9 @@ func TestAServiceThatTakesNothing(t *testing.T) {
 	require.NoError(t, j.start(t.Context(), componenttest.NewNopHost()))
 	defer func() { assert.NoError(t, j.shutdown(context.Background())) }()
 
-	for i := range tolerated {
-		require.Nil(t, j.asker.breaker.state(), i)
+	for i := 0; j.asker.breaker.state() == nil; i++ {
+		require.Less(t, i, tolerated)
+		before := j.asker.breaker.failed()
 		var bodies []string
 		for k := range 512 {
 			bodies = append(bodies, fmt.Sprint("body ", i, " ", k))
@@ -153,13 +154,14 @@ func TestAServiceThatTakesNothing(t *testing.T) {
 		for _, attributes := range attributesOf(logs) {
 			assert.Equal(t, undecided("refused"), attributes)
 		}
-		// the failure is counted after the last record has its answer
-		require.Eventually(t, func() bool { return j.asker.breaker.failed() == i+1 }, time.Minute, time.Millisecond)
+		// the failure is counted after the last record has its answer; on a slow machine the records are several requests
+		require.Eventually(t, func() bool { return j.asker.breaker.failed() > before }, time.Minute, time.Millisecond)
 	}
 
 	assert.NotNil(t, j.asker.breaker.state())
-	assert.LessOrEqual(t, requests.Load(), int64(tolerated*(2*maxRefusals+9)))
-	assert.LessOrEqual(t, j.cache.entries(), tolerated*maxRefusals, "what was not asked about alone is not remembered as refused")
+	most := j.asker.breaker.failed() + cap(j.asker.requests) // what is under way when the breaker opens is no failure of its own
+	assert.LessOrEqual(t, requests.Load(), int64(most*(2*maxRefusals+9)))
+	assert.LessOrEqual(t, j.cache.entries(), most*maxRefusals, "what was not asked about alone is not remembered as refused")
 }
 
 func (b *breaker) failed() int {
