@@ -31,6 +31,7 @@ class Block:
     JSON object each). ``checkpoint`` is what the source wants back once everything up to here is written. ``excerpt`` makes, for some rows,
     a function that reads their fields later and holds nothing of the others; without it they are cut from ``fields``. ``known_severities``:
     the ``severity`` column, if it has been read already. ``programs`` gives, for some rows, the program that writes their format, or "".
+    ``origin``: what the source made the records of, see ``ra_sdk.hookspecs.Items``.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Block:
     excerpt: Callable[[Sequence[int]], Callable[[], pl.DataFrame]] | None = None
     known_severities: pl.Series | None = None
     programs: Callable[[Sequence[int]], list[str]] | None = None
+    origin: object = None
 
     @property
     def severities(self) -> pl.Series:

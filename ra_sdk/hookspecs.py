@@ -115,7 +115,8 @@ class Items:
     """Ready records of a source that can resume: texts, mappings or LogRecords, all of one kind.
 
     ``offsets``: a number for each, which with ``identity`` makes its sink id: the same whenever the record is read. ``checkpoint``: JSON-able,
-    where reading would resume after them. ``format``: the name of the format that texts have; None detects it.
+    where reading would resume after them. ``format``: the name of the format that texts have; None detects it. ``origin``: what they were made
+    of, for a sink that passes it on; each block of them has it as ``block.origin``, and a record's offset is its place there.
     """
 
     items: Sequence[str | Mapping[str, Any] | LogRecord]
@@ -123,6 +124,7 @@ class Items:
     identity: str
     checkpoint: object = None
     format: str | None = None
+    origin: object = None
 
 
 @dataclass(frozen=True, slots=True)

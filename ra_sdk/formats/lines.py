@@ -55,6 +55,7 @@ class RawBlock:
     offsets: pl.Series
     now: datetime
     checkpoint: object = None
+    origin: object = None
 
     def parse(self, *, severities: bool = False) -> Block:
         """The block, bodies cut out of the lines, and their ``severities`` if they are wanted. Fields are parsed when somebody asks for them."""
@@ -71,7 +72,7 @@ class RawBlock:
     def _block(self, bodies: pl.Series, fields: Any, severities: pl.Series | None = None) -> Block:
         programs = self.records.programs if isinstance(self.records, Records) else None
         columns = bodies, self.lines, self.last_lines, self.offsets
-        return Block(self.source, self.identity, *columns, fields, self.checkpoint, self._excerpt, severities, programs)
+        return Block(self.source, self.identity, *columns, fields, self.checkpoint, self._excerpt, severities, programs, self.origin)
 
     def _excerpt(self, places: Sequence[int]) -> Callable[[], pl.DataFrame]:
         """What reads the fields of some of the records later, from copies of them."""
@@ -296,7 +297,8 @@ class Cutter:
             lines = pl.int_range(self.number, self.number + len(records), dtype=pl.UInt64, eager=True)
             self.number += len(records)
             reached = given.checkpoint if start + self.size >= len(given.items) else None
-            yield self._raw(records, lines, lines, pl.Series(given.offsets[part], dtype=pl.UInt64), reached)
+            offsets = pl.Series(given.offsets[part], dtype=pl.UInt64)
+            yield self._raw(records, lines, lines, offsets, reached, given.origin)
 
     def _texts(self, group: Sequence[Any], name: str | None = None) -> Records | Sequence[LogRecord]:
         """Items of one kind, each a record."""
@@ -322,9 +324,9 @@ class Cutter:
             yield self._raw(records, lines, lines, lines)
         self.items = []
 
-    def _raw(self, records: Any, lines: pl.Series, last: pl.Series, offsets: pl.Series, reached: object = None) -> RawBlock:
+    def _raw(self, records: Any, lines: pl.Series, last: pl.Series, offsets: pl.Series, reached: object = None, origin: object = None) -> RawBlock:
         reached = Part(self.source, reached) if self.part and reached is not None else reached
-        return RawBlock(self.source.name, self.identity, records, lines, last, offsets, self.now, reached)
+        return RawBlock(self.source.name, self.identity, records, lines, last, offsets, self.now, reached, origin)
 
     def _reached(self) -> object:
         """Where reading would resume: behind the last record cut, not behind what is still held."""

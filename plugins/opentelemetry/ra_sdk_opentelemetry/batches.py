@@ -13,12 +13,11 @@ from collections.abc import Callable
 
 from ra_sdk.service.wire import Refusal
 
-__all__ = ["Batch", "Inbox", "original"]
+__all__ = ["Batch", "Inbox"]
 
 UNTOLD = 10_000  # batches that arrived without their clients hearing of it, of which we remember
 RETRY_S = "1"
 OVERHEAD = 4096  # bytes that a batch takes besides its own: many small ones must not fill the memory
-_originals: dict[str, tuple[int, bytes]] = {}  # by the identity of blocks: how many batches have it, and their bytes
 _lock = threading.Lock()
 
 
@@ -103,10 +102,7 @@ class Inbox:
             self._number += 1
             self._given[self._number] = batch
             number = self._number
-        identity = f"{self.name}#{batch.digest}"
-        with _lock:
-            _originals[identity] = _originals.get(identity, (0, b""))[0] + 1, batch.data
-        return number, identity, batch
+        return number, f"{self.name}#{batch.digest}", batch
 
     def acknowledge(self, number: int) -> None:
         """Everything up to this one is with every sink."""
@@ -120,7 +116,6 @@ class Inbox:
                 if batch.waiting == 0:
                     self._remember(batch)
         for batch in batches:
-            self._release(batch)
             batch.settle(done=True)
 
     def drain(self, why: str) -> None:
@@ -133,15 +128,12 @@ class Inbox:
         """End it now: who waits is told to send it again."""
         with self._state:
             self.refusing, self._over = self.refusing or why, True
-            given = list(self._given.values())
-            batches = [*self._waiting, *given]
+            batches = [*self._waiting, *self._given.values()]
             self._waiting.clear()
             self._given.clear()
             self._pending.clear()
             self.held = 0
             self._state.notify_all()
-        for batch in given:
-            self._release(batch)
         for batch in batches:
             batch.settle(done=False)
 
@@ -170,21 +162,3 @@ class Inbox:
         same.remove(batch)
         if not same:
             del self._pending[batch.digest]
-
-    def _release(self, batch: Batch) -> None:
-        identity = f"{self.name}#{batch.digest}"
-        with _lock:
-            count, data = _originals.get(identity, (1, b""))
-            if count > 1:
-                _originals[identity] = count - 1, data
-            else:
-                _originals.pop(identity, None)
-
-
-def original(identity: str) -> bytes | None:
-    """The request that a block was read from, as long as its source waits for it to be written. None: it came from elsewhere.
-
-    A sink in the same process sends on what came in, not what could be made of it: the columns of a block have no room for all of OTLP.
-    """
-    with _lock:
-        return _originals.get(identity, (0, None))[1]

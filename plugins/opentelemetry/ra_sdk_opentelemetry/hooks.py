@@ -1,4 +1,4 @@
-"""What ra-sdk finds of this package: its source and sink, its format, the port of the service, and the model that does not make hosts wait."""
+"""What ra-sdk finds of this package: its source and sink, the port of the service, and the model that does not make hosts wait."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ra_sdk import hookimpl
-from ra_sdk.hookspecs import Format, Listener, Reasoner, Sink, Source
+from ra_sdk.hookspecs import Listener, Reasoner, Sink, Source
 
 from ra_sdk_opentelemetry.address import SCHEMES
 
-__all__ = ["ra_sdk_formats", "ra_sdk_open_listener", "ra_sdk_open_reasoner", "ra_sdk_open_sink", "ra_sdk_open_source"]
+__all__ = ["ra_sdk_open_listener", "ra_sdk_open_reasoner", "ra_sdk_open_sink", "ra_sdk_open_source"]
 
 
 @hookimpl
@@ -41,14 +41,6 @@ def ra_sdk_open_listener(url: str, options: Mapping[str, Any]) -> Listener | Non
     from ra_sdk_opentelemetry.listening import GrpcListener
 
     return GrpcListener(url, options)
-
-
-@hookimpl
-def ra_sdk_formats() -> list[Format]:
-    """The one that our source writes."""
-    from ra_sdk_opentelemetry.reading import OtlpFormat
-
-    return [OtlpFormat()]
 
 
 @hookimpl

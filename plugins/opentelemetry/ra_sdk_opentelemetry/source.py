@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ra_sdk.errors import BadOption
-from ra_sdk.hookspecs import Lines
+from ra_sdk.hookspecs import Items
 from ra_sdk.service.limits import MEBIBYTE, Limits
 from ra_sdk.service.tokens import Tokens
 from ra_sdk.service.wire import Refusal
 
 from ra_sdk_opentelemetry.address import Address, parse
 from ra_sdk_opentelemetry.batches import OVERHEAD, Batch, Inbox
-from ra_sdk_opentelemetry.reading import lines
+from ra_sdk_opentelemetry.reading import records
 from ra_sdk_opentelemetry.receiving import Receiver, Rules, Take, Ticket, success
 
 __all__ = ["OPTIONS", "OtlpSource", "open_receiver"]
@@ -43,7 +43,7 @@ class OtlpSource:
         address = parse(url, OPTIONS)
         if address is None:
             raise BadOption(f"{url!r} is no OTLP address; write otlp://HOST:PORT or otlp+http://HOST:PORT")
-        if (form := (options or {}).get("format")) not in (None, "otlp"):
+        if (form := (options or {}).get("format")) is not None:
             raise BadOption(f"--format {form!r} has no meaning for {url!r}, whose records need none; leave it out")
         self.name = self.identity = url.partition("?")[0]
         self._at_receipt = address.choice("ack", "sink", "receipt") == "receipt"
@@ -53,10 +53,11 @@ class OtlpSource:
         self.port = self._receiver.port
         self._receiver.start()
 
-    def __iter__(self) -> Iterator[Lines]:
+    def __iter__(self) -> Iterator[Items]:
         while (taken := self.inbox.take()) is not None:
             number, identity, batch = taken
-            yield Lines(lines(batch.data), checkpoint=number, boundary=True, line=1, identity=identity)
+            found = records(batch.data)
+            yield Items(found, range(len(found)), identity, checkpoint=number, origin=batch.data)
             if self._at_receipt:
                 self.inbox.acknowledge(number)
 

@@ -14,7 +14,6 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from ra_sdk.records import SEVERITIES
 
-from ra_sdk_opentelemetry.batches import original
 from ra_sdk_opentelemetry.names import Names
 from ra_sdk_opentelemetry.unpack import parsed
 
@@ -59,7 +58,7 @@ class Writer:
         self._scope.scope.name = _SCOPE
         if service:
             self._resource.resource.attributes.append(_pair("service.name", service))
-        self._last: tuple[str, list[tuple[Any, Any, Any]]] = ("", [])
+        self._last: tuple[bytes, list[tuple[Any, Any, Any]]] = (b"", [])
 
     def chunks(self, detections: Detections) -> Iterator[Chunk]:
         """The block in requests of at most so many records and bytes, in order."""
@@ -100,15 +99,14 @@ class Writer:
 
     def _rows(self, detections: Detections) -> Iterator[tuple[Any, Any, Any]]:
         """Resource, scope and record of every row: those that came in, or made of the block's columns."""
-        identity = detections.block.identity
-        data = original(identity)
-        if data is None:
+        data = detections.block.origin
+        if not isinstance(data, bytes):
             yield from self._made(detections)
             return
-        if self._last[0] != identity:
-            self._last = identity, [(r, s, record) for r in parsed(data).resource_logs for s in r.scope_logs for record in s.log_records]
-        for line in detections.block.lines.to_list():
-            resource, scope, record = self._last[1][line - 1]
+        if self._last[0] is not data:
+            self._last = data, [(r, s, record) for r in parsed(data).resource_logs for s in r.scope_logs for record in s.log_records]
+        for place in detections.block.offsets.to_list():
+            resource, scope, record = self._last[1][place]
             copy = LogRecord()
             copy.CopyFrom(record)
             yield resource, scope, copy
