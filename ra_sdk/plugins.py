@@ -18,6 +18,7 @@ import pluggy
 from ra_sdk import hookspecs
 from ra_sdk.errors import BadOption, ModelError, RaError, SinkError, SourceError, UnknownScheme, WorldError
 from ra_sdk.hookspecs import Format, Listener, Reasoner, Sink, Source, hookimpl
+from ra_sdk.plugin import API
 from ra_sdk.sinks import jsonl as sinks
 from ra_sdk.sources import builtin as sources
 from ra_sdk.sources.several import JoinedSource, Sources
@@ -186,6 +187,8 @@ class PluginSet:
             self._skip(listed, ValueError("another plugin has this name"))
             return
         try:
+            if (stated := getattr(plugin, "RA_SDK_API", API)) != API:
+                raise ValueError(f"it is written for API {stated!r}, and this version has {API}; install versions that fit")
             self._manager.register(plugin, name=name)
             self._manager.check_pending()
             callers = self._manager.get_hookcallers(plugin) or []

@@ -1,11 +1,13 @@
 """Plugins: who is asked, who is skipped and why, and that a plugin's fault carries its name. Installed ones are real distributions on a path."""
 
+import ast
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
-from ra_sdk import hookimpl, hookspecs
+from ra_sdk import hookimpl, hookspecs, plugin
 from ra_sdk.errors import BadOption, ModelError, SinkError, SourceError, UnknownScheme
 from ra_sdk.plugins import PluginSet, PluginWarning
 from ra_sdk.sinks.jsonl import JsonlSink
@@ -337,3 +339,24 @@ def test_sinks_of_plugins_still_prepare():
         assert not isinstance(detector.plugins.watched(detector.plugins.open_sink("mine:out", {})), Preparing)
         detector.write("mine:x", "prepares:out")
     assert plugin.wrote == 2
+
+
+def test_a_plugin_for_another_api_is_left_out():
+    class Plugin:
+        RA_SDK_API = 2
+
+        @hookimpl
+        def ra_sdk_open_source(self, url):
+            return None
+
+    with pytest.warns(PluginWarning, match="written for API 2, and this version has 1"):
+        assert [listed for listed in PluginSet([Plugin()]).listing() if listed.error]
+
+
+def test_the_public_surface_of_plugins_is_whole():
+    surface = ast.parse(Path(plugin.__file__).read_text(encoding="utf-8"))
+    typed = {name.asname for node in ast.walk(surface) if isinstance(node, ast.ImportFrom) for name in node.names if name.asname}
+    assert typed == set(plugin.__all__) - {"API"}
+    assert all(getattr(plugin, name) is not None for name in plugin.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        plugin.nothing  # noqa: B018

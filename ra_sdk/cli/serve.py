@@ -96,19 +96,22 @@ def serve(
     print_collector_config: PrintCollector = False,
 ) -> int:
     """Judge over HTTP."""
-    if print_collector_config:
-        from ra_sdk.service.connections import is_loopback
-
-        with_token = tokens is not None or not is_loopback(host)
-        print(collector_config(host, port, tls=cert is not None, token=with_token), end="")
-        return 0
     from ra_sdk.service.run import Place, Serving
 
+    if print_collector_config:
+        return _print_collector_config(host, port, tokens, cert)
     limits = _limits(max_body * MEBIBYTE, max_queue, batch=max_batch, line=max_line, cold=max_cold, connections=max_connections, grace_s=grace)
     judging = {"mode": mode.value, "explain": explain, "threshold": threshold, "sensitivity": sensitivity.value}
     sizes = options.sizes(model, threads=threads, context=context, gpu_layers=gpu_layers, width=width)
     listeners = () if otlp_grpc is None else (f"otlp://{otlp_grpc}",)
     Serving(Place(host, port, tokens, cert, key, limits, listeners), {**judging, **sizes, "model": model, "store": store, "state": state}, say).run()
+    return 0
+
+
+def _print_collector_config(host: str, port: int, tokens: Path | None, cert: Path | None) -> int:
+    from ra_sdk.service.connections import is_loopback
+
+    print(collector_config(host, port, tls=cert is not None, token=tokens is not None or not is_loopback(host)), end="")
     return 0
 
 

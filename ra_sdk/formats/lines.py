@@ -70,8 +70,7 @@ class RawBlock:
         return self._block(bodies, lambda: fields_of(ready))
 
     def _block(self, bodies: pl.Series, fields: Any, severities: pl.Series | None = None) -> Block:
-        programs = self.records.programs if isinstance(self.records, Records) else None
-        columns = bodies, self.lines, self.last_lines, self.offsets
+        programs, columns = getattr(self.records, "programs", None), (bodies, self.lines, self.last_lines, self.offsets)
         return Block(self.source, self.identity, *columns, fields, self.checkpoint, self._excerpt, severities, programs, self.origin)
 
     def _excerpt(self, places: Sequence[int]) -> Callable[[], pl.DataFrame]:
@@ -297,8 +296,7 @@ class Cutter:
             lines = pl.int_range(self.number, self.number + len(records), dtype=pl.UInt64, eager=True)
             self.number += len(records)
             reached = given.checkpoint if start + self.size >= len(given.items) else None
-            offsets = pl.Series(given.offsets[part], dtype=pl.UInt64)
-            yield self._raw(records, lines, lines, offsets, reached, given.origin)
+            yield self._raw(records, lines, lines, pl.Series(given.offsets[part], dtype=pl.UInt64), reached, given.origin)
 
     def _texts(self, group: Sequence[Any], name: str | None = None) -> Records | Sequence[LogRecord]:
         """Items of one kind, each a record."""

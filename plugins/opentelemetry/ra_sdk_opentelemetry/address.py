@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
 
-from ra_sdk.errors import BadOption
+from ra_sdk.plugin import BadOption
 
 __all__ = ["SCHEMES", "Address", "parse"]
 

@@ -7,11 +7,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from ra_sdk.detector import Detector
-from ra_sdk.records import TemplateKey, Verdict
-from ra_sdk.service.core import Service
-from ra_sdk.service.limits import Limits
-from ra_sdk.templates.fill import fill
+from ra_sdk.plugin import Detector, Limits, Service, TemplateKey, Verdict, fill
 
 from ra_sdk_opentelemetry.metrics import ServiceMeters
 from ra_sdk_opentelemetry.names import Names

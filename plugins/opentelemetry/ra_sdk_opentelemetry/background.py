@@ -8,13 +8,10 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ra_sdk.errors import BadOption
-from ra_sdk.records import Mode, TemplateKey, Verdict
-from ra_sdk.trouble import RateLimited
-from ra_sdk.verdicts.resolver import asked, reads_severity
+from ra_sdk.plugin import BadOption, Mode, RateLimited, TemplateKey, Verdict, asked, reads_severity
 
 if TYPE_CHECKING:
-    from ra_sdk.hookspecs import Reasoner
+    from ra_sdk.plugin import Reasoner
 
 __all__ = ["Background", "open_background"]
 
@@ -28,7 +25,7 @@ def open_background(model: str | None, options: Mapping[str, Any]) -> Reasoner |
     found = _NAME.fullmatch(model or "")
     if found is None:
         return None
-    from ra_sdk.plugins import PluginSet
+    from ra_sdk.plugin import PluginSet
 
     try:
         seconds = float(found["seconds"] or 0)

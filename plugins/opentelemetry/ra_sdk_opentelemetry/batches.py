@@ -11,7 +11,7 @@ import threading
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from ra_sdk.service.wire import Refusal
+from ra_sdk.plugin import Refusal
 
 __all__ = ["Batch", "Inbox"]
 

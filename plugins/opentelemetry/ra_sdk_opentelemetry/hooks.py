@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ra_sdk import hookimpl
-from ra_sdk.hookspecs import Listener, Reasoner, Sink, Source
+from ra_sdk.plugin import Listener, Reasoner, Sink, Source, hookimpl
 
 from ra_sdk_opentelemetry.address import SCHEMES
 

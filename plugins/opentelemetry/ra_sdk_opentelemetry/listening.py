@@ -6,9 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any
 
-from ra_sdk.errors import BadOption, RaError
-from ra_sdk.service.core import Overloaded, otlp
-from ra_sdk.service.wire import Refusal
+from ra_sdk.plugin import BadOption, Overloaded, RaError, Refusal, otlp
 
 from ra_sdk_opentelemetry.address import parse
 from ra_sdk_opentelemetry.receive_grpc import GrpcReceiver

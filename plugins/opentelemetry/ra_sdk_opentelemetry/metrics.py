@@ -15,9 +15,7 @@ from ra_sdk_opentelemetry import __version__
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ra_sdk.detections import Detections
-    from ra_sdk.detector import Detector
-    from ra_sdk.records import TemplateKey
+    from ra_sdk.plugin import Detections, Detector, TemplateKey
 
     from ra_sdk_opentelemetry.sending import Outcome
 

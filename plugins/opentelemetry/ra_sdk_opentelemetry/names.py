@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from ra_sdk.errors import BadOption
+from ra_sdk.plugin import BadOption
 
 if TYPE_CHECKING:
-    from ra_sdk.records import Verdict
+    from ra_sdk.plugin import Verdict
 
 __all__ = ["Names"]
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from opentelemetry.metrics import MeterProvider
-from ra_sdk.errors import BadOption
+from ra_sdk.plugin import BadOption
 
 from ra_sdk_opentelemetry.annotator import Annotator, Unannotated
 from ra_sdk_opentelemetry.metrics import ServiceMeters

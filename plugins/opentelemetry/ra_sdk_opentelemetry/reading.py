@@ -6,10 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from ra_sdk import LogRecord
-from ra_sdk.service import otlp
-
-from ra_sdk_opentelemetry.unpack import parsed
+from ra_sdk.plugin import LogRecord, otlp
 
 __all__ = ["flat", "records"]
 
@@ -20,7 +17,7 @@ def records(data: bytes) -> list[LogRecord]:
     """The records of a request (protobuf). Their bodies are what ``ra serve`` would judge."""
     spoken = iter(otlp.spoken(data, otlp.PROTOBUF))
     found = []
-    for resource in parsed(data).resource_logs:
+    for resource in otlp.parsed(data).resource_logs:
         outer = _values(resource.resource.attributes)
         for scope in resource.scope_logs:
             inner = {**outer, "otel.scope.name": scope.scope.name} if scope.scope.name else outer

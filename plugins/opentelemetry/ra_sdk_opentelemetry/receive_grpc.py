@@ -10,8 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
-from ra_sdk.errors import SourceError
-from ra_sdk.service.wire import Refusal
+from ra_sdk.plugin import Refusal, SourceError
 
 from ra_sdk_opentelemetry.address import Address
 from ra_sdk_opentelemetry.receiving import Rules, Take, rejection

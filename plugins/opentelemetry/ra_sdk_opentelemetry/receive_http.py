@@ -8,10 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 import uvicorn
-from ra_sdk.errors import SourceError, WorldError
-from ra_sdk.service import otlp
-from ra_sdk.service.connections import Bodies, Watch, guarded, is_loopback, refuse_other_host
-from ra_sdk.service.wire import Refusal
+from ra_sdk.plugin import Bodies, Refusal, SourceError, Watch, WorldError, guarded, is_loopback, otlp, refuse_other_host
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 

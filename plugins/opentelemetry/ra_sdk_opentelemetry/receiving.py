@@ -9,12 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ra_sdk.errors import BadOption, WorldError
-from ra_sdk.service.limits import Limits
-from ra_sdk.service.wire import Refusal
+from ra_sdk.plugin import BadOption, Limits, Refusal, WorldError
 
 if TYPE_CHECKING:
-    from ra_sdk.service.tokens import Tokens
+    from ra_sdk.plugin import Tokens
 
 __all__ = ["Receiver", "Rules", "Take", "Ticket", "bound", "rejection", "success"]
 
@@ -111,6 +109,6 @@ def rejection(error: BaseException) -> Refusal:
 
 def success(rejected: int = 0, why: str = "") -> bytes:
     """An ExportLogsServiceResponse."""
-    from ra_sdk.service import otlp
+    from ra_sdk.plugin import otlp
 
     return otlp.success(otlp.PROTOBUF, rejected, why)

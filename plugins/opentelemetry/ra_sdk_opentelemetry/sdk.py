@@ -17,10 +17,7 @@ from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, Context, attach
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 from opentelemetry.sdk._logs.export import LogRecordExporter, LogRecordExportResult
 from opentelemetry.sdk.resources import Resource
-from ra_sdk.formats.structured import HINTS, body_of, completed
-from ra_sdk.knowledge.who import named
-from ra_sdk.service.otlp import severity
-from ra_sdk.text import dumped
+from ra_sdk.plugin import HINTS, body_of, completed, dumped, named, otlp
 
 __all__ = [
     "LogRecordExporter",
@@ -73,7 +70,7 @@ def names_of(record: ReadableLogRecord) -> frozenset[str]:
 def severity_of(record: ReadableLogRecord) -> str | None:
     """The short name of a record's severity."""
     number, text = record.log_record.severity_number, record.log_record.severity_text
-    return severity(number.value if isinstance(number, Enum) else number, text)
+    return otlp.severity(number.value if isinstance(number, Enum) else number, text)
 
 
 @lru_cache(maxsize=4096)

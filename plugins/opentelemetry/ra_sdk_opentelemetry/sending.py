@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 from urllib.parse import unquote
 
-from ra_sdk.errors import SinkError
-from ra_sdk.service import otlp
+from ra_sdk.plugin import SinkError, otlp
 
 from ra_sdk_opentelemetry.address import Address
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any
 
-from ra_sdk.errors import BadOption, SinkError
+from ra_sdk.plugin import BadOption, SinkError
 
 from ra_sdk_opentelemetry.address import Address, parse
 from ra_sdk_opentelemetry.delivery import Backoff, Closed, Delivery, Refused, Report
@@ -15,7 +15,7 @@ from ra_sdk_opentelemetry.sending import GrpcTransport, HttpTransport, Transport
 from ra_sdk_opentelemetry.writing import Writer
 
 if TYPE_CHECKING:
-    from ra_sdk.detections import Detections
+    from ra_sdk.plugin import Detections
 
 __all__ = ["OPTIONS", "OtlpSink"]
 

@@ -9,11 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ra_sdk.errors import BadOption
-from ra_sdk.hookspecs import Items
-from ra_sdk.service.limits import MEBIBYTE, Limits
-from ra_sdk.service.tokens import Tokens
-from ra_sdk.service.wire import Refusal
+from ra_sdk.plugin import MEBIBYTE, BadOption, Items, Limits, Refusal, Tokens
 
 from ra_sdk_opentelemetry.address import Address, parse
 from ra_sdk_opentelemetry.batches import OVERHEAD, Batch, Inbox

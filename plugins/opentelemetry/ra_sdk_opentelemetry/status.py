@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
-from ra_sdk.service.wire import Refusal
+from ra_sdk.plugin import Refusal
 
 __all__ = ["abort", "delay_of"]
 

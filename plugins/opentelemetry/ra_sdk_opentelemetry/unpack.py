@@ -13,11 +13,9 @@ from typing import Any
 
 from google.protobuf.json_format import ParseDict, ParseError
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from ra_sdk.service.limits import Limits
-from ra_sdk.service.otlp import count_records, parsed, too_many, turn
-from ra_sdk.service.wire import Refusal, decode
+from ra_sdk.plugin import Limits, Refusal, decode, otlp
 
-__all__ = ["counted", "from_json", "parsed", "unpacked"]
+__all__ = ["counted", "from_json", "unpacked"]
 
 
 def unpacked(data: bytes, most: int) -> bytes:
@@ -41,20 +39,20 @@ def unpacked(data: bytes, most: int) -> bytes:
 
 def counted(data: bytes, limits: Limits) -> int:
     """The number of records in a request, which is then known to be valid. Raises Refusal: 400, 413."""
-    count = count_records(data, limits.batch)
-    with turn(data):
-        parsed(data)  # all of it, since what is accepted must not fail later
+    count = otlp.count_records(data, limits.batch)
+    with otlp.turn(data):
+        otlp.parsed(data)  # all of it, since what is accepted must not fail later
     return count
 
 
 def from_json(data: bytes, limits: Limits) -> bytes:
     """OTLP's JSON as protobuf. It is protobuf's own mapping, but for ids, which are hexadecimal. Raises Refusal: 400, 413."""
-    with turn(data):
+    with otlp.turn(data):
         try:
             found: Any = decode(data, dict)
             for count, record in enumerate(_records(found), 1):
                 if count > limits.batch:
-                    raise too_many(f"at least {count} records", limits.batch)
+                    raise otlp.too_many(f"at least {count} records", limits.batch)
                 for name in ("traceId", "spanId", "trace_id", "span_id"):
                     if record.get(name):
                         record[name] = base64.b64encode(bytes.fromhex(record[name])).decode()

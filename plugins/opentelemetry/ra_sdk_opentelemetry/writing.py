@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-from ra_sdk.records import SEVERITIES
+from ra_sdk.plugin import SEVERITIES, otlp
 
 from ra_sdk_opentelemetry.names import Names
-from ra_sdk_opentelemetry.unpack import parsed
 
 if TYPE_CHECKING:
-    from ra_sdk.detections import Detections
+    from ra_sdk.plugin import Detections
 
 __all__ = ["Chunk", "Writer"]
 
@@ -39,7 +38,7 @@ class Chunk:
         """The same records in two requests, for a receiver that takes no larger ones; one record cannot be halved."""
         if self.records < 2:
             return ()
-        request, middle = parsed(self.data), self.records // 2
+        request, middle = otlp.parsed(self.data), self.records // 2
         parts = [_Filling(), _Filling()]
         rows = ((resource, scope, record) for resource in request.resource_logs for scope in resource.scope_logs for record in scope.log_records)
         for place, (resource, scope, record) in enumerate(rows):
@@ -93,7 +92,7 @@ class Writer:
     def _uids(self, detections: Detections) -> list[str]:
         if not self.names.uid:
             return []
-        from ra_sdk.sinks.jsonl import record_ids
+        from ra_sdk.plugin import record_ids
 
         return record_ids(detections)
 
@@ -104,7 +103,7 @@ class Writer:
             yield from self._made(detections)
             return
         if self._last[0] is not data:
-            self._last = data, [(r, s, record) for r in parsed(data).resource_logs for s in r.scope_logs for record in s.log_records]
+            self._last = data, [(r, s, record) for r in otlp.parsed(data).resource_logs for s in r.scope_logs for record in s.log_records]
         for place in detections.block.offsets.to_list():
             resource, scope, record = self._last[1][place]
             copy = LogRecord()
