@@ -16,7 +16,7 @@ from pathlib import Path
 __all__ = ["EXCERPTS", "POINTS", "Point", "Read", "curve", "named_points", "read_excerpts"]
 
 EXCERPTS = Path(__file__).parent.parent / "sets" / "excerpts.jsonl"
-POINTS = {"low": 0.9, "default": 0.75, "high": 0.55}  # by sensitivity, the precision that its threshold keeps on the excerpts
+POINTS = {"low": 0.95, "default": 0.85, "high": 0.65}  # by sensitivity, the precision that its threshold keeps on the excerpts
 
 
 @dataclass(frozen=True, slots=True)
