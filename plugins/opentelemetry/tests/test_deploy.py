@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ra_sdk.cli import app
+from ra_sdk.cli.app import app
 from typer.main import get_command
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"

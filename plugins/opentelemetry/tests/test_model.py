@@ -18,7 +18,8 @@ def test_verdicts_of_the_real_model(pipeline, receiver, tmp_path):
     client.export([readable(line, number) for number, line in enumerate(LINES)])
     client.shutdown()
     with ra_sdk.Detector(store=tmp_path / "judge.db", format="plain", threads=1) as detector:
-        judged = [detector.judge(line) for line in LINES]
+        sent = [ra_sdk.LogRecord(line, severity="INFO") for line in LINES]  # as the records of the client are
+        judged = [detection.verdict for detection in detector.detect(sent)]
     found = verdicts(receiver.records)
     assert [(label, template) for label, _, _, _, template in found] == [(verdict.label, verdict.template) for verdict in judged]
     assert [score for _, score, *_ in found] == pytest.approx([verdict.score for verdict in judged], abs=0.02)  # batches of other sizes add up in another order
