@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ra_sdk.templates.masks import mask
 from ra_sdk.records import CATEGORIES
+from ra_sdk.templates.masks import mask
 
 __all__ = ["RAW", "Row", "corpus_files", "digest", "masked", "place", "read_rows", "training_rows", "wildcards"]
 

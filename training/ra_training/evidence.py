@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from ra_sdk.templates.quotes import shortened
-from ra_sdk.reasoner.rationale import whole_words
 from ra_sdk.reasoner.llama import EVIDENCE_TOKENS
+from ra_sdk.reasoner.rationale import whole_words
+from ra_sdk.templates.quotes import shortened
 
 from ra_training.reasoning import words
 

@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TextIO
 
-from ra_sdk.text import visible
 from ra_sdk.records import CATEGORIES
+from ra_sdk.text import visible
 
 from ra_training.correct import Study
 

@@ -198,7 +198,7 @@ def means(scores: Sequence[Score]) -> dict[str, float]:
 
 
 def read(reply: str, kind: str) -> Reading | None:
-    """What a reply says; None unless it is exactly as `ra_sdk.reasoner.prompt.reply` writes it, with its end: reasoning and verdict, or verdict and evidence."""
+    """What a reply says; None unless it is exactly as `ra_sdk.reasoner.prompt.reply` writes it; reasoning and verdict, or verdict and evidence."""
     match = _REPLY[kind].fullmatch(reply)
     if match is None or (kind == "think" and _TAG.search(match["said"])):
         return None

@@ -14,8 +14,8 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from ra_sdk.reasoner.prompt import ABNORMAL, CATEGORY_WORDS, CLOSE_THINK, EVIDENCE, FITS, FITS_NOT, NORMAL, OPEN_THINK
 from ra_sdk.reasoner.llama import EVIDENCE_TOKENS
+from ra_sdk.reasoner.prompt import ABNORMAL, CATEGORY_WORDS, CLOSE_THINK, EVIDENCE, FITS, FITS_NOT, NORMAL, OPEN_THINK
 
 from ra_training.examples import Encoder
 from ra_training.likelihood import Allowed, last_hidden, next_logits, read_prompts
