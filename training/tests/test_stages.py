@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import pytest
 from ra_sdk.reasoner.prompt import PROMPT_VERSION
 
 from ra_training.cli import main
-from ra_training.corpus import corpus_files, read_rows
 
 SMALL = [
     *("--sets", "general,templates,panel"),
@@ -95,8 +95,10 @@ def test_export_says_in_llama_cpp_what_pytorch_says(trained, tiny, corpus, tmp_p
     out = tmp_path / "out.gguf"
     assert main(["export", str(trained), str(out), "--base", str(tiny), "--corpus", str(corpus), *how]) == 0
     said = capsys.readouterr().out
-    own, written = 10, sum(row.split == "dev" for row in read_rows(corpus_files(corpus)["written"]))
-    assert f"calibrated on {own + written} dev messages" in said
+    assert "calibrated on 1493 records of excerpts" in said
+    points = re.findall(r"(low|default|high) sensitivity: from (0\.\d+), precision (0\.\d+)", said)
+    assert [name for name, *_ in points] == ["low", "default", "high"]
+    assert sorted((float(point) for _, point, _ in points), reverse=True) == [float(point) for _, point, _ in points]
     assert "agreement of PyTorch and llama.cpp on 200 dev messages: 1.000" in said
     apart = float(said.split("at most ")[1].split()[0])
     assert apart < 0.02
