@@ -122,14 +122,11 @@ def test_the_company_of_others_changes_no_score_noticeably(llama):
 def test_one_place_is_enough(llama, mode):
     from ra_sdk import LlamaReasoner
 
-    with LlamaReasoner(llama.files.path, adapter=llama.files.adapter, width=1, threads=1) as alone:
+    tier = "edge" if llama.files.kind else "standard"
+    with LlamaReasoner(tier, width=1, threads=1) as alone:
         found = list(alone.judge(TEXTS, mode))
     for one, other in zip(found, llama.judge(TEXTS, mode), strict=True):
-        assert one.template == other.template
-        # sums in another order: next to the threshold the label may differ, and reasoning may go another way
-        near = abs(one.score - llama.threshold) < 0.1
-        assert mode == "think" or near or (one.label, one.category) == (other.label, other.category)
-        assert mode == "think" or one.score == pytest.approx(other.score, abs=0.1)
+        assert (one.template, one.label, one.category) == (other.template, other.label, other.category)
 
 
 @model
