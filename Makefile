@@ -2,7 +2,7 @@ PYTHON ?= python3
 TORCH ?= torch==2.13.0
 BIN = .venv/bin
 
-.PHONY: install lint test soak opentelemetry collector elasticsearch-ingest training bench refresh docs fuzz
+.PHONY: install lint test soak opentelemetry collector collector-lint elasticsearch-ingest training bench refresh docs fuzz
 
 install: .venv/installed
 
@@ -63,6 +63,15 @@ collector: install $(OCB)
 	cd examples/collector && $(OCB) --config manifest-test.yaml
 	cd examples/collector && for config in machine agent gateway; do ./build/otelcol-ra validate --config $$config.yaml || exit 1; done
 	$(BIN)/python -m pytest plugins/otelcol-processor/e2e
+
+# The linter takes minutes to build, so it is no part of `make test`.
+GOLANGCI = $(CURDIR)/build/bin/golangci-lint
+
+$(GOLANGCI):
+	GOBIN=$(dir $(GOLANGCI)) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.13.0
+
+collector-lint: $(GOLANGCI)
+	cd plugins/otelcol-processor && $(GOLANGCI) run ./...
 
 training: install .venv/installed-training
 	cd training && ../$(BIN)/ruff check . && ../$(BIN)/ruff format --check . && ../$(BIN)/mypy && ../$(BIN)/python -m pytest

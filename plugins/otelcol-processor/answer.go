@@ -102,8 +102,8 @@ func readAnswer(decoder *json.Decoder, count int) (answer wireAnswer, err error)
 		return answer, err
 	}
 	for decoder.More() {
-		name, err := decoder.Token()
-		if err != nil {
+		var name json.Token
+		if name, err = decoder.Token(); err != nil {
 			return answer, err
 		}
 		switch name {

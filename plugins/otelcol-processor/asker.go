@@ -183,21 +183,21 @@ func (a *asker) ask(ctx context.Context, batch []*question) {
 	if refusals < maxRefusals {
 		return
 	}
-	if period, _, allowed := a.breaker.allow(); allowed {
-		a.learn(period, &failure{reason: reasonRefused, err: errNothingTaken})
+	if p, _, allowed := a.breaker.allow(); allowed {
+		a.learn(p, &failure{reason: reasonRefused, err: errNothingTaken})
 	}
 }
 
 var errNothingTaken = errors.New("the service takes none of the records")
 
 func (a *asker) askAgain(ctx context.Context, batch []*question, refusals *int) {
-	period, reason, allowed := a.breaker.allow()
+	p, reason, allowed := a.breaker.allow()
 	if !allowed {
 		a.fail(batch, reason)
 		return
 	}
 	found, revision, err := a.request(ctx, batch, 0)
-	a.learn(period, err)
+	a.learn(p, err)
 	var refused *unacceptable
 	switch {
 	case err == nil:
@@ -286,8 +286,7 @@ func outcome(err error) string {
 }
 
 func reasonOf(err error) string {
-	var failed *failure
-	if errors.As(err, &failed) {
+	if failed, ok := errors.AsType[*failure](err); ok {
 		return failed.reason
 	}
 	return reasonRefused
@@ -336,10 +335,10 @@ func (a *asker) begin(slots chan struct{}) bool {
 
 // wakeWhenJudged asks for verdicts that the service may wait for. Where it gives none, what it said before holds.
 func (a *asker) wakeWhenJudged(ctx context.Context, cold []*question, revision string, wait time.Duration) {
-	period, _, allowed := a.breaker.allow()
+	p, _, allowed := a.breaker.allow()
 	if allowed {
 		found, newer, err := a.request(ctx, cold, wait)
-		a.learn(period, err)
+		a.learn(p, err)
 		if err == nil {
 			for i, q := range cold {
 				a.take(q, found[i].verdict(q), newer)
@@ -446,7 +445,7 @@ func (a *asker) probe(ctx context.Context) {
 	if a.breaker.state() == nil {
 		return
 	}
-	period, _, allowed := a.breaker.allow()
+	p, _, allowed := a.breaker.allow()
 	if !allowed {
 		return
 	}
@@ -454,7 +453,7 @@ func (a *asker) probe(ctx context.Context) {
 	if err == nil {
 		err = errNothingAsked
 	}
-	a.learn(period, err)
+	a.learn(p, err)
 }
 
 // errNothingAsked stands for an answer that shows only that the service is there.

@@ -10,7 +10,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/config/configcompression"
 	"go.opentelemetry.io/collector/confmap"
@@ -110,7 +109,7 @@ func TestValidateNamesEverythingWrongAtOnce(t *testing.T) {
 	cfg.MaxBatch = 0
 	cfg.Cache.By = ""
 	err := cfg.Validate()
-	assert.ErrorContains(t, err, "max_batch")
+	require.ErrorContains(t, err, "max_batch")
 	assert.ErrorContains(t, err, "cache::by")
 }
 

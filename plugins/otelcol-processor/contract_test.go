@@ -17,7 +17,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -87,6 +86,7 @@ func TestContractRevision(t *testing.T) {
 }
 
 func contractCases(t *testing.T) map[string]contractCase {
+	t.Helper()
 	paths, err := filepath.Glob("../contract/v1/*.json")
 	require.NoError(t, err)
 	require.NotEmpty(t, paths)
@@ -156,6 +156,7 @@ func TestContract(t *testing.T) {
 }
 
 func contractRecords(t *testing.T, body, packed []byte, encoding string) (ask contractAsk, ok bool) {
+	t.Helper()
 	if encoding == "gzip" && packed != nil {
 		reader, err := gzip.NewReader(bytes.NewReader(packed))
 		require.NoError(t, err)
@@ -167,6 +168,7 @@ func contractRecords(t *testing.T, body, packed []byte, encoding string) (ask co
 
 // play sends the records of a case through a processor whose service gives the answer of the case to all.
 func play(t *testing.T, ask contractAsk, status int, headers map[string]string, body []byte) ([]map[string]any, wireAsk) {
+	t.Helper()
 	var sent wireAsk
 	service := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sent = readAsk(t, r)
@@ -204,6 +206,7 @@ func play(t *testing.T, ask contractAsk, status int, headers map[string]string, 
 
 // expectedAttributes reads an answer of the contract without the processor's own code.
 func expectedAttributes(t *testing.T, body []byte) []map[string]any {
+	t.Helper()
 	var answer struct {
 		Records  []map[string]any `json:"records"`
 		Verdicts []map[string]any `json:"verdicts"`

@@ -9,7 +9,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	"go.opentelemetry.io/collector/confmap/confmaptest"
 )
 
@@ -28,7 +27,7 @@ func TestExamplesLoseNothing(t *testing.T) {
 			for id := range exporters.ToStringMap() {
 				stored, _ := exporters.Get(id + "::sending_queue::storage").(string)
 				answered, _ := exporters.Get(id + "::sending_queue::wait_for_result").(bool)
-				assert.True(t, answered != (stored != ""), id)
+				assert.NotEqual(t, answered, (stored != ""), id)
 				if stored != "" {
 					assert.Equal(t, "0s", exporters.Get(id+"::retry_on_failure::max_elapsed_time"), id)
 				}

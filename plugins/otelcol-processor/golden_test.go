@@ -11,7 +11,6 @@ import (
 	"github.com/open-telemetry/opentelemetry-collector-contrib/pkg/pdatatest/plogtest"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/plog"
 )
@@ -51,6 +50,7 @@ func TestGolden(t *testing.T) {
 }
 
 func assertGolden(t *testing.T, path string, found plog.Logs) {
+	t.Helper()
 	if os.Getenv("RA_REFRESH_GOLDEN") == "1" {
 		require.NoError(t, golden.WriteLogsToFile(path, found))
 	}

@@ -16,7 +16,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componentstatus"
 	"go.opentelemetry.io/collector/component/componenttest"
@@ -155,7 +154,7 @@ func TestAMissingCertificateFailsTheStart(t *testing.T) {
 	cfg.ClientConfig.TLS.CAFile = filepath.Join(t.TempDir(), "absent.pem")
 	p, err := NewFactory().CreateLogs(t.Context(), processortest.NewNopSettings(typ), cfg, consumertest.NewNop())
 	require.NoError(t, err)
-	assert.ErrorContains(t, p.Start(t.Context(), componenttest.NewNopHost()), "absent.pem")
+	require.ErrorContains(t, p.Start(t.Context(), componenttest.NewNopHost()), "absent.pem")
 	assert.NoError(t, p.Shutdown(t.Context()))
 }
 

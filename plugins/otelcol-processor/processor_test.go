@@ -14,15 +14,14 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata"
-	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
-
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer/consumertest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/plog"
 	"go.opentelemetry.io/collector/processor/processortest"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata/metricdatatest"
 
 	"github.com/rationanomaly/ra-sdk/plugins/otelcol-processor/internal/metadatatest"
 )
@@ -210,7 +209,7 @@ func TestWaitHoldsColdRecords(t *testing.T) {
 		mu.Unlock()
 		answer := answerTo(ask)
 		if ask.WaitMs > 0 {
-			answer.Verdicts[0].Label, answer.Verdicts[0].Score = labelNormal, pointer(0.3)
+			answer.Verdicts[0].Label, answer.Verdicts[0].Score = labelNormal, new(0.3)
 		}
 		writeJSON(w, answer)
 	}))
@@ -239,7 +238,7 @@ func TestWaitHoldsTheBatchesThatComeMeanwhile(t *testing.T) {
 		if ask.WaitMs > 0 {
 			close(waiting)
 			<-proceed
-			answer.Verdicts[0].Label, answer.Verdicts[0].Score = labelNormal, pointer(0.3)
+			answer.Verdicts[0].Label, answer.Verdicts[0].Score = labelNormal, new(0.3)
 		}
 		writeJSON(w, answer)
 	}))

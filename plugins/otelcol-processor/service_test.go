@@ -14,7 +14,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/consumer"
 	"go.opentelemetry.io/collector/pdata/plog"
@@ -32,6 +31,7 @@ type fakeService struct {
 }
 
 func newFakeService(t *testing.T) *fakeService {
+	t.Helper()
 	s := &fakeService{revision: "1"}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
@@ -60,16 +60,17 @@ func (s *fakeService) revise(revision string) {
 	s.revision = revision
 }
 
-func readAsk(t testing.TB, r *http.Request) wireAsk {
+func readAsk(tb testing.TB, r *http.Request) wireAsk {
+	tb.Helper()
 	var ask wireAsk
 	body := r.Body
 	if r.Header.Get("Content-Encoding") == "gzip" {
 		unpacked, err := gzip.NewReader(r.Body)
-		if assert.NoError(t, err) {
+		if assert.NoError(tb, err) {
 			body = unpacked
 		}
 	}
-	assert.NoError(t, json.NewDecoder(body).Decode(&ask))
+	assert.NoError(tb, json.NewDecoder(body).Decode(&ask))
 	return ask
 }
 
@@ -87,22 +88,20 @@ func answerTo(ask wireAsk) wireAnswer {
 		case strings.Contains(record.Body, "cold"):
 			v.Label = labelUndecided
 		case strings.Contains(record.Body, "failed"):
-			v.Label, v.Score, v.Category = labelAbnormal, pointer(0.9), pointer("system")
-			v.Rationale = pointer(`It says "…".`)
+			v.Label, v.Score, v.Category = labelAbnormal, new(0.9), new("system")
+			v.Rationale = new(`It says "…".`)
 		default:
-			v.Label, v.Score = labelNormal, pointer(0.1)
+			v.Label, v.Score = labelNormal, new(0.1)
 		}
-		reference := wireReference{Verdict: pointer(i)}
+		reference := wireReference{Verdict: new(i)}
 		if v.Label == labelAbnormal {
-			reference.Rationale = pointer(`It says "` + record.Body + `".`)
+			reference.Rationale = new(`It says "` + record.Body + `".`)
 		}
 		answer.Records = append(answer.Records, reference)
 		answer.Verdicts = append(answer.Verdicts, v)
 	}
 	return answer
 }
-
-func pointer[T any](value T) *T { return &value }
 
 // testConfig is for a service in this process: it answers soon, even on a busy machine.
 func testConfig(endpoint string) *Config {

@@ -91,7 +91,7 @@ const (
 )
 
 func appendMark(shape []byte, mark byte, length, first int) []byte {
-	return append(shape, markBegin, mark, byte(length), byte(length>>8), byte(first))
+	return append(shape, markBegin, mark, byte(length), byte(length>>8), byte(first)) //nolint:gosec // at most maxShaped and maxValues
 }
 
 // lengthAt returns the length of a value if a mask may depend on it, or else 0. Of numbers it does where they may belong to a
