@@ -468,6 +468,12 @@ def test_the_configuration_of_a_collector_fits_the_service(ra, arguments, endpoi
     assert out.count("bearertokenauth") == (3 if token else 0)
 
 
+def test_the_configuration_of_a_collector_needs_a_fixed_port(ra):
+    code, out, err = ra("serve", "--port", "0", "--print-collector-config")
+    assert (code, out) == (2, "")
+    assert "`--port` must be a fixed one" in err
+
+
 def test_without_a_model_keywords_take_its_place(ra, log, monkeypatch):
     monkeypatch.delenv("RA_MODEL", raising=False)
     monkeypatch.delenv("RA_BACKEND", raising=False)

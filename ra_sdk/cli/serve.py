@@ -11,6 +11,7 @@ import typer
 from ra_sdk.cli import options
 from ra_sdk.cli.collector import collector_config
 from ra_sdk.cli.messages import say
+from ra_sdk.errors import BadOption
 from ra_sdk.service.limits import MEBIBYTE, Limits
 
 __all__ = ["add"]
@@ -111,6 +112,8 @@ def serve(
 def _print_collector_config(host: str, port: int, tokens: Path | None, cert: Path | None) -> int:
     from ra_sdk.service.connections import is_loopback
 
+    if port == 0:
+        raise BadOption("`--port` must be a fixed one for `--print-collector-config`, got 0, which takes any that is free")
     print(collector_config(host, port, tls=cert is not None, token=tokens is not None or not is_loopback(host)), end="")
     return 0
 

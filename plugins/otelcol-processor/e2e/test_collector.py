@@ -225,6 +225,7 @@ def test_the_collector_ends_in_order(running):
     assert "panic" not in (running.folder / "collector.log").read_text()
 
 
+@pytest.mark.slow
 def test_the_real_model_finds_the_faults(running):
     """The whole way, with the model that users get: 60 lines of 30 systems, written for this test, half of them faults.
 
