@@ -50,11 +50,12 @@ def plain(texts: list[str], mode: Any, budget: int, *, scored: bool, given: bool
     files = model.resolve(None)
     file = files.path if given else files.ready()
     llama = Llama(str(file), lora_path=str(files.adapter), n_ctx=2048, n_threads=os.cpu_count(), logits_all=scored, verbose=False)
-    layout = prompt.prompt(mode)
+    head, tail = prompt.head(mode), prompt.tail(mode)
     start = time.perf_counter()
     for text in texts:
-        tokens = llama.tokenize(layout.head.encode(), add_bos=False, special=True)
-        tokens += llama.tokenize(text.encode(), add_bos=False, special=False) + llama.tokenize(layout.tail.encode(), add_bos=False, special=True)
+        tokens = llama.tokenize(head.encode(), add_bos=False, special=True)
+        tokens += llama.tokenize((prompt.level(None) + text).encode(), add_bos=False, special=False)
+        tokens += llama.tokenize(tail.encode(), add_bos=False, special=True)
         llama.create_completion(tokens, max_tokens=budget, temperature=0.0, stop=["</answer>"], logprobs=5 if scored else None)
     return time.perf_counter() - start
 
@@ -70,14 +71,15 @@ def batched(texts: list[str], mode: Any, tokens: float) -> float:
     from ra_sdk.reasoner import prompt
     from ra_sdk.reasoner.llama_cpp import BATCH, Llama
 
-    files, layout = model.resolve(None), prompt.prompt(mode)
+    files = model.resolve(None)
     with LlamaReasoner() as ours:
         width, threads, context = ours.width, ours.threads, ours.context
     llama = Llama(files.ready(), files.adapter, 0)
     try:
         llama.open(threads, context, width + 1)
-        head = llama.tokens(layout.head, special=True)
-        asked = [llama.tokens(text, special=False) + llama.tokens(layout.tail, special=True) for text in texts]
+        head = llama.tokens(prompt.head(mode), special=True)
+        tail = llama.tokens(prompt.tail(mode), special=True)
+        asked = [llama.tokens(prompt.level(None) + text, special=False) + tail for text in texts]
         length = round(sum(map(len, asked)) / len(asked))
         together = min(width, BATCH // length)
         token, rounds = asked[0][0], max(len(texts) // width, 1)
@@ -105,7 +107,8 @@ def agreement(data: Path | None, count: int) -> dict[str, float]:
     from ra_sdk.reasoner import files as model
     from ra_sdk.reasoner import prompt
 
-    texts, files, layout = messages(data, count), model.resolve(None), prompt.prompt("direct")
+    texts, files = messages(data, count), model.resolve(None)
+    head, tail = prompt.head("direct"), prompt.tail("direct")
     with LlamaReasoner(explain="never") as reasoner:
         ours = [verdict.score or 0.0 for verdict in reasoner.judge(texts)]
         slope, shift = reasoner.calibration
@@ -115,7 +118,7 @@ def agreement(data: Path | None, count: int) -> dict[str, float]:
     same, apart = 0, 0.0
     for text, score in zip(texts, ours, strict=True):
         llama.reset()
-        llama.eval(encode(layout.head, True) + encode(text, False) + encode(layout.tail, True))
+        llama.eval(encode(head, True) + encode(prompt.level(None) + text, False) + encode(tail, True))
         logits = llama_cpp.llama_get_logits(llama._ctx.ctx)
         theirs = 1 / (1 + math.exp(-slope * (logits[yes] - logits[no]) - shift))
         same, apart = same + ((theirs >= 0.5) == (score >= 0.5)), max(apart, abs(theirs - score))
