@@ -57,7 +57,7 @@ class SftConfig:
     checkpoint_minutes: float = 8.0
     dev: int = 120
     seed: int = 1
-    sets: tuple[str, ...] = ("general", "templates", "written", "panel")
+    sets: tuple[str, ...] = ("general", "templates", "written", "hard", "panel")
     statements: Path | None = None
     choices: Path | None = None
     known: int = 0

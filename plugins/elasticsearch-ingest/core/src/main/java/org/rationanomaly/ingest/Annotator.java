@@ -52,7 +52,7 @@ public final class Annotator {
         Object value = document.get(options.field(), options.ignoreMissing());
         if (value == null && !options.ignoreMissing()) {
             throw new IllegalArgumentException("field [" + options.field()
-                    + "] is null, so there is no message to judge");
+                    + "] is null, so it has no message to judge");
         }
         if (value != null && !(value instanceof String)) {
             String type = value.getClass().getName();
@@ -63,12 +63,12 @@ public final class Annotator {
         return (String) value;
     }
 
-    /** Evidence that a document may have; one that is no short text is left out. */
+    /** The severity of a document. Anything but a short text is left out: it only helps the verdict. */
     private String severity(Document document) {
         try {
             Object value = document.get(options.severityField(), true);
             return value instanceof String text && text.length() <= LONGEST_SEVERITY ? text : null;
-        } catch (IllegalArgumentException error) { // the path leads through something that is no object
+        } catch (IllegalArgumentException error) { // a part of the path is not an object
             return null;
         }
     }
